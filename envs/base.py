@@ -1,0 +1,138 @@
+"""Environments as two pure functions and a specification, for one lane; drivers `vmap` them.
+
+`episodic` turns the physics of one episode into an `Environment` with next-step auto-reset, exact truncation and a
+time limit, so that a task file holds nothing but its task.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.base import FIRST, LAST, MID, Array, Key, TimeStep, Tree, select
+
+
+class Discrete(NamedTuple):
+    """Actions 0, ..., num - 1 (int32), or an observation that is such a number."""
+
+    num: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one element: `()`."""
+        return ()
+
+    @property
+    def dtype(self) -> Any:
+        """`int32`."""
+        return np.int32
+
+
+class Box(NamedTuple):
+    """An array with elementwise bounds; `low` and `high` are floats or arrays of `shape`."""
+
+    shape: tuple[int, ...]
+    low: Any = -np.inf
+    high: Any = np.inf
+    dtype: Any = np.float32
+
+
+Space = Discrete | Box
+
+
+class Spec(NamedTuple):
+    """What an agent is built from."""
+
+    name: str
+    observation: Any  # a Space, or a dict of them
+    action: Space
+    time_limit: int | None = None  # steps after which an episode is truncated, if there is such a limit
+
+
+class Environment(NamedTuple):
+    """A task in pure JAX, one lane: `reset(key)` and `step(state, action)` both return `(state, TimeStep)`.
+
+    `step` on a state whose last TimeStep was LAST ignores the action and returns the FIRST of a new episode.
+    `render(state)` gives an RGB frame, uint8 [H, W, 3], where the task has one.
+    """
+
+    reset: Callable[[Key], tuple[Any, TimeStep]]
+    step: Callable[[Any, Tree], tuple[Any, TimeStep]]
+    spec: Spec
+    render: Callable[[Any], Array] | None = None
+
+
+class Pool(NamedTuple):
+    """`num_envs` lanes of a simulator outside the graph, with the same TimeStep semantics, as numpy arrays [N].
+
+    `reset()` starts every lane; `send(actions)` starts a step and returns at once where the simulator can; `recv()`
+    waits for it. `frame()` gives lane 0 as an RGB array, where the simulator can draw.
+    """
+
+    num_envs: int
+    reset: Callable[[], TimeStep]
+    send: Callable[[Any], None]
+    recv: Callable[[], TimeStep]
+    spec: Spec
+    close: Callable[[], None]
+    frame: Callable[[], Any] | None = None
+
+
+class HostEnvironment(NamedTuple):
+    """A task that lives outside the graph: `pool(num_envs, seed)` opens lanes; different seeds share no lane."""
+
+    pool: Callable[[int, int], Pool]
+    spec: Spec
+
+
+class EpisodeState(NamedTuple):
+    """State of an environment made by `episodic`."""
+
+    inner: Any
+    key: Key
+    t: Array  # int32, steps since FIRST
+    done: Array  # bool, the last TimeStep was LAST
+
+
+def episodic(
+    initial: Callable[[Key], tuple[Any, Tree]],
+    transition: Callable[[Key, Any, Tree], tuple[Any, Array, Array, Tree]],
+    spec: Spec,
+    render: Callable[[Any], Array] | None = None,
+) -> Environment:
+    """An auto-resetting environment from the physics of one episode.
+
+    Args:
+      initial: `(key) -> (state, observation)`.
+      transition: `(key, state, action) -> (state, reward, terminated, observation)`.
+      spec: its `time_limit`, if any, truncates. A termination on the last allowed step stays a termination.
+      render: `(state) -> uint8 [H, W, 3]`.
+    """
+    limit = spec.time_limit
+
+    def reset(key: Key) -> tuple[EpisodeState, TimeStep]:
+        key, k_initial = jax.random.split(key)
+        inner, observation = initial(k_initial)
+        state = EpisodeState(inner, key, jnp.int32(0), jnp.bool_(False))
+        return state, TimeStep(jnp.int8(FIRST), jnp.float32(0), jnp.float32(1), observation)
+
+    def step(state: EpisodeState, action: Tree) -> tuple[EpisodeState, TimeStep]:
+        key, k_step = jax.random.split(state.key)  # k_step serves both branches: only one of them is kept
+        fresh, first_observation = initial(k_step)
+        inner, reward, terminated, observation = transition(k_step, state.inner, action)
+        t = state.t + 1
+        ended = terminated if limit is None else terminated | (t >= limit)
+        began = state.done
+        step_type = jnp.where(began, FIRST, jnp.where(ended, LAST, MID)).astype(jnp.int8)
+        timestep = TimeStep(
+            step_type=step_type,
+            reward=jnp.where(began, 0.0, reward).astype(jnp.float32),
+            discount=jnp.where(began | ~terminated, 1.0, 0.0).astype(jnp.float32),
+            observation=select(began, first_observation, observation),
+        )
+        state = EpisodeState(select(began, fresh, inner), key, jnp.where(began, 0, t), ended & ~began)
+        return state, timestep
+
+    return Environment(reset, step, spec, render and (lambda state: render(state.inner)))
