@@ -51,6 +51,14 @@ class Spec(NamedTuple):
     time_limit: int | None = None  # steps after which an episode is truncated, if there is such a limit
 
 
+def blank(spec: Spec, lanes: int) -> TimeStep:
+    """A numpy TimeStep `[lanes]` of zeros with the task's shapes and dtypes."""
+    zeros = lambda space: np.zeros((lanes, *space.shape), space.dtype)  # noqa: E731
+    is_space = lambda x: isinstance(x, Discrete | Box)  # noqa: E731
+    observation = jax.tree.map(zeros, spec.observation, is_leaf=is_space)
+    return TimeStep(np.zeros(lanes, np.int8), np.zeros(lanes, np.float32), np.zeros(lanes, np.float32), observation)
+
+
 class Environment(NamedTuple):
     """A task in pure JAX, one lane: `reset(key)` and `step(state, action)` both return `(state, TimeStep)`.
 

@@ -11,16 +11,15 @@ from agents.base import Info, Key, Sample, Step
 class Replay(NamedTuple):
     """Storage between acting and learning.
 
-    `add` is handed T+1 rows per chunk of T environment steps: the last row is a *peek* at the step that the next chunk
-    opens with. It lets on-policy learners bootstrap from what `act` says there; replays that keep rows drop it, because
-    it comes again.
+    `add` is handed the T rows of an unroll. A replay with `peek` is handed T+1: the last is a peek at the row that the
+    next unroll opens with, so that on-policy learners can bootstrap from what `act` says there.
     """
 
     init: Callable[[Step], Any]
     """`(step[B]) -> ReplayState`: sized from one row of B lanes."""
 
     add: Callable[[Any, Step], Any]
-    """`(ReplayState, steps[T+1, B]) -> ReplayState`."""
+    """`(ReplayState, steps[T, B]) -> ReplayState`; `[T+1, B]` if `peek`."""
 
     sample: Callable[[Any, Key], Sample]
     """`(ReplayState, key) -> Sample` with `steps[T+1, N]`."""
@@ -30,6 +29,9 @@ class Replay(NamedTuple):
 
     minimum: int = 1
     """Rows per lane that must have been added before `sample` may be called."""
+
+    peek: bool = False
+    """Whether `add` wants the peeked row."""
 
 
 Relabel = Callable[[Step, Key], Step]

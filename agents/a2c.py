@@ -1,0 +1,116 @@
+"""Advantage actor-critic, synchronous.
+
+Mnih et al., "Asynchronous methods for deep reinforcement learning", ICML 2016, in its batched form, with the
+generalised advantage of Schulman et al., "High-dimensional continuous control using generalized advantage estimation",
+ICLR 2016:
+
+    L = E[ -log π(a_{t-1}|x_{t-1}) Â_t + c_v ½ (Â_t + V̄(x_{t-1}) - V(x_{t-1}))² - c_e H(π(·|x_{t-1})) ]
+
+with Â and V̄ constants; λ = 1 gives the n-step returns of the paper.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from agents import losses, memory, parallel
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
+from networks.base import Network
+
+
+class State(NamedTuple):
+    """What an on-policy actor-critic learns."""
+
+    params: Any
+    optimiser: Any
+
+
+def advantages(steps: Step, value: Array, *, discount: float | Array, lambda_: float | Array) -> Array:
+    """Â `[T, N]` of a window `[T+1, N]` from values `[T+1, N]`; 0 where a transition joins two episodes."""
+    arrived = steps.timestep
+    gae = jax.vmap(losses.gae, in_axes=(1, 1, None, 1, 1), out_axes=1)
+    return gae(arrived.reward[1:], discount * arrived.discount[1:], lambda_, value, arrived.step_type)
+
+
+def acting(network: Network) -> Callable[..., tuple[Tree, Any, Any]]:
+    """The `act` of an agent whose network gives `(distribution, value)`: sample to explore, take the mode if not.
+
+    The extras hold the log-probability and the value `[B]`, and the memory where there is one.
+    """
+
+    def act(params: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
+        k_network, k_sample = jax.random.split(key)
+        (policy, value), after = memory.step(network, params, k_network, carry, timestep)
+        action, log_prob = policy.sample_and_log_prob(k_sample)
+        if not explore:
+            action = policy.mode()
+        return action, after, {"log_prob": log_prob, "value": value, **memory.stored(carry)}
+
+    return act
+
+
+def learner(
+    network: Network, optimiser: optax.GradientTransformation
+) -> tuple[Callable[..., State], Callable[..., Any]]:
+    """`init` and `actor` of an agent that learns one set of parameters."""
+
+    def init(key: Key, timestep: TimeStep) -> State:
+        params = network.init(key, timestep.observation)
+        return State(params, optimiser.init(params))
+
+    return init, lambda state: state.params
+
+
+def descend(
+    optimiser: optax.GradientTransformation, loss: Callable[..., tuple[Array, dict]], state: State, *args: Any
+) -> tuple[State, dict[str, Array]]:
+    """One gradient step on `loss(params, *args) -> (value, metrics)`."""
+    gradients, metrics = jax.grad(loss, has_aux=True)(state.params, *args)
+    updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
+    return State(optax.apply_updates(state.params, updates), opt_state), metrics
+
+
+def a2c(
+    network: Network,
+    optimiser: optax.GradientTransformation,
+    *,
+    discount: float | Array = 0.99,
+    lambda_: float | Array = 1.0,
+    value_cost: float | Array = 0.5,
+    entropy_cost: float | Array = 0.01,
+) -> Agent:
+    """The A2C agent; learns from `replay.on_policy()`.
+
+    Args:
+      network: observation -> (distribution, value); feed-forward or recurrent.
+      optimiser: an `agents.optimisers` chain.
+      discount: γ.
+      lambda_: λ of the generalised advantage.
+      value_cost: c_v.
+      entropy_cost: c_e.
+    """
+    init, actor = learner(network, optimiser)
+
+    def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
+        policy, value = memory.unroll(network, params, key, steps)
+        policy = jax.tree.map(lambda x: x[:-1], policy)
+        fixed = jax.lax.stop_gradient(value)
+        advantage = advantages(steps, fixed, discount=discount, lambda_=lambda_)
+        terms = {
+            "policy_loss": losses.policy_gradient(
+                policy.log_prob(jax.tree.map(lambda x: x[:-1], steps.action)), advantage
+            ),
+            "value_loss": losses.squared(advantage + fixed[:-1] - value[:-1]),
+            "entropy": policy.entropy(),
+        }
+        means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
+        total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
+        return total, {"loss": total, **means}
+
+    def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
+        state, metrics = descend(optimiser, loss, state, key, sample.steps)
+        return state, Info(metrics)
+
+    return Agent(init, actor, network.begin, acting(network), update)

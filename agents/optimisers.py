@@ -1,0 +1,33 @@
+"""Optimiser chains that are safe under data parallelism: gradients are averaged over devices before anything else."""
+
+import optax
+
+from agents import parallel
+from agents.base import Array
+
+
+def chain(
+    optimiser: optax.GradientTransformation, max_norm: float | Array | None = None
+) -> optax.GradientTransformation:
+    """`average over devices -> clip by global norm -> optimiser`.
+
+    Args:
+      optimiser: any optax optimiser.
+      max_norm: global gradient norm to clip at; None for no clipping.
+    """
+    clip = [] if max_norm is None else [optax.clip_by_global_norm(max_norm)]
+    return optax.chain(parallel.average_gradients(), *clip, optimiser)
+
+
+def adam(
+    learning_rate: optax.ScalarOrSchedule, max_norm: float | Array | None = None, eps: float = 1e-8
+) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba, 2015) in such a chain."""
+    return chain(optax.adam(learning_rate, eps=eps), max_norm)
+
+
+def rmsprop(
+    learning_rate: optax.ScalarOrSchedule, max_norm: float | Array | None = None, decay: float = 0.99, eps: float = 1e-5
+) -> optax.GradientTransformation:
+    """RMSProp with ε outside the root, as A3C's descendants use it, in such a chain."""
+    return chain(optax.rmsprop(learning_rate, decay=decay, eps=eps, eps_in_sqrt=False), max_norm)

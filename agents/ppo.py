@@ -1,0 +1,120 @@
+"""Proximal policy optimisation.
+
+Schulman et al., "Proximal policy optimization algorithms", 2017. With ρ_t = π(a_{t-1}|x_{t-1}) / π_old(...):
+
+    L = E[ -min(ρ_t Â_t, clip(ρ_t, 1-ε, 1+ε) Â_t) + c_v L_V - c_e H(π(·|x_{t-1})) ],     L_V = ½ (Ĝ_t - V(x_{t-1}))²
+
+over several epochs of minibatches of one rollout. Advantages come from the values that `act` recorded and are
+normalised per minibatch; Ĝ_t = Â_t + V_old. Minibatches are drawn over single steps, or over whole lanes if the network
+has memory.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from agents import losses, memory, parallel
+from agents.a2c import State, acting, advantages, descend, learner
+from agents.base import Agent, Array, Info, Key, Sample, Step, valid
+from networks.base import Network
+
+
+class Batch(NamedTuple):
+    """A rollout with its targets; `steps` has a spare last row, the rest is `[T, N]`."""
+
+    steps: Step
+    advantage: Array
+    target: Array
+    mask: Array
+
+
+def normalised(advantage: Array, mask: Array) -> Array:
+    """Advantages with mean 0 and variance 1 over the valid entries of all devices."""
+    mean = parallel.mean(parallel.masked_mean(advantage, mask))
+    variance = parallel.mean(parallel.masked_mean(jnp.square(advantage - mean), mask))
+    return (advantage - mean) * jax.lax.rsqrt(variance + 1e-8)
+
+
+def ppo(
+    network: Network,
+    optimiser: optax.GradientTransformation,
+    *,
+    discount: float | Array = 0.99,
+    lambda_: float | Array = 0.95,
+    clip: float | Array = 0.2,
+    value_clip: float | Array | None = None,
+    value_cost: float | Array = 0.5,
+    entropy_cost: float | Array = 0.0,
+    epochs: int = 4,
+    minibatches: int = 4,
+    normalise: bool = True,
+) -> Agent:
+    """The PPO agent; learns from `replay.on_policy()`.
+
+    Args:
+      network: observation -> (distribution, value); discrete or continuous actions, feed-forward or recurrent.
+      optimiser: an `agents.optimisers` chain.
+      discount: γ.
+      lambda_: λ of the generalised advantage.
+      clip: ε, how far the ratio may profit from leaving 1.
+      value_clip: bound on how far V may profit from leaving V_old; None for the plain squared loss.
+      value_cost: c_v.
+      entropy_cost: c_e.
+      epochs: passes over each rollout.
+      minibatches: gradient steps per pass; must divide the rollout's steps (its lanes, if the network has memory).
+      normalise: normalise advantages in each minibatch.
+    """
+    init, actor = learner(network, optimiser)
+
+    def loss(params: Any, key: Key, batch: Batch) -> tuple[Array, dict[str, Array]]:
+        steps, mask = batch.steps, batch.mask
+        policy, value = memory.unroll(network, params, key, steps)
+        advantage = normalised(batch.advantage, mask) if normalise else batch.advantage
+        log_prob, old = policy.log_prob(steps.action), steps.extras
+        terms = {
+            "policy_loss": losses.clipped_surrogate(log_prob, old["log_prob"], advantage, clip),
+            "value_loss": losses.value_loss(
+                value, batch.target, None if value_clip is None else old["value"], value_clip
+            ),
+            "entropy": policy.entropy(),
+            "approx_kl": losses.approx_kl(log_prob, old["log_prob"]),
+            "clip_fraction": losses.clip_fraction(log_prob, old["log_prob"], clip),
+        }
+        means = {name: parallel.masked_mean(term, mask) for name, term in terms.items()}
+        total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
+        return total, {"loss": total, **means}
+
+    def split(batch: Batch, key: Key) -> Batch:
+        """Shuffles the rollout into `[minibatches, T', N']`."""
+        recurrent = "carry" in batch.steps.extras
+        length, lanes = batch.advantage.shape
+        items = lanes if recurrent else length * lanes
+        order = jax.random.permutation(key, items).reshape(minibatches, -1)
+
+        def deal(x: Array) -> Array:
+            if recurrent:
+                return jnp.moveaxis(x[:, order], 1, 0)
+            return x.reshape(1, items, *x.shape[2:])[:, order].swapaxes(0, 1)
+
+        return jax.tree.map(deal, batch)
+
+    def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
+        steps = sample.steps
+        value, mask = steps.extras["value"], valid(steps)
+        advantage = advantages(steps, value, discount=discount, lambda_=lambda_)
+        batch = Batch(jax.tree.map(lambda x: x[:-1], steps), advantage, advantage + value[:-1], mask)
+
+        def minibatch(state: State, keyed: tuple[Key, Batch]) -> tuple[State, dict[str, Array]]:
+            return descend(optimiser, loss, state, *keyed)
+
+        def epoch(state: State, key: Key) -> tuple[State, dict[str, Array]]:
+            k_split, k_loss = jax.random.split(key)
+            keys = jax.random.split(k_loss, minibatches)
+            return jax.lax.scan(minibatch, state, (keys, split(batch, k_split)))
+
+        state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, epochs))
+        return state, Info(jax.tree.map(jnp.mean, metrics))
+
+    return Agent(init, actor, network.begin, acting(network), update)

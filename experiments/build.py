@@ -1,0 +1,77 @@
+"""From flags to networks and schedules: what `build` of several experiments share."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
+    from envs.base import Spec
+
+
+def discrete_actions(spec: "Spec", agent: str) -> int:
+    """The number of actions.
+
+    Raises:
+      ValueError: the task has none to count.
+    """
+    from envs.base import Discrete
+
+    if not isinstance(spec.action, Discrete):
+        raise ValueError(f"--env {spec.name}: {agent} needs discrete actions, but the task's are {spec.action}")
+    return spec.action.num
+
+
+def torso(spec: "Spec", hidden: tuple[int, ...], cnn: str, activation: str = "relu", **kwargs: Any) -> Any:
+    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`."""
+    import flax.linen as nn
+
+    import networks
+
+    if any(size < 1 for size in hidden):
+        raise ValueError(f"--agent.hidden {' '.join(map(str, hidden))}: layer sizes must be positive")
+    return networks.Torso(spec.observation, hidden, cnn=cnn, activation=getattr(nn, activation), **kwargs)
+
+
+def core(kind: str, size: int) -> Any:
+    """A recurrent core, or None for "none"."""
+    import networks
+
+    return {"none": None, "lstm": networks.LSTM(size), "gru": networks.GRU(size)}[kind]
+
+
+def actor_critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, shared: bool) -> Any:
+    """A network of (distribution, value) for discrete or continuous actions.
+
+    Args:
+      spec: the task.
+      hidden: sizes of the dense layers.
+      cnn: torso for images.
+      memory: "none", "lstm" or "gru", of the size of the last hidden layer.
+      shared: one torso for policy and value, rather than one each.
+    """
+    import networks
+    from envs.base import Box
+
+    policy: Any
+    if isinstance(spec.action, Box):
+        (size,) = spec.action.shape
+        policy = networks.GaussianPolicy(size)
+    else:
+        policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
+    critic = None if shared else torso(spec, hidden, cnn, "tanh")
+    return networks.actor_critic(
+        torso(spec, hidden, cnn, "tanh"), policy, networks.Value(), core(memory, hidden[-1]), critic
+    )
+
+
+def linear(start: Any, end: Any, over: Any) -> Any:
+    """A schedule of the number of updates: from `start` to `end` linearly over `over` updates, then constant."""
+    import jax.numpy as jnp
+
+    return lambda updates: start + (end - start) * jnp.clip(updates / over, 0.0, 1.0)
+
+
+def normalised(agent: Any, observations: bool, rewards: bool, discount: Any) -> Any:
+    """The agent behind `agents.wrappers`' normalisers that are asked for."""
+    from agents import wrappers
+
+    agent = wrappers.normalise_rewards(agent, discount) if rewards else agent
+    return wrappers.normalise_observations(agent) if observations else agent

@@ -1,0 +1,179 @@
+"""The flags that every experiment has, how they are checked, and how sweeps are read. No JAX here: `--help` is fast."""
+
+import dataclasses
+import itertools
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_type_hints
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags of every experiment."""
+
+    env: str = "bellmax/catch"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    env_options: tuple[str, ...] = ()
+    """Options of the task, as name=value."""
+    seeds: int = 1
+    """Runs trained side by side, with seeds `seed`, `seed` + 1, ..."""
+    seed: int = 0
+    """The first seed."""
+    steps: int = 100_000
+    """Environment steps per seed."""
+    num_envs: int = 8
+    """Environments (lanes) per seed."""
+    devices: int = 1
+    """Devices that train each seed together, data-parallel. With 1, seeds are shared out over all devices."""
+    eval_every: int = 0
+    """Environment steps per seed between greedy evaluations; 0 for a twentieth of `steps`."""
+    eval_episodes: int = 32
+    """Episodes of one evaluation, per seed."""
+    log_every: int = 0
+    """Environment steps per seed between log points; 0 for a hundredth of `steps`, at most 50,000."""
+    checkpoint_every: int = 0
+    """Environment steps per seed between checkpoints; 0 for every evaluation."""
+    keep: int = 3
+    """Checkpoints kept."""
+    out: str = ""
+    """Run folder, new or empty; by default a fresh one under runs/."""
+    resume: str = ""
+    """A run folder to continue. Flags not given are its own; only `steps` and what is shown or kept may change."""
+    nan: Literal["stop", "continue"] = "stop"
+    """On a loss that is not finite: stop the run, or go on with the other seeds."""
+    sweep: tuple[str, ...] = ()
+    """Grid over agent flags that are real numbers, trained in one compilation: agent.learning-rate=1e-3,3e-4 ..."""
+    wandb: bool = False
+    """Also log to Weights & Biases (if installed)."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+FREE = ("steps", "out", "resume", "quiet", "wandb", "keep", "checkpoint_every", "nan")
+"""Flags that may change when a run is resumed."""
+
+
+def parse(kind: type[Config], argv: list[str], prog: str) -> Config:
+    """Reads `kind` from the command line; with `--resume RUN`, on top of the flags that RUN was started with.
+
+    Raises:
+      ValueError: the folder to resume holds no run of this experiment, or flags that shape the run differ from it.
+    """
+    import tyro
+
+    folder = next((b for a, b in itertools.pairwise(argv) if a == "--resume"), "")
+    folder = folder or next((a.partition("=")[2] for a in argv if a.startswith("--resume=")), "")
+    if not folder:
+        return tyro.cli(kind, args=argv, prog=prog)
+    stored = load(kind, Path(folder), prog)
+    chosen = tyro.cli(kind, args=argv, prog=prog, default=stored)
+    before, now = flat(stored), flat(chosen)
+    differing = [name for name in now if now[name] != before[name] and name not in FREE]
+    if differing:
+        changes = ", ".join(f"{flag(name)} was {before[name]!r}, is {now[name]!r}" for name in differing)
+        raise ValueError(f"--resume {folder}: the run was started with other flags: {changes}")
+    if chosen.steps < stored.steps:  # type: ignore[attr-defined]
+        raise ValueError(f"--steps {chosen.steps}: the run to resume has {stored.steps}; give as many or more")  # type: ignore[attr-defined]
+    return chosen
+
+
+def load(kind: type[Config], folder: Path, prog: str = "") -> Config:
+    """The flags that a run folder's config.json holds.
+
+    Raises:
+      ValueError: there is no such file, or it is of another experiment or unreadable.
+    """
+    path = folder / "config.json"
+    try:
+        content = json.loads(path.read_text())
+        stored, experiment = content["flags"], content["experiment"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({error})") from None
+    if prog and not prog.endswith(f".{experiment}"):
+        raise ValueError(f"--resume {folder}: it is a run of experiments.{experiment}, not of {prog.split()[-1]}")
+    return rebuild(kind, stored)
+
+
+def rebuild(kind: type[Config], stored: Mapping[str, Any]) -> Config:
+    """A dataclass, nested ones included, from what `dataclasses.asdict` gave."""
+    hints = get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in stored.items():
+        if name not in known:
+            continue
+        if dataclasses.is_dataclass(hints[name]):
+            values[name] = rebuild(hints[name], value)  # type: ignore[arg-type]
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All flags of a config, nested ones as `agent.name`."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= flat(value, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = value
+    return found
+
+
+def flag(name: str) -> str:
+    """A field as it is typed: `agent.learning_rate` -> `--agent.learning-rate`."""
+    return "--" + name.replace("_", "-")
+
+
+def check(config: Any) -> None:
+    """Refuses numbers that no run can have.
+
+    Raises:
+      ValueError: naming the flag, its value and what is allowed.
+    """
+    for name, least in {"seeds": 1, "steps": 1, "num_envs": 1, "devices": 1, "eval_episodes": 1, "keep": 1}.items():
+        if getattr(config, name) < least:
+            raise ValueError(f"{flag(name)} {getattr(config, name)}: must be at least {least}")
+    for name in ("eval_every", "log_every", "checkpoint_every", "seed"):
+        if getattr(config, name) < 0:
+            raise ValueError(f"{flag(name)} {getattr(config, name)}: must not be negative")
+    for name in ("num_envs", "eval_episodes"):
+        if getattr(config, name) % config.devices:
+            raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
+    if config.out and config.resume:
+        raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
+
+
+def grid(config: Any) -> list[dict[str, float]]:
+    """The points of `config.sweep`, `[{}]` without one: field of `config.agent` -> value.
+
+    Raises:
+      ValueError: not of the form agent.name=a,b; no such flag, or one that is not a real number; a bad value.
+    """
+    sweepable = [f.name for f in dataclasses.fields(config.agent) if f.type in (float, "float")]
+    axes: dict[str, list[float]] = {}
+    for item in config.sweep:
+        name, equals, values = item.partition("=")
+        field = name.removeprefix("agent.").replace("-", "_")
+        if not equals or not name.startswith("agent."):
+            raise ValueError(f"--sweep {item}: write agent.NAME=VALUE,VALUE")
+        if field not in sweepable:
+            known = ", ".join(f"agent.{n.replace('_', '-')}" for n in sweepable)
+            raise ValueError(f"--sweep {item}: {name} cannot be swept in one compilation; these can: {known}")
+        try:
+            axes[field] = [float(value) for value in values.split(",")]
+        except ValueError:
+            raise ValueError(f"--sweep {item}: {values!r} is not a list of numbers such as 1e-3,3e-4") from None
+    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+
+
+def fail(error: Exception | str) -> None:
+    """One line on stderr and exit code 2: the command was not understood."""
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)

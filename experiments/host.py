@@ -1,0 +1,203 @@
+"""The host driver: a simulator outside the graph, acting and learning compiled around it.
+
+The lanes of all runs are lanes of one pool. Acting and learning are the functions of `loops`, mapped over runs and
+devices as in graph and drawing the same keys in the same order, so that the same task gives the same result on either
+driver. Where the replay wants no peek, the update is dispatched while the simulator still works on the last step of an
+unroll: learning and simulation overlap, and nothing is learned from later than it would have been.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents import parallel
+from agents.base import Key, Step, TimeStep, Tree
+from envs.base import HostEnvironment, Pool, blank
+from experiments import devices, loops
+from experiments.devices import Layout
+from experiments.drivers import Driver, Parts, laid_out
+from experiments.loops import Live, Loop, RunState
+
+
+def host(
+    env: HostEnvironment,
+    make: Callable[[Any], Parts],
+    hypers: Any,
+    lay: Layout,
+    *,
+    num_envs: int,
+    iterations: int,
+    eval_episodes: int,
+    seed: int = 0,
+    backend: str = "pmap",
+) -> Driver:
+    """Runs of one agent around a pool.
+
+    The state holds no environment: a restored run starts new episodes, and everything else goes on as it was.
+
+    Args:
+      env: opens pools of lanes.
+      make: hyper-parameters of one run -> its parts.
+      hypers: a tree of arrays `[R]`; the empty tree if there is no sweep.
+      lay: over which devices.
+      num_envs: lanes of a run on each device.
+      iterations: per chunk.
+      eval_episodes: of one evaluation, per run.
+      seed: of the simulator.
+      backend: see `devices.mapped`.
+    """
+    width = len(lay.devices) if lay.shared else 1
+    hypers = devices.place(lay, hypers)
+    static = make(jax.tree.map(lambda x: x[0, 0], hypers))
+    unroll, updates, warmup = static.schedule
+    peek = static.replay.peek
+
+    # Of one run; `mapped` below lays them over runs and devices.
+
+    def begin(hypers: Any, key: Key, timestep: TimeStep) -> tuple[RunState, Step]:
+        parts = make(hypers)
+        _, k_rest = jax.random.split(key)  # in graph the other half resets the environments
+        run = loops.begin_run(parts.agent, parts.replay, k_rest, timestep)
+        row, _ = loops.act_row(parts.agent, parts.agent.actor(run.agent), run.live, k_rest, timestep)
+        return run, jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
+
+    def actor(hypers: Any, run: RunState) -> Any:
+        return jax.tree.map(jnp.copy, make(hypers).agent.actor(run.agent))  # the run's buffers are donated to `learn`
+
+    def warmup_keys(hypers: Any, run: RunState) -> tuple[RunState, Key]:
+        k_warmup, k_run = jax.random.split(run.key)
+        return run._replace(key=k_run), jax.random.split(k_warmup, warmup)
+
+    def chunk_keys(hypers: Any, run: RunState) -> tuple[RunState, Key, Key]:
+        k_chunk, k_run = jax.random.split(run.key)
+        keys = jax.vmap(jax.random.split)(jax.random.split(k_chunk, iterations))
+        return run._replace(key=k_run), keys[:, 0], keys[:, 1]
+
+    def act(hypers: Any, actor: Any, live: Live, rows: Step, timestep: TimeStep, keys: Key, i: Any, t: Any) -> tuple:
+        key = jax.random.fold_in(parallel.own_key(keys[i]), t)
+        row, live = loops.act_row(make(hypers).agent, actor, live, key, timestep)
+        rows = jax.tree.map(lambda xs, x: xs.at[t].set(x), rows, row)
+        return loops.env_action(env.spec, row.action), live, rows
+
+    def add(hypers: Any, storage: Any, rows: Step) -> Any:
+        return make(hypers).replay.add(storage, rows)
+
+    def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any) -> tuple:
+        parts = make(hypers)
+        if peek:
+            actor, live, timestep, unroll_keys = peeked
+            key = jax.random.fold_in(parallel.own_key(unroll_keys[i]), unroll)
+            rows = loops.peeked(parts.agent, parts.replay, rows, actor, key, live, timestep)
+        storage = parts.replay.add(storage, rows)
+        agent, storage, metrics = loops.learn(parts.agent, parts.replay, updates, agent, storage, keys[i])
+        return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
+
+    def close_chunk(hypers: Any, run: RunState, metrics: Tree) -> tuple[RunState, Tree]:
+        live, episodes = loops.summary(run.live)
+        return run._replace(live=live, chunks=run.chunks + 1), {**episodes, **metrics}
+
+    def begin_greedy(hypers: Any) -> Any:
+        return make(hypers).agent.begin(eval_episodes // width)
+
+    def greedy(hypers: Any, actor: Any, carry: Any, key: Key, timestep: TimeStep, t: Any) -> tuple[Tree, Any]:
+        action, carry, _ = make(hypers).agent.act(actor, jax.random.fold_in(key, t), carry, timestep, False)
+        return loops.env_action(env.spec, action), carry
+
+    def mapped(fn: Callable[..., Any], arguments: int, common: int = 0, donate: tuple[int, ...] = ()) -> Callable:
+        axes = (0,) * (arguments - common) + (None,) * common
+        return devices.mapped(lay, fn, in_axes=axes, donate=donate, backend=backend)
+
+    begin_all, actor_all = mapped(begin, 3), mapped(actor, 2)
+    warmup_keys_all, chunk_keys_all = mapped(warmup_keys, 2), mapped(chunk_keys, 2)
+    act_all, add_all = mapped(act, 8, common=2, donate=(2, 3)), mapped(add, 3, donate=(1,))
+    learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0), donate=(1, 2), backend=backend)
+    close_all, begin_greedy_all = mapped(close_chunk, 3), mapped(begin_greedy, 1)
+    greedy_all = mapped(greedy, 6, common=1, donate=(2,))
+
+    pools: dict[str, Pool] = {}
+    now: dict[str, Any] = {}  # the simulator's side of the run: the current TimeStep and the buffer of rows
+
+    def pool(name: str, lanes: int, seed: int) -> Pool:
+        if name not in pools:
+            pools[name] = env.pool(lanes * devices.places(lay) * width, seed)
+        return pools[name]
+
+    def start(keys: Any, generation: int) -> RunState:
+        """Resets the lanes; returns a fresh run on them, whose only use on a restored run is its buffer of rows."""
+        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, seed + 7919 * generation).reset())
+        run, now["rows"] = begin_all(hypers, devices.place(lay, keys), now["timestep"])
+        return run
+
+    def act_through(run: RunState, actor: Any, keys: Key, i: int, meanwhile: Callable[[], None]) -> RunState:
+        """One unroll; `meanwhile` runs once its rows are complete, while the simulator takes the last step."""
+        lanes = pools["train"]
+        live = run.live
+        for t in range(unroll):
+            action, live, now["rows"] = act_all(hypers, actor, live, now["rows"], now["timestep"], keys, i, t)
+            lanes.send(devices.lanes_out(lay, action))
+            if t == unroll - 1:
+                meanwhile()
+            now["timestep"] = devices.lanes_in(lay, lanes.recv())
+        return run._replace(live=live)
+
+    def init(keys: Key) -> RunState:
+        run = start(keys, 0)
+        if warmup:
+            run, k_rows = warmup_keys_all(hypers, run)
+            actor = actor_all(hypers, run)
+            for i in range(warmup):
+                run = act_through(run, actor, k_rows, i, lambda: None)
+                run = run._replace(replay=add_all(hypers, run.replay, now["rows"]))
+        return run
+
+    def step(run: RunState) -> tuple[RunState, dict[str, np.ndarray]]:
+        if not now:
+            start(jax.random.split(jax.random.key(0), lay.runs), int(devices.collect(lay, run.chunks)[0]))
+        run, k_rows, k_learn = chunk_keys_all(hypers, run)
+        learned = [run.agent, run.replay, actor_all(hypers, run)]
+        metrics = []
+
+        def update(i: int, peeked: Any) -> None:
+            *learned[:], measured = learn_all(hypers, learned[0], learned[1], now["rows"], k_learn, i, peeked)
+            metrics.append(measured)
+
+        for i in range(iterations):
+            actor = learned[2]
+            run = act_through(run, actor, k_rows, i, (lambda: None) if peek else (lambda i=i: update(i, ())))
+            if peek:
+                update(i, (actor, run.live, now["timestep"], k_rows))
+        means = jax.tree.map(lambda *xs: np.mean([np.asarray(x) for x in xs], axis=0), *metrics)
+        run, chunk = close_all(hypers, run._replace(agent=learned[0], replay=learned[1]), means)
+        return run, devices.collect(lay, chunk)
+
+    def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
+        lanes = pool("evaluate", eval_episodes, seed + 104729)
+        timestep, carry, k_act = lanes.reset(), begin_greedy_all(hypers), devices.place(lay, keys)
+        over, t = np.zeros(lanes.num_envs, bool), 0
+        returns, lengths = np.zeros(lanes.num_envs, np.float32), np.zeros(lanes.num_envs, np.int32)
+        while not over.all() and t < (env.spec.time_limit or 100_000):
+            action, carry = greedy_all(hypers, actors, carry, k_act, devices.lanes_in(lay, timestep), t)
+            lanes.send(devices.lanes_out(lay, action))
+            timestep = lanes.recv()
+            returns += np.where(over, 0.0, timestep.reward)
+            lengths += ~over
+            over |= timestep.last()
+            t += 1
+        by_run = lambda x: x.reshape(devices.places(lay), eval_episodes)[: lay.runs]  # noqa: E731
+        return {"eval_return": by_run(returns), "eval_length": by_run(lengths)}
+
+    def shape() -> Any:
+        keys = devices.place(lay, jax.random.split(jax.random.key(0), lay.runs))
+        timestep = devices.lanes_in(lay, blank(env.spec, num_envs * devices.places(lay) * width))
+        return laid_out(lay, jax.eval_shape(begin_all, hypers, keys, timestep)[0])
+
+    def close() -> None:
+        for opened in pools.values():
+            opened.close()
+        pools.clear()
+        now.clear()
+
+    return Driver(Loop(init, step, evaluate, lambda run: actor_all(hypers, run)), shape, close)

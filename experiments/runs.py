@@ -1,0 +1,192 @@
+"""What every experiment does with its flags: check, build, train, log, evaluate, save, resume, report.
+
+An experiment module gives its flags and a `build`; `run` does the rest. Nothing here knows an algorithm.
+"""
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from experiments import flags
+
+if TYPE_CHECKING:
+    from experiments.drivers import Driver, Parts
+
+
+class Scale(NamedTuple):
+    """What `build` may need to know of the run beside the agent's own flags."""
+
+    num_envs: int
+    """Lanes on each device."""
+    devices: int
+    """Devices that share each seed; batches and buffers are per device."""
+    steps: int
+    """Environment steps per seed."""
+
+    def per_device(self, total: int, name: str) -> int:
+        """`total` shared out over the devices.
+
+        Raises:
+          ValueError: it does not divide.
+        """
+        if total < 1 or total % self.devices:
+            raise ValueError(f"{flags.flag(name)} {total}: must be a positive multiple of --devices {self.devices}")
+        return total // self.devices
+
+
+class Plan(NamedTuple):
+    """The static schedule of a run, in chunks."""
+
+    warmup_steps: int
+    chunk_steps: int
+    iterations: int
+    chunks: int
+    eval_every: int
+    save_every: int
+
+    def env_steps(self, chunks: int) -> int:
+        """Environment steps per seed after so many chunks."""
+        return self.warmup_steps + chunks * self.chunk_steps
+
+
+Build = Callable[[Any, Any, Scale], "Parts"]
+"""`(agent flags, envs.base.Spec, Scale) -> Parts`; its real-number flags may be traced."""
+
+
+def main(experiment: str, kind: type[Any], build: Build) -> Callable[[list[str] | None], dict[str, Any] | None]:
+    """The `main` of an experiment module: reads flags, runs, and turns bad flags into one line and exit code 2."""
+
+    def command(argv: list[str] | None = None) -> dict[str, Any] | None:
+        arguments = sys.argv[1:] if argv is None else argv
+        try:
+            config = flags.parse(kind, arguments, f"python -m experiments.{experiment}")
+            flags.check(config)
+            points = flags.grid(config)
+            prepared = prepare(experiment, config, points, build)
+        except ValueError as error:
+            flags.fail(error)
+        return train(*prepared)
+
+    return command
+
+
+def use_cores() -> None:
+    """Gives XLA one host device per core, so that seeds run side by side; before JAX starts, unless told otherwise."""
+    given = os.environ.get("XLA_FLAGS", "")
+    if "xla_force_host_platform_device_count" not in given:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        os.environ["XLA_FLAGS"] = f"{given} --xla_force_host_platform_device_count={max(1, cores)}".strip()
+
+
+class Prepared(NamedTuple):
+    """A run that has been checked and not yet compiled."""
+
+    experiment: str
+    config: Any
+    points: list[dict[str, float]]
+    plan: Plan
+    driver: "Driver"
+    lay: Any
+    folder: Path
+
+
+def prepare(experiment: str, config: Any, points: list[dict[str, float]], build: Build) -> Prepared:
+    """Builds everything that can refuse a flag, and the run folder last.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    use_cores()
+    import envs
+    from envs.base import Environment
+    from experiments import devices, drivers
+    from experiments.host import host
+
+    env = envs.make(config.env, **envs.parse_options(config.env_options))
+    runs = len(points) * config.seeds
+    lay = devices.layout(runs, config.devices)
+    scale = Scale(config.num_envs // config.devices, config.devices, config.steps)
+
+    def make(hypers: dict[str, Any]) -> "Parts":
+        swept = {name: value for name, value in hypers.items() if name != "run"}
+        return build(dataclasses.replace(config.agent, **swept), env.spec, scale)
+
+    for point in points:
+        parts = make(point)
+    config, plan = planned(config, parts)
+    hypers: dict[str, Any] = {
+        name: np.repeat(np.float32([p[name] for p in points]), config.seeds) for name in points[0]
+    }
+    hypers["run"] = np.arange(runs)
+    numbers = {"num_envs": scale.num_envs, "iterations": plan.iterations, "eval_episodes": config.eval_episodes}
+    if isinstance(env, Environment):
+        driver = drivers.in_graph(env, make, hypers, lay, **numbers)
+    else:
+        driver = host(env, make, hypers, lay, seed=config.seed, **numbers)
+    driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
+    return Prepared(experiment, config, points, plan, driver, lay, folder_of(experiment, config))
+
+
+def planned(config: Any, parts: "Parts") -> tuple[Any, Plan]:
+    """Rounds the intervals to whole chunks; the flags returned hold what was rounded to.
+
+    Raises:
+      ValueError: the steps do not reach one chunk, or the warm-up does not fill what a sample needs.
+    """
+    schedule = parts.schedule
+    per_iteration = schedule.unroll * config.num_envs
+    warmup_steps = schedule.warmup * per_iteration
+    if config.steps < warmup_steps + per_iteration:
+        raise ValueError(
+            f"--steps {config.steps}: does not reach one chunk, which is {per_iteration} steps "
+            f"(unroll {schedule.unroll} x --num-envs {config.num_envs}) after a warm-up of {warmup_steps}"
+        )
+    rows = (schedule.warmup + 1) * schedule.unroll
+    if rows < parts.replay.minimum:
+        least = math.ceil(parts.replay.minimum / schedule.unroll) - 1
+        raise ValueError(
+            f"--agent.warmup {warmup_steps}: sampling needs {parts.replay.minimum} rows of every environment; "
+            f"with --num-envs {config.num_envs} that is a warm-up of at least {least * per_iteration} steps"
+        )
+    iterations = (config.steps - warmup_steps) // per_iteration
+    log_every = config.log_every or min(config.steps // 100, 50_000)
+    per_chunk = min(iterations, max(1, round(log_every / per_iteration)))
+    chunk_steps = per_chunk * per_iteration
+    eval_every = max(1, round((config.eval_every or config.steps / 20) / chunk_steps))
+    save_every = max(1, round(config.checkpoint_every / chunk_steps)) if config.checkpoint_every else eval_every
+    plan = Plan(warmup_steps, chunk_steps, per_chunk, math.ceil(iterations / per_chunk), eval_every, save_every)
+    rounded = dataclasses.replace(config, log_every=chunk_steps, eval_every=eval_every * chunk_steps)
+    return rounded, plan
+
+
+def folder_of(experiment: str, config: Any) -> Path:
+    """The run folder, made if it is new.
+
+    Raises:
+      ValueError: it exists and holds something, or cannot be made.
+    """
+    if config.resume:
+        return Path(config.resume)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = Path(config.out or f"runs/{experiment}-{config.env.replace('/', '-')}-{stamp}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"--out {folder}: already exists; give a new folder, or --resume {folder} to go on with it")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text("{}")
+    except OSError as error:
+        raise ValueError(f"--out {folder}: cannot be written ({error.strerror})") from None
+    return folder
