@@ -1,0 +1,42 @@
+"""The replay of on-policy learners: the last chunk, whole and in order."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from agents.base import Info, Key, Sample, Step
+from replay.base import Replay
+
+
+def on_policy(unroll: int) -> Replay:
+    """Hands out exactly what was added last, the peek row included: `steps[unroll + 1, B]`, weight 1.
+
+    Args:
+      unroll: environment steps per chunk; every `add` brings `unroll + 1` rows.
+
+    Raises:
+      ValueError: if `unroll` is less than 1; from `add`, if the chunk has another length.
+    """
+    if unroll < 1:
+        raise ValueError(f"unroll is {unroll}; at least 1 is needed")
+
+    def init(step: Step) -> Step:
+        return jax.tree.map(lambda x: jnp.zeros((unroll + 1, *x.shape), x.dtype), step)
+
+    def add(state: Step, steps: Step) -> Step:
+        del state
+        rows = steps.timestep.step_type.shape[0]
+        if rows != unroll + 1:
+            raise ValueError(f"the chunk has {rows} rows; unroll = {unroll} takes {unroll + 1}")
+        return steps
+
+    def sample(state: Step, key: Key) -> Sample:
+        del key
+        return Sample(state)
+
+    def feedback(state: Step, index: Any, info: Info) -> Step:
+        del index, info
+        return state
+
+    return Replay(init, add, sample, feedback, minimum=unroll, peek=True)
