@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
 Config = TypeVar("Config")
 
@@ -70,7 +70,10 @@ def parse(kind: type[Config], argv: list[str], prog: str) -> Config:
     folder = folder or next((a.partition("=")[2] for a in argv if a.startswith("--resume=")), "")
     if not folder:
         return tyro.cli(kind, args=argv, prog=prog)
-    stored = load(kind, Path(folder), prog)
+    started = contents(Path(folder))["experiment"]
+    if not prog.endswith(f".{started}"):
+        raise ValueError(f"--resume {folder}: it is a run of experiments.{started}, not of {prog.split()[-1]}")
+    stored = load(kind, Path(folder))
     chosen = tyro.cli(kind, args=argv, prog=prog, default=stored)
     before, now = flat(stored), flat(chosen)
     differing = [name for name in now if now[name] != before[name] and name not in FREE]
@@ -82,21 +85,26 @@ def parse(kind: type[Config], argv: list[str], prog: str) -> Config:
     return chosen
 
 
-def load(kind: type[Config], folder: Path, prog: str = "") -> Config:
-    """The flags that a run folder's config.json holds.
+def contents(folder: Path) -> dict[str, Any]:
+    """A run folder's config.json.
 
     Raises:
-      ValueError: there is no such file, or it is of another experiment or unreadable.
+      ValueError: there is no readable one.
     """
-    path = folder / "config.json"
     try:
-        content = json.loads(path.read_text())
-        stored, experiment = content["flags"], content["experiment"]
+        content = json.loads((folder / "config.json").read_text())
+        return {"experiment": content["experiment"], "flags": dict(content["flags"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({error})") from None
-    if prog and not prog.endswith(f".{experiment}"):
-        raise ValueError(f"--resume {folder}: it is a run of experiments.{experiment}, not of {prog.split()[-1]}")
-    return rebuild(kind, stored)
+        raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({error!r})") from None
+
+
+def load(kind: type[Config], folder: Path) -> Config:
+    """The flags that a run was started with.
+
+    Raises:
+      ValueError: there is no readable config.json.
+    """
+    return rebuild(kind, contents(folder)["flags"])
 
 
 def rebuild(kind: type[Config], stored: Mapping[str, Any]) -> Config:
@@ -173,7 +181,7 @@ def grid(config: Any) -> list[dict[str, float]]:
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
 
 
-def fail(error: Exception | str) -> None:
-    """One line on stderr and exit code 2: the command was not understood."""
+def fail(error: Exception | str, code: int = 2) -> NoReturn:
+    """One line on stderr and the exit code, by default that of a command that was not understood."""
     print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(2)
+    raise SystemExit(code)

@@ -6,7 +6,7 @@ driver. Where the replay wants no peek, the update is dispatched while the simul
 unroll: learning and simulation overlap, and nothing is learned from later than it would have been.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -31,7 +31,7 @@ def host(
     num_envs: int,
     iterations: int,
     eval_episodes: int,
-    seed: int = 0,
+    seeds: Sequence[int],
     backend: str = "pmap",
 ) -> Driver:
     """Runs of one agent around a pool.
@@ -46,7 +46,7 @@ def host(
       num_envs: lanes of a run on each device.
       iterations: per chunk.
       eval_episodes: of one evaluation, per run.
-      seed: of the simulator.
+      seeds: of the runs, R of them; a run's episodes do not depend on which others there are.
       backend: see `devices.mapped`.
     """
     width = len(lay.devices) if lay.shared else 1
@@ -120,14 +120,16 @@ def host(
     pools: dict[str, Pool] = {}
     now: dict[str, Any] = {}  # the simulator's side of the run: the current TimeStep and the buffer of rows
 
-    def pool(name: str, lanes: int, seed: int) -> Pool:
+    def pool(name: str, lanes: int, offset: int) -> Pool:
         if name not in pools:
-            pools[name] = env.pool(lanes * devices.places(lay) * width, seed)
+            spare = devices.places(lay) - lay.runs  # they repeat the first run, as in `devices.place`
+            everyone = [seed + offset for seed in [*seeds, *list(seeds[:1]) * spare]]
+            pools[name] = env.pool(lanes * width * len(everyone), everyone)
         return pools[name]
 
     def start(keys: Any, generation: int) -> RunState:
         """Resets the lanes; returns a fresh run on them, whose only use on a restored run is its buffer of rows."""
-        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, seed + 7919 * generation).reset())
+        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, 7919 * generation).reset())
         run, now["rows"] = begin_all(hypers, devices.place(lay, keys), now["timestep"])
         return run
 
@@ -174,7 +176,7 @@ def host(
         return run, devices.collect(lay, chunk)
 
     def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
-        lanes = pool("evaluate", eval_episodes, seed + 104729)
+        lanes = pool("evaluate", eval_episodes // width, 104729)
         timestep, carry, k_act = lanes.reset(), begin_greedy_all(hypers), devices.place(lay, keys)
         over, t = np.zeros(lanes.num_envs, bool), 0
         returns, lengths = np.zeros(lanes.num_envs, np.float32), np.zeros(lanes.num_envs, np.int32)

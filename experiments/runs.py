@@ -5,16 +5,10 @@ An experiment module gives its flags and a `build`; `run` does the rest. Nothing
 
 import dataclasses
 import datetime
-import json
 import math
 import os
-import platform
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,15 +55,19 @@ class Plan(NamedTuple):
         """Environment steps per seed after so many chunks."""
         return self.warmup_steps + chunks * self.chunk_steps
 
+    def chunks_at(self, env_steps: int) -> int:
+        """The inverse."""
+        return (env_steps - self.warmup_steps) // self.chunk_steps
+
 
 Build = Callable[[Any, Any, Scale], "Parts"]
 """`(agent flags, envs.base.Spec, Scale) -> Parts`; its real-number flags may be traced."""
 
 
-def main(experiment: str, kind: type[Any], build: Build) -> Callable[[list[str] | None], dict[str, Any] | None]:
+def main(experiment: str, kind: type[Any], build: Build) -> Callable[..., dict[str, Any]]:
     """The `main` of an experiment module: reads flags, runs, and turns bad flags into one line and exit code 2."""
 
-    def command(argv: list[str] | None = None) -> dict[str, Any] | None:
+    def command(argv: list[str] | None = None) -> dict[str, Any]:
         arguments = sys.argv[1:] if argv is None else argv
         try:
             config = flags.parse(kind, arguments, f"python -m experiments.{experiment}")
@@ -78,7 +76,9 @@ def main(experiment: str, kind: type[Any], build: Build) -> Callable[[list[str] 
             prepared = prepare(experiment, config, points, build)
         except ValueError as error:
             flags.fail(error)
-        return train(*prepared)
+        from experiments.training import train
+
+        return train(prepared)
 
     return command
 
@@ -86,9 +86,12 @@ def main(experiment: str, kind: type[Any], build: Build) -> Callable[[list[str] 
 def use_cores() -> None:
     """Gives XLA one host device per core, so that seeds run side by side; before JAX starts, unless told otherwise."""
     given = os.environ.get("XLA_FLAGS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if "xla_force_host_platform_device_count" not in given:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        os.environ["XLA_FLAGS"] = f"{given} --xla_force_host_platform_device_count={max(1, cores)}".strip()
+        os.environ["XLA_FLAGS"] = f"{given} --xla_force_host_platform_device_count={cores}".strip()
+    # XLA's thread pool has NPROC threads, by default one per core. Devices occupy one each, and where none is left an
+    # operation that hands out part of its work waits for ever.
+    os.environ.setdefault("NPROC", str(4 * cores))
 
 
 class Prepared(NamedTuple):
@@ -110,20 +113,12 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
       ValueError: naming the flag.
     """
     use_cores()
-    import envs
-    from envs.base import Environment
-    from experiments import devices, drivers
-    from experiments.host import host
+    from experiments import devices
 
-    env = envs.make(config.env, **envs.parse_options(config.env_options))
+    env = environment(config)
+    make = maker(config, env.spec, build)
     runs = len(points) * config.seeds
     lay = devices.layout(runs, config.devices)
-    scale = Scale(config.num_envs // config.devices, config.devices, config.steps)
-
-    def make(hypers: dict[str, Any]) -> "Parts":
-        swept = {name: value for name, value in hypers.items() if name != "run"}
-        return build(dataclasses.replace(config.agent, **swept), env.spec, scale)
-
     for point in points:
         parts = make(point)
     config, plan = planned(config, parts)
@@ -131,13 +126,50 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
         name: np.repeat(np.float32([p[name] for p in points]), config.seeds) for name in points[0]
     }
     hypers["run"] = np.arange(runs)
-    numbers = {"num_envs": scale.num_envs, "iterations": plan.iterations, "eval_episodes": config.eval_episodes}
-    if isinstance(env, Environment):
-        driver = drivers.in_graph(env, make, hypers, lay, **numbers)
-    else:
-        driver = host(env, make, hypers, lay, seed=config.seed, **numbers)
+    driver = drive(
+        env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
+        iterations=plan.iterations, eval_episodes=config.eval_episodes,
+    )  # fmt: skip
     driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
     return Prepared(experiment, config, points, plan, driver, lay, folder_of(experiment, config))
+
+
+def environment(config: Any) -> Any:
+    """The task that the flags name.
+
+    Raises:
+      ValueError: there is none such, or it does not know the options.
+    """
+    import envs
+
+    return envs.make(config.env, **envs.parse_options(config.env_options))
+
+
+def drive(env: Any, make: Any, hypers: Any, lay: Any, seeds: np.ndarray, **numbers: int) -> "Driver":
+    """The driver for a task, in graph or on the host; `numbers` as for `drivers.in_graph`, `seeds` of the runs."""
+    from envs.base import Environment
+    from experiments import drivers
+    from experiments.host import host
+
+    if isinstance(env, Environment):
+        return drivers.in_graph(env, make, hypers, lay, **numbers)
+    return host(env, make, hypers, lay, seeds=[int(seed) for seed in seeds], **numbers)
+
+
+def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
+    """The seed of every run, `[R]`: the same ones at each point of a sweep."""
+    return np.tile(config.seed + np.arange(config.seeds), len(points))
+
+
+def maker(config: Any, spec: Any, build: Build) -> Callable[[dict[str, Any]], "Parts"]:
+    """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not."""
+    scale = Scale(config.num_envs // config.devices, config.devices, config.steps)
+
+    def make(hypers: dict[str, Any]) -> "Parts":
+        swept = {name: value for name, value in hypers.items() if name != "run"}
+        return build(dataclasses.replace(config.agent, **swept), spec, scale)
+
+    return make
 
 
 def planned(config: Any, parts: "Parts") -> tuple[Any, Plan]:

@@ -1,0 +1,162 @@
+"""Compares runs: one plot of their learning curves and a table of their last scores.
+
+    python -m experiments.compare runs/a runs/b --out compare.png
+
+The table gives the IQM over the seeds with its 95 % bootstrap interval, and the probability that a seed of a run scores
+higher than one of the first run. Runs of other tasks or lengths are compared too, but not without a remark.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import flags, logging, stats
+
+
+@dataclass(frozen=True)
+class Config:
+    """Compares runs: one plot of their learning curves, and a table of their last scores."""
+
+    runs: tuple[str, ...]
+    """Run folders; the first is the one that the others are measured against."""
+    out: str = "compare.png"
+    """Plot to write."""
+    metric: str = "eval_return"
+    """Column of metrics.csv to compare."""
+
+
+class Run(NamedTuple):
+    """What a run folder says."""
+
+    label: str
+    folder: Path
+    config: Mapping[str, Any]  # flags, nested ones as a.b
+    summary: Mapping[str, Any]
+    scores: np.ndarray  # [seeds], at the last log point that reports the metric
+
+
+def read(folder: str | Path, metric: str, label: str = "") -> Run:
+    """Reads a run folder.
+
+    Raises:
+      ValueError: a file is missing or unreadable, or has no such metric.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: no such run folder")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        summary = json.loads((folder / "summary.json").read_text())
+        table = logging.read_metrics(folder / "metrics.csv")
+    except OSError as error:
+        missing = Path(error.filename).name if error.filename else "a file"
+        hint = "; an unfinished run?" if missing == "summary.json" else ""
+        raise ValueError(f"{folder}: cannot read {missing} ({error.strerror}){hint}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder}: config.json or summary.json is not JSON ({error})") from None
+    if not isinstance(config, dict) or not isinstance(summary, dict):
+        raise ValueError(f"{folder}: config.json or summary.json holds no JSON object")
+    absent = [key for key in ("experiment", "env", "env_steps") if key not in summary]
+    if absent:
+        raise ValueError(f"{folder}: summary.json has no {', '.join(absent)}")
+    try:
+        steps, values = logging.series(table, metric)
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from None
+    if not steps.size:
+        raise ValueError(f"{folder}: metrics.csv reports no {metric}")
+    return Run(label or folder.name, folder, _flat(config.get("flags", config)), summary, values[:, -1])
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
+
+
+def labels(folders: Sequence[str]) -> list[str]:
+    """What to call the runs: without the folders they are all in."""
+    paths = [str(Path(folder).resolve()) for folder in folders]
+    if len(set(paths)) < len(paths):
+        raise ValueError(f"runs {' '.join(folders)}: a folder is given twice")
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120
+    return [os.path.relpath(path, common) for path in paths]
+
+
+def table(runs: Sequence[Run]) -> str:
+    """The comparison as text, a line per run."""
+    lines = [("run", "env", "seeds", "IQM", "95 % interval", f"P(better than {runs[0].label})")]
+    for run in runs:
+        alive = stats.living(run.scores).size
+        seeds = str(alive) if alive == run.scores.size else f"{alive} of {run.scores.size}"
+        chance, ends = stats.probability_of_improvement(run.scores, runs[0].scores)
+        better = "-" if run is runs[0] else f"{chance:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
+        low, high = stats.interval(run.scores)
+        cells = f"{stats.iqm(run.scores):.4g}", f"[{low:.4g}, {high:.4g}]", better
+        lines.append((run.label, run.summary["env"], seeds, *cells))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def remarks(runs: Sequence[Run]) -> list[str]:
+    """What makes the runs incomparable, what differs between their flags, and which seeds are left out."""
+    found = []
+    for key, what in (("env", "tasks"), ("env_steps", "numbers of environment steps per seed")):
+        values = [run.summary[key] for run in runs]
+        if len({str(value) for value in values}) > 1:
+            found.append(f"note: the runs are of different {what}: {', '.join(map(str, values))}")
+    for run in runs:
+        dead = run.scores.size - stats.living(run.scores).size
+        if dead:
+            found.append(f"note: {run.label}: {dead} of {run.scores.size} seeds have no finite score and are left out")
+    names = list(dict.fromkeys(name for run in runs for name in run.config if name not in ("out", "resume", "quiet")))
+    for name in names:
+        shown = [str(run.config.get(name, "-")) for run in runs]
+        if len(set(shown)) > 1:
+            found.append(f"flag {name}: {', '.join(shown)}")
+    return found
+
+
+def compare(config: Config) -> list[Run]:
+    """Reads the runs, draws the plot, prints the table.
+
+    Raises:
+      ValueError: a bad folder, metric or output file.
+    """
+    from experiments import plots
+
+    runs = [read(f, config.metric, label) for f, label in zip(config.runs, labels(config.runs), strict=True)]
+    tasks = sorted({run.summary["env"] for run in runs})
+    try:
+        plots.curves({run.label: run.folder for run in runs}, config.out, ", ".join(tasks), config.metric)
+    except OSError as error:
+        raise ValueError(f"--out {config.out}: cannot be written ({error.strerror})") from None
+    print(table(runs))
+    print(*remarks(runs), f"plot: {config.out}", sep="\n")
+    return runs
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command. A bad folder or flag ends it with one line on stderr and exit code 2."""
+    import tyro
+
+    arguments = sys.argv[1:] if argv is None else argv
+    positional = (tyro.conf.PositionalRequiredArgs,)
+    config = tyro.cli(Config, args=arguments, prog="python -m experiments.compare", config=positional)
+    try:
+        if not config.runs:
+            raise ValueError("no run folders given")
+        compare(config)
+    except ValueError as error:
+        flags.fail(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What a run says about itself: config.json, summary.json, the time it took, and how it was stopped."""
+
+import dataclasses
+import json
+import platform
+import signal
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "rlax", "numpy", "envpool", "gymnasium", "gymnax", "mujoco")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all; numbers that are not finite become null."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {key: plain(value) for key, value in x.items()}
+        if isinstance(x, list | tuple | np.ndarray):
+            return [plain(value) for value in x]
+        x = x.item() if isinstance(x, np.generic) else x
+        return None if isinstance(x, float) and not np.isfinite(x) else x
+
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(plain(content), indent=2) + "\n")
+    temporary.replace(path)
+
+
+def describe(experiment: str, config: Any) -> dict[str, Any]:
+    """The content of config.json."""
+    import jax
+
+    versions = {"python": platform.python_version(), "bellmax": version("bellmax")}
+    versions |= {name: version(name) for name in PACKAGES}
+    return {
+        "experiment": experiment,
+        "flags": dataclasses.asdict(config),
+        "versions": {name: number for name, number in versions.items() if number},
+        "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
+        "git_commit": git_commit(),
+    }
+
+
+def version(package: str) -> str | None:
+    """An installed package's version, None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """The commit of this source tree, with "+" if tracked files have changes; None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class Compilation:
+    """Seconds that JAX has spent tracing, lowering and compiling since this was made."""
+
+    def __init__(self) -> None:
+        import jax
+
+        self.seconds = 0.0
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def _listen(self, event: str, duration: float, **_: Any) -> None:
+        if event.startswith("/jax/core/compile/"):
+            self.seconds += duration
+
+
+class Interrupt:
+    """While open, the first Ctrl-C or SIGTERM only sets `raised`, to be seen between chunks; the next one kills."""
+
+    raised = False
+
+    def __enter__(self) -> "Interrupt":
+        self.before = {number: signal.signal(number, self._raise) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _raise(self, number: int, frame: Any) -> None:
+        self.raised = True
+        self.__exit__()
+        print("\nstopping after this chunk; once more to stop at once", file=sys.stderr)
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)

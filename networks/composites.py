@@ -1,0 +1,116 @@
+"""Builders that join torso, core and heads into a `networks.base.Network`.
+
+Parts are flax modules. Torsos and heads are handed `[N, ...]` with time and batch merged; only a core sees time.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from agents.base import Array, Key, Tree, batch_of
+from networks.base import Network
+
+
+def q_network(torso: nn.Module, head: nn.Module, core: nn.Module | None = None) -> Network:
+    """A network with one head, typically action values.
+
+    Args:
+      torso: `observation[N, ...] -> [N, D]`.
+      head: `[N, D] -> ` a tree of `[N, ...]`; for `QValues` the output of the network is `[T, B, A]`.
+      core: an `LSTM`, a `GRU` or alike between the two.
+    """
+    return _network(_QNetwork(torso, head, core), core.begin if core else _nothing)
+
+
+def actor_critic(
+    torso: nn.Module,
+    policy: nn.Module,
+    value: nn.Module,
+    core: nn.Module | None = None,
+    critic_torso: nn.Module | None = None,
+) -> Network:
+    """A network whose output is `(distribution, value[T, B])`.
+
+    Args:
+      torso: `observation[N, ...] -> [N, D]`, shared by both heads unless there is a `critic_torso`.
+      policy: `[N, D] -> distribution`.
+      value: `[N, D] -> [N]`.
+      core: an `LSTM`, a `GRU` or alike between torso and heads.
+      critic_torso: a torso for the value alone; with a core it is followed by a second one of the same kind.
+    """
+    if critic_torso is None or core is None:
+        begin = core.begin if core else _nothing
+        return _network(_ActorCritic(torso, policy, value, core, critic_torso), begin)
+    module = _ActorCritic(torso, policy, value, core, critic_torso, core.clone())
+    return _network(module, lambda batch: (core.begin(batch), core.begin(batch)))
+
+
+def _nothing(batch: int) -> tuple[()]:
+    return ()
+
+
+class _QNetwork(nn.Module):
+    torso: nn.Module
+    head: nn.Module
+    core: nn.Module | None
+
+    def __call__(self, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        features, carry = _features(self.torso, self.core, carry, observation, first)
+        return _split(self.head(features), first), carry
+
+
+class _ActorCritic(nn.Module):
+    torso: nn.Module
+    policy: nn.Module
+    value: nn.Module
+    core: nn.Module | None
+    critic_torso: nn.Module | None
+    critic_core: nn.Module | None = None
+
+    def __call__(self, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        critic_carry: Any = ()
+        if self.critic_core is not None:
+            carry, critic_carry = carry
+        features, carry = _features(self.torso, self.core, carry, observation, first)
+        critic_features = features
+        if self.critic_torso is not None:
+            critic_features, critic_carry = _features(
+                self.critic_torso, self.critic_core, critic_carry, observation, first
+            )
+        output = self.policy(features), self.value(critic_features)
+        return _split(output, first), carry if self.critic_core is None else (carry, critic_carry)
+
+
+def _features(
+    torso: nn.Module, core: nn.Module | None, carry: Any, observation: Tree, first: Array
+) -> tuple[Array, Any]:
+    """Features `[T * B, D]` and the carry after the window."""
+    features = torso(jax.tree.map(_merge, observation))
+    if core is None:
+        return features, carry
+    carry, outputs = core(carry, _split(features, first), first)
+    return _merge(outputs), carry
+
+
+def _merge(x: Array) -> Array:
+    return x.reshape((-1, *x.shape[2:]))
+
+
+def _split(tree: Tree, first: Array) -> Tree:
+    return jax.tree.map(lambda x: x.reshape((*first.shape, *x.shape[1:])), tree)
+
+
+def _network(module: nn.Module, begin: Any) -> Network:
+    def init(key: Key, observation: Tree) -> Any:
+        batch = batch_of(observation)
+        window = jax.tree.map(lambda x: x[None], observation)
+        k_params, k_noise = jax.random.split(key)
+        rngs = {"params": k_params, "noise": k_noise}
+        return module.init(rngs, begin(batch), window, jnp.ones((1, batch), bool))["params"]
+
+    def apply(params: Any, key: Key, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        return module.apply({"params": params}, carry, observation, first, rngs={"noise": key})
+
+    return Network(init, apply, begin)

@@ -1,0 +1,93 @@
+"""Recurrent cores. Memory is reset to zeros inside the scan, on rows that open an episode.
+
+Both take `(carry[B], inputs[T, B, D], first[T, B])` and return `(carry[B], outputs[T, B, H])`. What depends on the
+inputs alone is computed for all rows in one matrix product before the scan; a window of one row needs no scan.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import orthogonal, zeros
+
+from agents.base import Array, Tree
+from networks.torsos import Initializer, bias_for, linear
+
+
+class LSTM(nn.Module):
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997; forget gate of Gers et al., 2000, bias +1).
+
+    i, f, o = σ(…), g = tanh(…), each affine in (x, h);  c ← f·c + i·g;  h ← o·tanh(c). The carry is `(c, h)`.
+    """
+
+    size: int
+    kernel_init: Initializer = orthogonal()
+    bias_init: Initializer = zeros
+
+    @nn.nowrap
+    def begin(self, batch: int) -> tuple[Array, Array]:
+        """Zeros, two of `[batch, size]`."""
+        return (jnp.zeros((batch, self.size)),) * 2
+
+    @nn.compact
+    def __call__(self, carry: tuple[Array, Array], inputs: Array, first: Array) -> tuple[tuple[Array, Array], Array]:
+        """`(carry[B], inputs[T, B, D], first[T, B]) -> (carry[B], outputs[T, B, size])`."""
+        driven = linear(inputs, 4 * self.size, self.kernel_init, self.bias_init, name="input")
+        kernel = self.param("recurrent", self.kernel_init, (self.size, 4 * self.size))
+
+        def step(carry: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
+            driven, first = row
+            c, h = _reset(carry, first)
+            i, f, g, o = jnp.split(driven + h @ kernel, 4, -1)
+            c = nn.sigmoid(f + 1) * c + nn.sigmoid(i) * jnp.tanh(g)
+            h = nn.sigmoid(o) * jnp.tanh(c)
+            return (c, h), h
+
+        return _over_time(step, carry, (driven, first))
+
+
+class GRU(nn.Module):
+    """Gated recurrent unit (Cho et al., arXiv:1406.1078), in the form that needs one matrix product per step.
+
+    r, z = σ(…), affine in (x, h);  n = tanh(W x + r·(U h + b));  h ← (1 - z)·n + z·h. The carry is `h`.
+    """
+
+    size: int
+    kernel_init: Initializer = orthogonal()
+    bias_init: Initializer = zeros
+
+    @nn.nowrap
+    def begin(self, batch: int) -> Array:
+        """Zeros `[batch, size]`."""
+        return jnp.zeros((batch, self.size))
+
+    @nn.compact
+    def __call__(self, carry: Array, inputs: Array, first: Array) -> tuple[Array, Array]:
+        """`(carry[B], inputs[T, B, D], first[T, B]) -> (carry[B], outputs[T, B, size])`."""
+        driven = linear(inputs, 3 * self.size, self.kernel_init, self.bias_init, name="input")
+        kernel = self.param("recurrent", self.kernel_init, (self.size, 3 * self.size))
+        bias = self.param("bias", bias_for(self.bias_init, self.size), (1, self.size))
+
+        def step(h: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+            driven, first = row
+            h = _reset(h, first)
+            x_r, x_z, x_n = jnp.split(driven, 3, -1)
+            h_r, h_z, h_n = jnp.split(h @ kernel, 3, -1)
+            z = nn.sigmoid(x_z + h_z)
+            n = jnp.tanh(x_n + nn.sigmoid(x_r + h_r) * (h_n + bias))
+            h = (1 - z) * n + z * h
+            return h, h
+
+        return _over_time(step, carry, (driven, first))
+
+
+def _reset(carry: Tree, first: Array) -> Tree:
+    return jax.tree.map(lambda x: jnp.where(first[:, None], 0.0, x), carry)
+
+
+def _over_time(step: Callable[[Tree, Tree], tuple[Tree, Array]], carry: Tree, rows: Tree) -> tuple[Tree, Array]:
+    if jax.tree.leaves(rows)[0].shape[0] > 1:
+        return jax.lax.scan(step, carry, rows)
+    carry, output = step(carry, jax.tree.map(lambda x: x[0], rows))
+    return carry, output[None]

@@ -1,0 +1,124 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import compare, stats
+from experiments.logging import Logger, MetricsCsv
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_run(folder, scores, env="bellmax/catch", steps=200, **agent):
+    folder.mkdir()
+    flags = {"env": env, "seeds": len(scores), "out": str(folder), "agent": {"gamma": 0.99, **agent}}
+    (folder / "config.json").write_text(json.dumps({"experiment": "dqn", "flags": flags, "versions": {}}))
+    (folder / "summary.json").write_text(json.dumps({"experiment": "dqn", "env": env, "env_steps": steps}))
+    with Logger(len(scores), MetricsCsv(folder / "metrics.csv", range(len(scores)))) as logger:
+        for step in (100, 200):
+            logger.log("train", step, 1.0, {"loss": np.float64(scores) * 2})
+            logger.log("eval", step, 1.0, {"eval_return": np.float64(scores) - 200 + step})
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        make_run(tmp_path / "plain", [1.0, 2.0, 3.0, 4.0]),
+        make_run(tmp_path / "double", [5.0, 6.0, 3.0, np.nan], learning_rate=3e-4),
+    ]
+
+
+def test_table_has_scores_and_chances(runs, tmp_path, capsys):
+    compare.main([*map(str, runs), "--out", str(tmp_path / "x.png")])
+    header, plain, double, *rest = capsys.readouterr().out.splitlines()
+    assert header.split() == ["run", "env", "seeds", "IQM", "95", "%", "interval", "P(better", "than", "plain)"]
+    low, high = stats.interval([1.0, 2.0, 3.0, 4.0])
+    assert plain.split() == ["plain", "bellmax/catch", "4", "2.5", f"[{low:.4g},", f"{high:.4g}]", "-"]
+    assert double.split()[:6] == ["double", "bellmax/catch", "3", "of", "4", "4.667"]
+    chance, ends = stats.probability_of_improvement([5.0, 6.0, 3.0], [1.0, 2.0, 3.0, 4.0])
+    assert double.endswith(f"{chance:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]")
+    assert rest == [
+        "note: double: 1 of 4 seeds have no finite score and are left out",
+        "flag agent.learning_rate: -, 0.0003",
+        f"plot: {tmp_path / 'x.png'}",
+    ]
+    assert (tmp_path / "x.png").stat().st_size > 10_000
+
+
+def test_other_tasks_and_lengths_are_remarked(runs, tmp_path, capsys):
+    other = make_run(tmp_path / "other", [1.0], env="gymnax/CartPole-v1", steps=500)
+    compare.main([str(runs[0]), str(other), "--metric", "loss", "--out", str(tmp_path / "x.png")])
+    output = capsys.readouterr().out
+    assert "note: the runs are of different tasks: bellmax/catch, gymnax/CartPole-v1" in output
+    assert "note: the runs are of different numbers of environment steps per seed: 200, 500" in output
+    assert " 5 " in output.splitlines()[1]  # the IQM of the losses 2, 4, 6, 8
+
+
+def test_labels_leave_out_what_is_common():
+    assert compare.labels(["a/x", "a/y"]) == ["x", "y"]
+    assert compare.labels(["a/x", "b/x"]) == ["a/x", "b/x"]
+    assert compare.labels(["a/x"]) == ["x"]
+    with pytest.raises(ValueError, match="given twice"):
+        compare.labels(["a/x", "a/../a/x"])
+
+
+def without(name):
+    return lambda folder: (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (without("summary.json"), "cannot read summary.json (No such file or directory); an unfinished run?"),
+        (without("metrics.csv"), "cannot read metrics.csv"),
+        (without("config.json"), "cannot read config.json"),
+        (lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),
+        (lambda folder: (folder / "config.json").write_text("[]"), "holds no JSON object"),
+        (lambda folder: (folder / "summary.json").write_text("{}"), "summary.json has no experiment, env, env_steps"),
+        (lambda folder: (folder / "metrics.csv").write_text("a,b\n"), "not a metrics.csv"),
+    ],
+)
+def test_bad_folders_end_it_with_one_line(runs, spoil, message, capsys):
+    spoil(runs[1])
+    with pytest.raises(SystemExit) as end:
+        compare.main([*map(str, runs)])
+    printed = capsys.readouterr()
+    assert end.value.code == 2
+    assert message in printed.err and str(runs[1]) in printed.err
+    assert printed.err.count("\n") == 1 and printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{}", "--metric", "x"], "metric 'x': not in metrics.csv"),
+        (["{}", "--metric", "episode_return"], "reports no episode_return"),
+        (["{}", "--out", "/nowhere/x.png"], "--out /nowhere/x.png: cannot be written (No such file or directory)"),
+        (["/nowhere"], "/nowhere: no such run folder"),
+        ([], "no run folders given"),
+    ],
+)
+def test_bad_flags_end_it_with_one_line(runs, arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        compare.main([argument.format(runs[0]) for argument in arguments])
+    printed = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message in printed and printed.count("\n") == 1
+
+
+def test_help_is_fast_and_imports_nothing_heavy():
+    began = time.monotonic()
+    command = [sys.executable, "-m", "experiments.compare", "--help"]
+    assert "Run folders" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert time.monotonic() - began < 10  # a second or so on a machine at rest
+    heavy = "jax", "matplotlib", "orbax", "tensorboardX", "pandas", "tqdm", "scipy"
+    modules = "checkpoint", "logging", "plots", "stats", "compare"
+    code = (
+        f"import sys, {', '.join(f'experiments.{m}' for m in modules)}; print([m for m in {heavy} if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "[]\n"
