@@ -4,8 +4,8 @@
 time limit, so that a task file holds nothing but its task.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +56,12 @@ def blank(spec: Spec, lanes: int) -> TimeStep:
     zeros = lambda space: np.zeros((lanes, *space.shape), space.dtype)  # noqa: E731
     is_space = lambda x: isinstance(x, Discrete | Box)  # noqa: E731
     observation = jax.tree.map(zeros, spec.observation, is_leaf=is_space)
-    return TimeStep(np.zeros(lanes, np.int8), np.zeros(lanes, np.float32), np.zeros(lanes, np.float32), observation)
+    return host_rows(np.zeros(lanes, np.int8), np.zeros(lanes, np.float32), np.zeros(lanes, np.float32), observation)
+
+
+def host_rows(step_type: np.ndarray, reward: np.ndarray, discount: np.ndarray, observation: Tree) -> TimeStep:
+    """A TimeStep of numpy arrays, which the type checker takes for JAX's."""
+    return TimeStep(cast(Array, step_type), cast(Array, reward), cast(Array, discount), observation)
 
 
 class Environment(NamedTuple):
@@ -89,9 +94,13 @@ class Pool(NamedTuple):
 
 
 class HostEnvironment(NamedTuple):
-    """A task that lives outside the graph: `pool(num_envs, seed)` opens lanes; different seeds share no lane."""
+    """A task that lives outside the graph: `pool(num_envs, seed)` opens lanes; different seeds share no lane.
 
-    pool: Callable[[int, int], Pool]
+    With a sequence of seeds, one per run, the lanes are theirs in equal blocks, in order: block i holds the episodes of
+    `pool(num_envs // len(seed), seed[i])`, whichever runs are beside it.
+    """
+
+    pool: Callable[[int, int | Sequence[int]], Pool]
     spec: Spec
 
 
@@ -105,42 +114,43 @@ class EpisodeState(NamedTuple):
 
 
 def episodic(
-    initial: Callable[[Key], tuple[Any, Tree]],
-    transition: Callable[[Key, Any, Tree], tuple[Any, Array, Array, Tree]],
+    initial: Callable[[Key], Any],
+    transition: Callable[[Key, Any, Tree], tuple[Any, Array, Array]],
+    observe: Callable[[Any], Tree],
     spec: Spec,
     render: Callable[[Any], Array] | None = None,
 ) -> Environment:
     """An auto-resetting environment from the physics of one episode.
 
     Args:
-      initial: `(key) -> (state, observation)`.
-      transition: `(key, state, action) -> (state, reward, terminated, observation)`.
+      initial: `(key) -> state`.
+      transition: `(key, state, action) -> (state, reward, terminated)`.
+      observe: `(state) -> observation`, of the states that both give.
       spec: its `time_limit`, if any, truncates. A termination on the last allowed step stays a termination.
       render: `(state) -> uint8 [H, W, 3]`.
     """
     limit = spec.time_limit
 
     def reset(key: Key) -> tuple[EpisodeState, TimeStep]:
-        key, k_initial = jax.random.split(key)
-        inner, observation = initial(k_initial)
-        state = EpisodeState(inner, key, jnp.int32(0), jnp.bool_(False))
-        return state, TimeStep(jnp.int8(FIRST), jnp.float32(0), jnp.float32(1), observation)
+        k_next, k_initial = jax.random.split(key)
+        inner = initial(k_initial)
+        state = EpisodeState(inner, k_next, jnp.int32(0), jnp.bool_(False))
+        return state, TimeStep(jnp.int8(FIRST), jnp.float32(0), jnp.float32(1), observe(inner))
 
     def step(state: EpisodeState, action: Tree) -> tuple[EpisodeState, TimeStep]:
-        key, k_step = jax.random.split(state.key)  # k_step serves both branches: only one of them is kept
-        fresh, first_observation = initial(k_step)
-        inner, reward, terminated, observation = transition(k_step, state.inner, action)
+        k_next, k_step = jax.random.split(state.key)  # k_step serves both branches: only one of them is kept
+        moved, reward, terminated = transition(k_step, state.inner, action)
+        began = state.done
+        inner = select(began, initial(k_step), moved)
         t = state.t + 1
         ended = terminated if limit is None else terminated | (t >= limit)
-        began = state.done
         step_type = jnp.where(began, FIRST, jnp.where(ended, LAST, MID)).astype(jnp.int8)
         timestep = TimeStep(
             step_type=step_type,
             reward=jnp.where(began, 0.0, reward).astype(jnp.float32),
             discount=jnp.where(began | ~terminated, 1.0, 0.0).astype(jnp.float32),
-            observation=select(began, first_observation, observation),
+            observation=observe(inner),  # once, after the choice: an observation can be larger than its state
         )
-        state = EpisodeState(select(began, fresh, inner), key, jnp.where(began, 0, t), ended & ~began)
-        return state, timestep
+        return EpisodeState(inner, k_next, jnp.where(began, 0, t), ended & ~began), timestep
 
     return Environment(reset, step, spec, render and (lambda state: render(state.inner)))

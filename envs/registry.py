@@ -1,0 +1,133 @@
+"""Environments by name: `suite/id`. Importing this module imports no simulator and no task."""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from envs.base import Environment, HostEnvironment
+from envs.host import unknown
+
+# The project's own tasks: id, module and constructor.
+TASKS = {
+    "catch": ("envs.catch", "catch"),
+    "cartpole": ("envs.cartpole", "cartpole"),
+    "deep-sea": ("envs.deep_sea", "deep_sea"),
+    "memory-chain": ("envs.memory_chain", "memory_chain"),
+    "noise": ("envs.noise", "noise"),
+    "pendulum": ("envs.pendulum", "pendulum"),
+    "probe-constant": ("envs.probes", "constant"),
+    "probe-observation": ("envs.probes", "observation"),
+    "probe-two-step": ("envs.probes", "two_step"),
+    "probe-action": ("envs.probes", "action"),
+    "probe-both": ("envs.probes", "both"),
+}
+IDS: dict[str, Callable[[], Iterable[str]]] = {
+    "bellmax": lambda: TASKS,
+    "gymnax": lambda: import_module("envs.gymnax").ids(),
+    "envpool": lambda: import_module("envpool").list_all_envs(),
+    "gymnasium": lambda: import_module("gymnasium").registry,
+}
+SUITES = tuple(IDS)
+
+
+def suites() -> tuple[str, ...]:
+    """The suites that `make` knows: "bellmax" and "gymnax" run in graph, "envpool" and "gymnasium" outside it."""
+    return SUITES
+
+
+def names(suite: str) -> tuple[str, ...]:
+    """Every task of a suite as `suite/id`, in order. Imports envpool or gymnasium for theirs.
+
+    Raises:
+      ValueError: unknown suite, or its package is not installed.
+    """
+    if suite not in SUITES:
+        raise unknown("suite", suite, SUITES)
+    return tuple(f"{suite}/{id}" for id in sorted(_installed(suite, IDS[suite])))
+
+
+def make(name: str, **options: Any) -> Environment | HostEnvironment:
+    """The task of that name.
+
+    Args:
+      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>` or `gymnasium/<id>`, or `gymnasium/<module>:<id>` for a task
+        that `<module>` registers.
+      **options: of the task's constructor, or of its suite's adapter.
+
+    Returns:
+      An `Environment` from the first two suites, which run in graph, a `HostEnvironment` from the others.
+
+    Raises:
+      ValueError: unknown suite, task (answered with the closest names) or option, a bad value, or a missing package.
+    """
+    suite, _, id = name.partition("/")
+    if suite not in SUITES or not id:
+        raise unknown(f"environment (a name is suite/id, with a suite of {', '.join(SUITES)})", name, _all_names())
+    if suite == "bellmax":
+        if id not in TASKS:
+            raise unknown("bellmax task", id, TASKS)
+        module, function = TASKS[id]
+        constructor = getattr(import_module(module), function)
+        known = inspect.signature(constructor).parameters
+        for option in options:
+            if option not in known:
+                raise ValueError(f"{name} has no option {option!r}; allowed: {', '.join(known) or 'none'}")
+    else:
+        constructor = partial(getattr(import_module(f"envs.{suite}"), suite), id)
+    try:
+        env = _installed(suite, lambda: constructor(**options))
+    except TypeError as error:  # a value of the wrong type, or an option that an adapter takes otherwise
+        raise ValueError(f"{name} refuses the options {options}: {error}") from error
+    return env._replace(spec=env.spec._replace(name=name))
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any]:
+    """Options for `make` from a command line: `["size=8", "random=true"]` is `{"size": 8, "random": True}`.
+
+    A value is a Python literal, `true`, `false` or `none` in any case, and otherwise a string.
+
+    Raises:
+      ValueError: a word that is not `name=value`, or a name given twice.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        option, equals, value = word.partition("=")
+        if not equals or not option.isidentifier():
+            raise ValueError(f"environment option is {word!r}; allowed: name=value")
+        if option in options:
+            raise ValueError(f"environment option {option!r} is given twice")
+        options[option] = _literal(value)
+    return options
+
+
+def _literal(text: str) -> Any:
+    constants = {"true": True, "false": False, "none": None}
+    if text.lower() in constants:
+        return constants[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _all_names() -> list[str]:
+    """What can be named without installing anything more."""
+    found: list[str] = []
+    for suite in SUITES:
+        with suppress(ValueError):
+            found += names(suite)
+    return found
+
+
+def _installed(suite: str, use: Callable[[], Any]) -> Any:
+    """`use()`, with a missing package of the suite reported as what to install."""
+    try:
+        return use()
+    except ModuleNotFoundError as error:
+        if error.name != suite:
+            raise
+        raise ValueError(f"suite {suite!r} needs the package {suite}: pip install {suite}") from error
