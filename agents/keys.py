@@ -6,7 +6,6 @@ Keys made here work everywhere in `jax.random`, batch under `vmap`, and give bit
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,8 +70,3 @@ def unrolled(key: Key) -> Key:
     """A threefry key, typed or raw, as one of this kind; the numbers drawn from it stay the same."""
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     return jax.random.wrap_key_data(jax.random.key_data(key) if typed else key, impl=IMPL)
-
-
-def wrap(data: Any, implementation: str) -> Key:
-    """A key from its raw data and `str(jax.random.key_impl(key))`, of this kind or one of JAX's."""
-    return jax.random.wrap_key_data(data, impl=IMPL if implementation == TAG else implementation)

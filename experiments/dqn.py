@@ -10,7 +10,7 @@ from experiments import build, flags, runs
 class Config:
     """Flags of the agent."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Adam's step size."""
     adam_eps: float = 1e-8
     """Adam's ε."""
@@ -20,14 +20,16 @@ class Config:
     """γ."""
     hidden: tuple[int, ...] = (128, 128)
     """Sizes of the dense layers."""
+    layer_norm: bool = True
+    """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Torso for image observations."""
     double: bool = True
     """Select the target's action with the online network."""
-    n_step: int = 1
+    n_step: int = 3
     """Transitions folded into each target."""
-    error_clip: float | None = 1.0
-    """δ of Huber's loss; none for the squared loss."""
+    error_clip: float | None = None
+    """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
     batch_size: int = 128
     """Transitions per update."""
     buffer_size: int = 100_000
@@ -38,7 +40,7 @@ class Config:
     """Environment steps of random play before learning."""
     unroll: int = 1
     """Steps in each environment between learning phases."""
-    updates: int = 1
+    updates: int = 4
     """Updates per learning phase."""
     target_period: int = 1
     """Updates between moves of the target network."""
@@ -46,9 +48,9 @@ class Config:
     """How far the target moves towards the online network each time; 1 copies it."""
     epsilon_start: float = 1.0
     """Probability of a random action when learning begins."""
-    epsilon_end: float = 0.05
+    epsilon_end: float = 0.02
     """The same once it has decayed."""
-    epsilon_fraction: float = 0.1
+    epsilon_fraction: float = 0.2
     """Part of all steps over which it decays, linearly."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
@@ -60,6 +62,8 @@ class Flags(flags.Common):
 
     env: str = "envpool/CartPole-v1"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 16
+    """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
@@ -84,7 +88,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
             f"--agent.batch-size {config.batch_size}: larger than --agent.buffer-size {config.buffer_size}"
         )
     head = networks.QValues(build.discrete_actions(spec, "dqn"))
-    network = networks.q_network(build.torso(spec, config.hidden, config.cnn), head)
+    network = networks.q_network(build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm), head)
     per_iteration = config.unroll * scale.num_envs * scale.devices
     decay = config.epsilon_fraction * scale.steps / per_iteration * config.updates
     agent = dqn(

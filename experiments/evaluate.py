@@ -46,12 +46,19 @@ def play(arguments: Flags) -> dict[str, Any]:
     from experiments import devices, stats
     from experiments.checkpoint import Checkpointer
 
-    folder = arguments.run
+    folder, video = arguments.run, Path(arguments.video) if arguments.video else None
     if arguments.episodes < 1:
         raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
+    if arguments.seed < 0:
+        raise ValueError(f"--seed {arguments.seed}: must not be negative")
+    if video and video.suffix not in (".mp4", ".gif"):
+        raise ValueError(f"--video {video}: must end in .mp4 or .gif")
     experiment = flags.contents(folder)["experiment"]
     module = importlib.import_module(f"experiments.{experiment}")
     config = flags.load(module.Flags, folder)
+    if len(flags.grid(config)) > 1:
+        points = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json")))
+        raise ValueError(f"{folder}: is a sweep; give the folder of one of its points: {points}")
     env = runs.environment(config)
     make = runs.maker(config, env.spec, module.make)
     lay = devices.layout(config.seeds)
@@ -73,9 +80,12 @@ def play(arguments: Flags) -> dict[str, Any]:
     episodes = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
     driver.close()
     returns = episodes["eval_return"].mean(axis=1)
-    if arguments.video:
+    if video:
         best = int(np.nanargmax(returns))
-        film(env, agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, Path(arguments.video))
+        try:
+            film(env, agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, video)
+        except OSError as error:
+            raise ValueError(f"--video {video}: cannot be written ({error})") from None
     return {
         "experiment": experiment,
         "env": config.env,
@@ -92,7 +102,7 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     """Films one greedy episode.
 
     Raises:
-      ValueError: the task cannot draw itself, or the file's ending is not .mp4 or .gif.
+      ValueError: the task cannot draw itself.
     """
     import imageio.v3 as iio
     import jax
@@ -103,8 +113,6 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     from envs.host import pool_of
     from experiments.loops import env_action
 
-    if path.suffix not in (".mp4", ".gif"):
-        raise ValueError(f"--video {path}: must end in .mp4 or .gif")
     lane = (pool_of(env) if isinstance(env, Environment) else env).pool(1, seed)
     if lane.frame is None:
         raise ValueError(f"--video {path}: {env.spec.name} has no frames to film")

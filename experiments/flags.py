@@ -3,9 +3,11 @@
 import dataclasses
 import itertools
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
@@ -73,7 +75,7 @@ def parse(kind: type[Config], argv: list[str], prog: str) -> Config:
     started = contents(Path(folder))["experiment"]
     if not prog.endswith(f".{started}"):
         raise ValueError(f"--resume {folder}: it is a run of experiments.{started}, not of {prog.split()[-1]}")
-    stored = load(kind, Path(folder))
+    stored = dataclasses.replace(load(kind, Path(folder)), out="", resume="")  # type: ignore[type-var]
     chosen = tyro.cli(kind, args=argv, prog=prog, default=stored)
     before, now = flat(stored), flat(chosen)
     differing = [name for name in now if now[name] != before[name] and name not in FREE]
@@ -156,13 +158,16 @@ def check(config: Any) -> None:
             raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
     if config.out and config.resume:
         raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
+    if config.wandb and find_spec("wandb") is None:
+        raise ValueError("--wandb: needs the package wandb, which is not installed (pip install wandb)")
 
 
 def grid(config: Any) -> list[dict[str, float]]:
     """The points of `config.sweep`, `[{}]` without one: field of `config.agent` -> value.
 
     Raises:
-      ValueError: not of the form agent.name=a,b; no such flag, or one that is not a real number; a bad value.
+      ValueError: not of the form agent.name=a,b; no such flag, or one that is not a real number; a bad value; a flag
+        or a value given twice.
     """
     sweepable = [f.name for f in dataclasses.fields(config.agent) if f.type in (float, "float")]
     axes: dict[str, list[float]] = {}
@@ -174,10 +179,16 @@ def grid(config: Any) -> list[dict[str, float]]:
         if field not in sweepable:
             known = ", ".join(f"agent.{n.replace('_', '-')}" for n in sweepable)
             raise ValueError(f"--sweep {item}: {name} cannot be swept in one compilation; these can: {known}")
+        if field in axes:
+            raise ValueError(f"--sweep {item}: {name} is given twice; list all its values after one =")
         try:
             axes[field] = [float(value) for value in values.split(",")]
         except ValueError:
-            raise ValueError(f"--sweep {item}: {values!r} is not a list of numbers such as 1e-3,3e-4") from None
+            axes[field] = [math.nan]
+        if not all(map(math.isfinite, axes[field])):
+            raise ValueError(f"--sweep {item}: {values!r} is not a list of numbers such as 1e-3,3e-4")
+        if len({f"{value:g}" for value in axes[field]}) < len(axes[field]):
+            raise ValueError(f"--sweep {item}: values must differ, in the first six digits")
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
 
 

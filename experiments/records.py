@@ -76,6 +76,12 @@ class Compilation:
         self.seconds = 0.0
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
+    def close(self) -> None:
+        """Stops counting."""
+        import jax
+
+        jax.monitoring.unregister_event_duration_listener(self._listen)
+
     def _listen(self, event: str, duration: float, **_: Any) -> None:
         if event.startswith("/jax/core/compile/"):
             self.seconds += duration

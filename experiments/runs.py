@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments import flags
+from experiments import flags, records
 
 if TYPE_CHECKING:
     from experiments.drivers import Driver, Parts
@@ -107,7 +107,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(experiment: str, config: Any, points: list[dict[str, float]], build: Build) -> Prepared:
-    """Builds everything that can refuse a flag, and the run folder last.
+    """Builds everything that can refuse a flag, and makes the run folder last.
 
     Raises:
       ValueError: naming the flag.
@@ -115,6 +115,7 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
     use_cores()
     from experiments import devices
 
+    folder = folder_of(experiment, config)
     env = environment(config)
     make = maker(config, env.spec, build)
     runs = len(points) * config.seeds
@@ -131,7 +132,8 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
         iterations=plan.iterations, eval_episodes=config.eval_episodes,
     )  # fmt: skip
     driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
-    return Prepared(experiment, config, points, plan, driver, lay, folder_of(experiment, config))
+    make_folder(folder, experiment, config)
+    return Prepared(experiment, config, points, plan, driver, lay, folder)
 
 
 def environment(config: Any) -> Any:
@@ -205,20 +207,35 @@ def planned(config: Any, parts: "Parts") -> tuple[Any, Plan]:
 
 
 def folder_of(experiment: str, config: Any) -> Path:
-    """The run folder, made if it is new.
+    """The run folder, which need not exist yet.
 
     Raises:
-      ValueError: it exists and holds something, or cannot be made.
+      ValueError: it exists and holds something, or is in no folder that can be written to.
     """
     if config.resume:
         return Path(config.resume)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = Path(config.out or f"runs/{experiment}-{config.env.replace('/', '-')}-{stamp}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise ValueError(f"--out {folder}: cannot be written ({nearest} is not a folder)")
+    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        raise ValueError(f"--out {folder}: cannot be written ({nearest} does not permit it)")
+    # A start that was killed may have left config.tmp.
+    if nearest == folder and {path.name for path in folder.iterdir()} - {"config.tmp"}:
         raise ValueError(f"--out {folder}: already exists; give a new folder, or --resume {folder} to go on with it")
+    return folder
+
+
+def make_folder(folder: Path, experiment: str, config: Any) -> None:
+    """Makes the run folder if it is new. From here on the run can be resumed: its config.json comes first, and whole.
+
+    Raises:
+      ValueError: it cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text("{}")
+        records.write_json(folder / "config.json", records.describe(experiment, config))
     except OSError as error:
-        raise ValueError(f"--out {folder}: cannot be written ({error.strerror})") from None
-    return folder
+        name = "--resume" if config.resume else "--out"
+        raise ValueError(f"{name} {folder}: cannot be written ({error.strerror})") from None

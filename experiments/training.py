@@ -37,6 +37,11 @@ class DeadError(Exception):
     """A loss was not finite and the run was to stop."""
 
 
+def finite(tree: Any) -> jax.Array:
+    """Whether all real numbers of a tree are finite; a boolean scalar."""
+    return jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]).all()
+
+
 class Session:
     """A run under way: its state on the devices, its results, and where it reports."""
 
@@ -56,6 +61,7 @@ class Session:
         self.compilation, self.began = records.Compilation(), time.monotonic()
         self.keys = keys.key(run_seeds(config, prepared.points))
         self.keep = devices.mapped(lay, lambda new, a, b: jax.tree.map(lambda x, y: jnp.where(new, x, y), a, b))
+        self.finite = devices.mapped(lay, finite)
         self.meta = {name: value for name, value in flags.flat(config).items() if name not in flags.FREE}
         found = checkpoints.restore(self.template(), self.meta) if config.resume else None
         if found is None:
@@ -69,9 +75,16 @@ class Session:
 
     def template(self) -> tuple[Any, Results]:
         """Shapes of what a checkpoint holds."""
-        shape, number = self.prepared.driver.shape(), np.zeros(self.prepared.lay.runs)
+        number = np.zeros(self.prepared.lay.runs)
+        shape = jax.tree.map(self.own_keys, self.prepared.driver.shape())
         actors = drivers.laid_out(self.prepared.lay, jax.eval_shape(self.prepared.driver.loop.actor, shape))
         return shape, Results(actors, number, number, number.astype(bool), 0.0, 0.0, 0.0)
+
+    def own_keys(self, leaf: Any) -> Any:
+        """The shape of a key as one of this run's kind, any other shape as it is."""
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        return jax.ShapeDtypeStruct(leaf.shape, self.keys.dtype, sharding=leaf.sharding)
 
     @property
     def env_steps(self) -> int:
@@ -88,12 +101,15 @@ class Session:
         self.results = self.results._replace(train_seconds=self.results.train_seconds + seconds)
         self.clock()
         self.check(metrics)
+        last = self.chunk == plan.chunks
+        evaluate, save = (self.chunk % every == 0 or last for every in (plan.eval_every, plan.save_every))
+        if evaluate or save:
+            self.check_policy()
         rate = plan.chunk_steps * lay.runs / seconds
         self.report(log, {**metrics, "steps_per_second": rate}, "train")
-        last = self.chunk == plan.chunks
-        if self.chunk % plan.eval_every == 0 or last:
+        if evaluate:
             self.evaluate(log)
-        if self.chunk % plan.save_every == 0 or last:
+        if save:
             self.save()
 
     def clock(self) -> None:
@@ -108,6 +124,15 @@ class Session:
         alive = {name: np.where(self.results.dead, np.nan, value) for name, value in metrics.items()}
         log.log(kind, self.env_steps, self.results.wall_seconds, alive)
 
+    def check_policy(self) -> None:
+        """`check` of what the last update of the chunk made, which no loss has seen yet.
+
+        Raises:
+          DeadError: as `check`.
+        """
+        good = devices.collect(self.prepared.lay, self.finite(self.prepared.driver.loop.actor(self.state)))
+        self.check({"a parameter of the policy": np.where(good, 0.0, np.nan)})
+
     def check(self, metrics: dict[str, Any]) -> None:
         """Marks runs dead whose metrics are not finite.
 
@@ -115,7 +140,7 @@ class Session:
           DeadError: there is a new one and the run is to stop, or none is left.
         """
         config, dead = self.prepared.config, self.results.dead.copy()
-        for name in sorted(metrics.keys() - set(EPISODES)):
+        for name in sorted(metrics.keys() - set(EPISODES), key=lambda name: (name != "loss", name)):
             for run in np.flatnonzero(~np.isfinite(metrics[name]) & ~dead):
                 dead[run] = True
                 seed = run_seeds(config, self.prepared.points)[run]
@@ -124,7 +149,8 @@ class Session:
                     self.checkpoints.wait()
                     saved = self.checkpoints.latest_step()
                     kept = "no checkpoint yet" if saved is None else f"the checkpoint of {saved:,} steps is kept"
-                    raise DeadError(f"{message}; {kept}; --nan continue goes on with the other seeds")
+                    others = "no seed is left" if dead.all() else "--nan continue goes on with the other seeds"
+                    raise DeadError(f"{message}; {kept}; {others}")
                 print(f"warning: {message}; going on without it", file=sys.stderr)
         self.results = self.results._replace(dead=dead)
 
@@ -134,7 +160,7 @@ class Session:
         actors = loop.actor(self.state)
         evaluation_keys = jax.vmap(jax.random.fold_in, (0, None))(self.keys, 1_000_003 + self.chunk)
         episodes = loop.evaluate(actors, evaluation_keys)
-        returns, lengths = (np.asarray(episodes[f"eval_{what}"]).mean(axis=1) for what in ("return", "length"))
+        returns, lengths = (np.float64(episodes[f"eval_{what}"]).mean(axis=1) for what in ("return", "length"))
         returns = np.where(self.results.dead, np.nan, returns)
         better = returns > self.results.best_returns
         self.results = self.results._replace(
@@ -168,11 +194,10 @@ def train(prepared: Prepared) -> dict[str, Any]:
     """
     experiment, config, points, plan, driver, _, folder = prepared
     folders = point_folders(folder, points)
-    if not config.resume:
+    if len(points) > 1:
         for path, point in zip(folders, points, strict=True):
             path.mkdir(exist_ok=True)
             records.write_json(path / "config.json", records.describe(experiment, pointed(config, point)))
-    records.write_json(folder / "config.json", records.describe(experiment, config))
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpointer(folder / "checkpoints", keep=config.keep))
         policies = [stack.enter_context(Checkpointer(path / "policies", keep=1)) for path in folders]
@@ -181,6 +206,7 @@ def train(prepared: Prepared) -> dict[str, Any]:
             session = Session(prepared, checkpoints, policies)
         except ValueError as error:
             flags.fail(error)
+        stack.callback(session.compilation.close)
         log = open_log(prepared, folders, session.env_steps if config.resume else None)
         try:
             while session.chunk < plan.chunks and not interrupt.raised:
@@ -229,8 +255,8 @@ def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> 
         if config.wandb:
             sinks.append(Wandb(path, seeds, flags.flat(config), resume_at is not None))
         parts.append(Part(slice(i * each, (i + 1) * each), *sinks))
-    runs = prepared.lay.runs
-    return Logger(runs, *parts, Progress(config.steps, runs, resume_at or 0, config.quiet))
+    runs, plan = prepared.lay.runs, prepared.plan
+    return Logger(runs, *parts, Progress(plan.env_steps(plan.chunks), runs, resume_at or 0, config.quiet))
 
 
 def summarise(session: Session, folder: Path, runs: slice) -> dict[str, Any]:
@@ -266,12 +292,12 @@ def report(session: Session, folders: list[Path]) -> list[dict[str, Any]]:
     if len(folders) > 1:
         plots.curves({path.name: path for path in folders}, prepared.folder / "curve.png", prepared.config.env)
     if not prepared.config.quiet:
-        print(table(folders, summaries))
+        print(table(folders, summaries, prepared.config.seed))
         print(f"\nrun folder: {prepared.folder}")
     return summaries
 
 
-def table(folders: list[Path], summaries: list[dict[str, Any]]) -> str:
+def table(folders: list[Path], summaries: list[dict[str, Any]], first_seed: int) -> str:
     """One line per seed of the evaluation returns, best and last, and one with what holds of all."""
     lines = []
     for path, summary in zip(folders, summaries, strict=True):
@@ -280,7 +306,7 @@ def table(folders: list[Path], summaries: list[dict[str, Any]]) -> str:
             f"{'seed':>8} {'best':>10} {'last':>10}   evaluation return",
         ]
         returns = zip(summary["eval_returns_best"], summary["eval_returns"], strict=True)
-        lines += [f"{seed:>8} {best:>10.1f} {last:>10.1f}" for seed, (best, last) in enumerate(returns)]
+        lines += [f"{seed:>8} {best:>10.1f} {last:>10.1f}" for seed, (best, last) in enumerate(returns, first_seed)]
         low, high = summary["eval_ci95"]
         lines.append(f"{'IQM':>8} {stats.iqm(summary['eval_returns_best']):>10.1f} {summary['eval_iqm']:>10.1f}")
         lines[-1] += f"   95 % interval of the last: {low:.1f} to {high:.1f}"

@@ -19,8 +19,8 @@ class Entry(NamedTuple):
 
     make: Callable[..., Parts]
     """`(spec, **overrides)`; the overrides are arguments of the agent."""
-    chunks: int = 12
-    """Chunks of 10 x 80 lane steps (x 8 lanes) in which it learns catch on every seed."""
+    chunks: int = 24
+    """Chunks of 200 steps in each of 8 lanes in which it learns catch on every seed."""
     whole: dict[str, Any] = {}  # noqa: RUF012
     """Overrides under which an update takes one gradient step on the whole window."""
 

@@ -9,64 +9,70 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from agents import keys
 from agents.base import Agent, Sample, Step, TimeStep
 from envs.catch import catch
 from envs.host import pool_of
 from experiments import devices, drivers, loops
+from experiments.checkpoint import Checkpointer
 from experiments.host import host
 from tests.agents.listing import AGENTS
 
 ENV = catch()
 LANES = 8
 SEEDS = 8
-names = pytest.mark.parametrize("name", AGENTS)
+# One process trains an agent once for all its tests.
+names = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in AGENTS])
 
 
 def parts_of(name: str, **overrides: Any) -> drivers.Parts:
     return AGENTS[name].make(ENV.spec, **overrides)
 
 
-def iterations(name: str) -> int:
-    return 80 // parts_of(name).schedule.unroll
-
-
 class Trained(NamedTuple):
+    """One training on catch, for several tests to look at."""
+
     driver: drivers.Driver
-    states: list[Any]  # after init, and after every chunk trained
-    metrics: list[dict[str, np.ndarray]]
-    returns: np.ndarray  # [SEEDS, episodes]
-    traces: list[int]  # of `act`, after every chunk
+    first: Any  # numpy agent states [SEEDS, ...]: after init,
+    second: Any  # and after the first chunk
+    metrics: dict[str, np.ndarray]  # of the first chunk
+    returns: np.ndarray  # [SEEDS, episodes], at the end
+    traces: list[int]  # of `update`, after every chunk
+
+
+def settings(name: str) -> dict[str, int]:
+    return {"num_envs": LANES, "iterations": 200 // parts_of(name).schedule.unroll, "eval_episodes": 32}
+
+
+def seed_keys() -> jax.Array:
+    return keys.key(np.arange(SEEDS))
 
 
 @cache
 def trained(name: str) -> Trained:
-    """One training on catch that several tests look at."""
     traced = []
-
-    def counting(agent: Agent) -> Agent:
-        def update(*args: Any) -> Any:
-            traced.append(1)
-            return agent.update(*args)
-
-        return agent._replace(update=update)
 
     def make(hypers: Any) -> drivers.Parts:
         parts = parts_of(name)
-        return parts._replace(agent=counting(parts.agent))
+
+        def update(*args: Any) -> Any:
+            traced.append(1)
+            return parts.agent.update(*args)
+
+        return parts._replace(agent=parts.agent._replace(update=update))
 
     lay = devices.layout(SEEDS)
-    driver = drivers.in_graph(
-        ENV, make, {"run": np.arange(SEEDS)}, lay, num_envs=LANES, iterations=iterations(name) * 5, eval_episodes=32
-    )
-    keys = jax.random.split(jax.random.key(1), SEEDS)
-    state = driver.loop.init(keys)
-    states, metrics, traces = [jax.tree.map(np.asarray, jax.device_get(state.agent))], [], []
+    driver = drivers.in_graph(ENV, make, {"run": np.arange(SEEDS)}, lay, **settings(name))
+    state = driver.loop.init(seed_keys())
+    snapshots, measured, traces = [devices.collect(lay, state.agent)], [], []
     for _ in range(AGENTS[name].chunks):
-        state, measured = driver.loop.step(state)
-        metrics.append(measured)
+        state, metrics = driver.loop.step(state)
+        if not measured:
+            snapshots.append(devices.collect(lay, state.agent))
+        measured.append(metrics)
         traces.append(len(traced))
-    returns = driver.loop.evaluate(driver.loop.actor(state), keys)["eval_return"]
-    return Trained(driver, [*states, state], metrics, returns, traces)
+    returns = driver.loop.evaluate(driver.loop.actor(state), seed_keys())["eval_return"]
+    return Trained(driver, *snapshots, measured[0], returns, traces)
 
 
 @names
@@ -76,7 +82,7 @@ def test_learns_catch_on_every_seed(name: str) -> None:
 
 @names
 def test_seeds_differ_at_initialisation(name: str) -> None:
-    leaves = [x.reshape(SEEDS, -1) for x in jax.tree.leaves(trained(name).states[0].params) if x.size > SEEDS]
+    leaves = [x.reshape(SEEDS, -1) for x in jax.tree.leaves(trained(name).first.params)]
     random = [x for x in leaves if np.ptp(x)]  # biases start at zero
     assert random
     for x in random:
@@ -90,22 +96,28 @@ def test_chunks_after_the_first_do_not_trace(name: str) -> None:
     assert traces[-1] == traces[0]
 
 
-def loop_of(name: str, lanes: int = 4) -> loops.Loop:
-    return loops.in_graph(ENV, *parts_of(name), num_envs=lanes, iterations=2)
-
-
 @cache
-def single(name: str) -> tuple[loops.Loop, Any, Any]:
-    """A small loop, its jitted step, and a run after init."""
-    loop = loop_of(name)
-    return loop, jax.jit(loop.step), jax.jit(loop.init)
+def single(name: str) -> tuple[Any, Any]:
+    """`init` and `step` of a loop of one run, compiled, with the settings of `trained`."""
+    loop = loops.in_graph(ENV, *parts_of(name), **settings(name))
+    return jax.jit(loop.init), jax.jit(loop.step)
+
+
+@names
+def test_one_seed_among_many_equals_it_alone(name: str) -> None:
+    init, step = single(name)
+    for seed in (0, 5):
+        alone, metrics = step(init(keys.key(seed)))
+        among = jax.tree.map(lambda x, seed=seed: x[seed], trained(name).second)
+        chex.assert_trees_all_close(alone.agent, among, atol=1e-4)
+        np.testing.assert_allclose(metrics["episodes"], trained(name).metrics["episodes"][seed])
 
 
 @names
 def test_state_keeps_its_shapes_and_types(name: str) -> None:
-    loop = loop_of(name)
-    run = jax.eval_shape(loop.init, jax.random.key(0))
-    after, metrics = jax.eval_shape(loop.step, run)
+    init, step = single(name)
+    run = jax.eval_shape(init, keys.key(0))
+    after, metrics = jax.eval_shape(step, run)
     chex.assert_trees_all_equal_shapes_and_dtypes(run, after)
     assert jax.tree.structure(run) == jax.tree.structure(after)
     assert all(x.shape == () for x in metrics.values())
@@ -116,7 +128,7 @@ def window(name: str, lanes: int, length: int = 8) -> tuple[Agent, Any, Step]:
     """An agent, its state, and rows `[length + 1, lanes]` that it acted out."""
     parts = parts_of(name, **AGENTS[name].whole)
     agent = parts.agent
-    k_init, k_env, k_act = jax.random.split(jax.random.key(3), 3)
+    k_init, k_env, k_act = jax.random.split(keys.key(3), 3)
     env_state, timestep = jax.vmap(ENV.reset)(jax.random.split(k_env, lanes))
     state = agent.init(k_init, timestep)
 
@@ -133,7 +145,7 @@ def window(name: str, lanes: int, length: int = 8) -> tuple[Agent, Any, Step]:
 @names
 def test_jit_equals_no_jit(name: str) -> None:
     agent, state, rows = window(name, 4)
-    update = partial(agent.update, state, jax.random.key(0), Sample(rows))
+    update = partial(agent.update, state, keys.key(0), Sample(rows))
     compiled = jax.jit(update)()
     with jax.disable_jit():
         plain = update()
@@ -142,50 +154,30 @@ def test_jit_equals_no_jit(name: str) -> None:
 
 
 @names
-def test_vmap_over_seeds_equals_separate_runs(name: str) -> None:
-    _, step, init = single(name)
-    keys = jax.random.split(jax.random.key(5), 2)
-    loop = loop_of(name)
-    together, _ = jax.jit(jax.vmap(loop.step))(jax.jit(jax.vmap(loop.init))(keys))
-    for i in range(2):
-        alone, _ = step(init(keys[i]))
-        same = jax.tree.map(lambda x, i=i: x[i], together)
-        chex.assert_trees_all_close(alone.agent, same.agent, atol=1e-5)
-        chex.assert_trees_all_close(alone.timestep, same.timestep, atol=1e-6)
-
-
-@names
 def test_checkpoint_round_trip_continues_bit_for_bit(name: str, tmp_path: Any) -> None:
-    from experiments.checkpoint import Checkpointer
-    _, step, init = single(name)
-    run, _ = step(init(jax.random.key(0)))
+    init, step = single(name)
+    run, _ = step(init(keys.key(0)))
     with Checkpointer(tmp_path) as checkpoints:
         checkpoints.save(1, run, {"agent": name})
-        checkpoints.wait()
-        template = jax.eval_shape(init, jax.random.key(0))
-        restored = checkpoints.restore(template, {"agent": name})
+        restored = checkpoints.restore(jax.eval_shape(init, keys.key(0)), {"agent": name})
     assert restored is not None
+    assert restored[0] == 1
     chex.assert_trees_all_equal(step(restored[1]), step(run))
 
 
 @names
 def test_host_driver_equals_in_graph(name: str) -> None:
-    keys = jax.random.split(jax.random.key(7), 2)
-    lay = devices.layout(2)
-    common = {"num_envs": 4, "iterations": 3, "eval_episodes": 2}
-    arguments = (lambda hypers: parts_of(name), {"run": np.arange(2)}, lay)
-    graph = drivers.in_graph(ENV, *arguments, **common)
+    lay = devices.layout(SEEDS)
     # The in-graph loop resets its lanes with keys split from the run's; the pool is handed the same ones.
-    lane_keys = jnp.concatenate([jax.random.split(jax.random.split(key)[0], 4) for key in keys])
+    lane_keys = jnp.concatenate([jax.random.split(jax.random.split(key)[0], LANES) for key in seed_keys()])
     pools = pool_of(ENV)
-    outside = host(pools._replace(pool=lambda n, seed: pools.pool(n, lane_keys)), *arguments, **common)
-    a, b = graph.loop.init(keys), outside.loop.init(keys)
-    for _ in range(2):
-        a, in_graph = graph.loop.step(a)
-        b, on_host = outside.loop.step(b)
-        chex.assert_trees_all_close(in_graph, on_host, atol=1e-6)
-    chex.assert_trees_all_close(*(devices.collect(lay, x.agent) for x in (a, b)), atol=1e-6)
-    chex.assert_trees_all_equal_shapes_and_dtypes(b, outside.shape())
+    env = pools._replace(pool=lambda lanes, seed: pools.pool(lanes, lane_keys))
+    make = lambda hypers: parts_of(name)  # noqa: E731
+    outside = host(env, make, {"run": np.arange(SEEDS)}, lay, seeds=range(SEEDS), **settings(name))
+    state, metrics = outside.loop.step(outside.loop.init(seed_keys()))
+    chex.assert_trees_all_close(metrics, trained(name).metrics, atol=1e-4)
+    chex.assert_trees_all_close(devices.collect(lay, state.agent), trained(name).second, atol=1e-4)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, outside.shape())
 
 
 @names
@@ -194,7 +186,7 @@ def test_two_devices_equal_one_with_twice_the_batch(name: str, backend: str) -> 
     agent, state, rows = window(name, 4)
 
     def update(state: Any, rows: Step) -> Any:
-        return agent.update(state, jax.random.key(0), Sample(rows))[0]
+        return agent.update(state, keys.key(0), Sample(rows))[0]
 
     lay = devices.layout(1, share=2)
     halves = jax.tree.map(lambda x: jnp.stack([x[:, :2], x[:, 2:]])[:, None], rows)
@@ -218,5 +210,5 @@ def test_evaluation_ignores_the_key_unless_it_must(name: str) -> None:
     """Greedy actions do not depend on the key."""
     agent, state, rows = window(name, 3)
     timestep: TimeStep = jax.tree.map(lambda x: x[0], rows.timestep)
-    actions = [agent.act(agent.actor(state), jax.random.key(k), agent.begin(3), timestep, False)[0] for k in range(3)]
+    actions = [agent.act(agent.actor(state), keys.key(k), agent.begin(3), timestep, False)[0] for k in range(3)]
     chex.assert_trees_all_equal(actions[0], actions[1], actions[2])

@@ -1,0 +1,37 @@
+# From nothing but Python 3.11+, pip and make: `make train`, `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: train test slow lint format notebooks bench lock clean
+
+train: .venv
+	$(BIN)/python -m experiments.dqn --seeds 4 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
+
+test: .venv lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests
+
+slow: .venv
+	$(BIN)/python -m pytest -m slow tests
+
+lint: .venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv: requirements.lock pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'bellmax needs Python 3.11 or newer, this is ' + sys.version.split()[0])"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch .venv
+
+bench: .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
+	$(BIN)/python -m experiments.benchmark
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

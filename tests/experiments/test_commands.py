@@ -1,0 +1,300 @@
+"""What a user types, and what it leaves behind."""
+
+import csv
+import json
+import subprocess
+import sys
+from importlib import import_module
+
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from experiments import flags, logging
+from tests.experiments.running import FLAGS, ROOT, TIMES, call, command, rows, steps_saved, succeed, summary
+
+experiments = pytest.mark.parametrize("experiment", FLAGS)
+PNG = b"\x89PNG\r\n"
+KEYS = [
+    *["experiment", "env", "seeds", "env_steps", "wall_seconds", "compile_seconds", "steps_per_second"],
+    *["eval_returns", "eval_returns_best", "eval_iqm", "eval_ci95"],
+]
+
+
+def numbers(experiment):
+    """Seeds, first seed, steps, warm-up and the intervals of logs and evaluations, as in `FLAGS`."""
+    given = flags.parse(import_module(f"experiments.{experiment}").Flags, FLAGS[experiment], f"x.{experiment}")
+    warmup = getattr(given.agent, "warmup", 0)
+    return given.seeds, given.seed, given.steps, warmup, given.log_every, given.eval_every
+
+
+@experiments
+def test_summary_has_exactly_these_keys(finished, experiment):
+    run = finished(experiment)
+    seeds, _, steps, *_ = numbers(experiment)
+    content = summary(run.folder)
+    assert list(content) == KEYS
+    assert (content["experiment"], content["env"]) == (experiment, "bellmax/catch")
+    assert (content["seeds"], content["env_steps"]) == (seeds, steps)
+    for name in ("eval_returns", "eval_returns_best"):
+        assert len(content[name]) == seeds
+        assert all(type(x) is float and -1 <= x <= 1 for x in content[name])
+    assert all(best >= last for best, last in zip(content["eval_returns_best"], content["eval_returns"], strict=True))
+    low, high = content["eval_ci95"]
+    assert low <= content["eval_iqm"] <= high
+    # The time that the rate stands for is part of the whole, and not cut off at 0 by what compiling took.
+    training = content["env_steps"] * seeds / content["steps_per_second"]
+    assert 1e-4 < training < content["wall_seconds"]
+    assert 0 < content["compile_seconds"] < content["wall_seconds"]
+    assert list(run.outcome.result) == KEYS
+    np.testing.assert_array_equal(run.outcome.result["eval_returns"], content["eval_returns"])
+
+
+@experiments
+def test_learns(finished, experiment):
+    assert summary(finished(experiment).folder)["eval_returns_best"] == [1.0] * numbers(experiment)[0]
+
+
+@experiments
+def test_metrics_have_a_row_per_seed_and_log_point(finished, experiment):
+    seeds, first, steps, warmup, log_every, eval_every = numbers(experiment)
+    table = logging.read_metrics(finished(experiment).folder / "metrics.csv")
+    labels = [str(first + i) for i in range(seeds)]
+    for kind, every in (("train", log_every), ("eval", eval_every)):
+        points = {*range(warmup + every, steps + 1, every), steps}
+        got = [(int(x), y) for x, y in zip(table["env_steps"], table["seed"], strict=True)]
+        got = [pair for pair, k in zip(got, table["kind"], strict=True) if k == kind]
+        assert got == [(point, seed) for point in sorted(points) for seed in labels]
+    train, evaluation = table["kind"] == "train", table["kind"] == "eval"
+    for name in ("loss", "episodes", "episode_return", "episode_length", "steps_per_second"):
+        assert np.isfinite(table[name][train]).all(), name
+        assert np.isnan(table[name][evaluation]).all(), name
+    assert (table["episode_length"][train] == 3).all()
+    assert (table["eval_length"][evaluation] == 3).all()
+    assert (np.diff(table["wall_seconds"]) >= 0).all()
+    last = table["eval_return"][evaluation][-seeds:]
+    np.testing.assert_allclose(last, summary(finished(experiment).folder)["eval_returns"], rtol=1e-6)
+
+
+def scalars(path):
+    """`(tag, step)` of all scalars in a TensorBoard file: records of length, checksum, event, checksum."""
+    data, found = path.read_bytes(), []
+    while data:
+        size = int.from_bytes(data[:8], "little")
+        event = Event.FromString(data[12 : 12 + size])
+        found += [(value.tag, event.step) for value in event.summary.value]
+        data = data[16 + size :]
+    return found
+
+
+@experiments
+def test_run_folder(finished, experiment):
+    folder = finished(experiment).folder
+    seeds, first, steps, *_ = numbers(experiment)
+    names = {"checkpoints", "config.json", "curve.png", "metrics.csv", "policies", "summary.json", "tensorboard"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert (folder / "curve.png").read_bytes().startswith(PNG)
+    assert steps_saved(folder)[-1] == steps
+    assert len(steps_saved(folder)) <= 3
+    labels = [f"seed_{first + i}" for i in range(seeds)] if seeds > 1 else []
+    assert sorted(path.name for path in (folder / "tensorboard").iterdir()) == sorted(["mean", *labels])
+    for path in (folder / "tensorboard").glob("*/*"):
+        found = scalars(path)
+        assert {("eval/eval_return", steps), ("train/loss", steps), ("train/episode_return", steps)} <= set(found)
+    config = json.loads((folder / "config.json").read_text())
+    assert list(config) == ["experiment", "flags", "versions", "device", "git_commit"]
+    assert config["experiment"] == experiment
+    assert config["flags"]["env_options"] == ["rows=4", "columns=3"]
+    assert config["flags"]["agent"]["hidden"] == [8]
+    assert {"python", "bellmax", "jax", "numpy"} <= config["versions"].keys()
+    assert config["device"] == "4 x cpu"
+    read = flags.load(import_module(f"experiments.{experiment}").Flags, folder)
+    assert read == flags.rebuild(type(read), config["flags"])
+
+
+@experiments
+def test_shows_progress_and_ends_with_a_table(finished, experiment):
+    run, (seeds, first, steps, *_) = finished(experiment), numbers(experiment)
+    *_, last = run.outcome.err.strip().splitlines()
+    assert last.startswith(f"100%, {steps:,} of {steps:,} steps, ")
+    assert "steps/s, return " in last
+    assert ", eval return " in last
+    assert last.endswith("00:00 left")
+    lines = run.outcome.out.strip().splitlines()
+    assert lines[0] == f"{experiment} on bellmax/catch, {experiment}"
+    assert [line.split()[0] for line in lines[2 : 2 + seeds]] == [str(first + i) for i in range(seeds)]
+    assert [line.split()[1] for line in lines[2 : 2 + seeds]] == ["1.0"] * seeds
+    assert lines[2 + seeds].split()[0] == "IQM"
+    assert lines[-1] == f"run folder: {run.folder}"
+
+
+def test_quiet_is_quiet(tmp_path):
+    outcome = succeed("ppo", *FLAGS["ppo"], "--quiet", "--out", tmp_path / "run")
+    assert (outcome.out, outcome.err) == ("", "")
+    assert summary(tmp_path / "run")["eval_returns"] == outcome.result["eval_returns"].tolist()
+
+
+def test_equal_flags_give_equal_runs(finished, tmp_path):
+    succeed("a2c", *FLAGS["a2c"], "--out", tmp_path / "again")
+    assert rows(tmp_path / "again") == rows(finished("a2c").folder)
+    a, b = summary(tmp_path / "again"), summary(finished("a2c").folder)
+    assert {k: v for k, v in a.items() if k not in TIMES} == {k: v for k, v in b.items() if k not in TIMES}
+
+
+def test_out_is_made_with_its_parents_or_by_default_under_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    succeed("ppo", *FLAGS["ppo"], "--out", "empty")
+    assert (tmp_path / "empty" / "summary.json").exists()
+    outcome = succeed("ppo", *FLAGS["ppo"])
+    (made,) = (tmp_path / "runs").iterdir()
+    assert made.name.startswith("ppo-bellmax-catch-")
+    assert outcome.out.rstrip().endswith(f"run folder: runs/{made.name}")
+
+
+def test_evaluate_gives_what_training_saw(finished):
+    outcome = succeed("evaluate", finished("a2c").folder, "--episodes", 40)
+    assert outcome.result["eval_returns"] == [1.0, 1.0]
+    assert outcome.result["eval_iqm"] == 1.0
+    assert (outcome.result["policy"], outcome.result["episodes"]) == ("best", 40)
+    header, first, second, iqm = outcome.out.splitlines()
+    assert header.startswith("a2c on bellmax/catch, best policy of ")
+    assert [first.split(), second.split()] == [["3", "1.0"], ["4", "1.0"]]
+    assert iqm.split()[:2] == ["IQM", "1.0"]
+
+
+def test_evaluate_plays_the_last_policy_on_request(finished):
+    run = finished("dqn")
+    outcome = succeed("evaluate", run.folder, "--which", "last", "--episodes", 40)
+    assert outcome.result["policy"] == "last"
+    assert outcome.result["at_steps"] == numbers("dqn")[2]
+    assert outcome.result["eval_returns"] == [1.0]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+def test_evaluate_films_a_task_in_graph(finished, tmp_path, suffix):
+    import imageio.v3 as iio
+
+    path = tmp_path / "new" / f"catch.{suffix}"
+    outcome = succeed("evaluate", finished("a2c").folder, "--episodes", 40, "--video", path)
+    assert f"filmed 4 frames: {path}" in outcome.out
+    frames = iio.imread(path, index=None if suffix == "gif" else ...)
+    assert frames.shape == (4, 128, 96, 3)
+    assert len(np.unique(frames.reshape(4, -1), axis=0)) == 4  # the ball falls
+
+
+def test_compare(finished, tmp_path):
+    folders = [finished("dqn").folder, finished("a2c").folder]
+    outcome = succeed("compare", *folders, "--out", tmp_path / "both.png")
+    lines = outcome.out.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["dqn", "a2c"]
+    assert (tmp_path / "both.png").read_bytes().startswith(PNG)
+
+
+def test_list_prints_what_there_is():
+    out = succeed("list").out
+    for word in ("bellmax", "envpool", "gymnasium", "gymnax", "dqn", "a2c", "ppo", "python -m experiments.evaluate"):
+        assert f"  {word} " in out
+    assert "python -m experiments.loops" not in out
+    tasks = succeed("list", "bellmax").out.split()
+    assert "bellmax/catch" in tasks
+    assert all(task.startswith("bellmax/") for task in tasks)
+    refused = call("list", "nonsense")
+    assert refused.code == 2
+    assert refused.err.startswith("error: nonsense: not one of suites, agents, experiments, ")
+
+
+COMMANDS = ["dqn", "a2c", "ppo", "evaluate", "compare"]
+LOOK = """
+import runpy, sys
+sys.argv[0] = "x"
+for name in sys.argv[1:]:
+    sys.argv[1:] = ["--help"]
+    try:
+        runpy.run_module(f"experiments.{name}", run_name="__main__")
+    except SystemExit as stop:
+        assert not stop.code
+    print("=====")
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """What `--help` prints for each command, and what all of them imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, *COMMANDS], cwd=ROOT, env={"COLUMNS": "200", "PATH": "/usr/bin:/bin"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    *texts, modules = done.stdout.split("=====")
+    plain = [" ".join(text.translate(str.maketrans("│╭╮╰╯─", " " * 6)).split()) for text in texts]
+    return dict(zip(COMMANDS, plain, strict=True)), set(modules.split())
+
+
+def test_help_is_fast_because_it_imports_little(helps):
+    slow = {"jax", "jaxlib", "flax", "optax", "rlax", "scipy", "pandas", "matplotlib", "orbax", "tensorboardX"}
+    assert not helps[1] & (slow | {"envpool", "gymnasium", "gymnax", "mujoco", "agents", "networks", "replay"})
+    assert "tyro" in helps[1]
+
+
+@experiments
+def test_help_is_the_manual(helps, experiment):
+    """Every flag is there, with a line that says what it is for."""
+    kind = import_module(f"experiments.{experiment}").Flags
+    for name, default in flags.flat(kind()).items():
+        after = helps[0][experiment].partition(f"{flags.flag(name)}")[2]
+        assert after, name
+        told = after.partition("--")[0] if not isinstance(default, bool) else after
+        words = [word for word in told.partition("(default")[0].split() if word.isalpha() and not word.isupper()]
+        assert words, name
+
+
+def test_help_of_the_other_commands(helps):
+    assert "--video STR Also film an episode" in helps[0]["evaluate"]
+    assert "--metric STR Column of metrics.csv" in helps[0]["compare"]
+
+
+BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in sys.argv:
+            raise ModuleNotFoundError(f"{name} is not to be imported", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+SIMULATORS = ["envpool", "gymnasium", "gymnax", "mujoco", "ale_py", "brax"]
+LATER = ["matplotlib", "imageio", "tyro", "tqdm", "pandas", "rliable", "tensorboardX", "orbax", "wandb"]
+
+
+def imports(code, *blocked):
+    return subprocess.run(
+        [sys.executable, "-c", BLOCKED + code, *blocked], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_agents_import_on_a_machine_with_jax_alone():
+    everything = [*SIMULATORS, *LATER, "rlax", "flax", "optax", "chex", "distrax", "tensorflow_probability"]
+    done = imports("import agents; import agents.base, agents.keys; from agents import base", *everything)
+    assert done.returncode == 0, done.stderr
+    assert imports("import flax", *everything).returncode == 1
+
+
+def test_simulators_are_imported_by_those_who_use_them():
+    code = """
+import envs, networks, replay, agents.losses, agents.dqn, agents.a2c, agents.ppo, agents.wrappers
+import experiments.loops, experiments.drivers, experiments.host, experiments.training, experiments.checkpoint
+assert envs.make("bellmax/catch").spec.action.num == 3
+"""
+    done = imports(code, *SIMULATORS, *LATER)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_command_of_its_own(finished, tmp_path):
+    """As a user has it: another process, nothing but flags."""
+    done = subprocess.run(
+        command("compare", finished("a2c").folder, "--out", tmp_path / "x.png"), cwd=ROOT, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert next(csv.reader(done.stdout.splitlines()[1:2], delimiter=" "))[0] == "a2c"
