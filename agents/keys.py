@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import define_prng_impl
+from jax.typing import ArrayLike
 
 from agents.base import Array, Key
 
@@ -47,7 +48,7 @@ def _random_bits(key: Array, width: int, shape: tuple[int, ...]) -> Array:
     return (high ^ low).astype(f"uint{width}")
 
 
-def _fold_in(key: Array, data: Array) -> Array:
+def _fold_in(key: Array, data: int | Array) -> Array:
     return jnp.stack(_hash(key, jnp.uint32(0), jnp.asarray(data, jnp.uint32)))
 
 
@@ -61,7 +62,7 @@ IMPL = define_prng_impl(
 )
 
 
-def key(seed: int | Array) -> Key:
+def key(seed: ArrayLike) -> Key:
     """The key of a seed; `[...]` of them from integers `[...]`."""
     return jax.random.wrap_key_data(jax.vmap(_seed)(jnp.ravel(seed)).reshape(*jnp.shape(seed), 2), impl=IMPL)
 

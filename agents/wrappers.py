@@ -17,7 +17,7 @@ from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, valid
 class Moments(NamedTuple):
     """Running count, mean and centred second moment of a tree of arrays."""
 
-    count: Array
+    rows: Array
     mean: Tree
     m2: Tree
 
@@ -41,7 +41,7 @@ def merge(moments: Moments, batch: Tree, mask: Array) -> Moments:
     The result does not depend on how the rows are spread over devices.
     """
     count = parallel.total(jnp.sum(mask, dtype=jnp.float32))
-    total = moments.count + count
+    total = moments.rows + count
 
     def spread(x: Array) -> Array:
         return jnp.reshape(mask, mask.shape + (1,) * (x.ndim - 2)).astype(jnp.float32)
@@ -55,7 +55,7 @@ def merge(moments: Moments, batch: Tree, mask: Array) -> Moments:
     share = count / jnp.maximum(total, 1.0)
     mean = jax.tree.map(lambda a, b: a + (b - a) * share, moments.mean, batch_mean)
     m2 = jax.tree.map(
-        lambda a, b, am, bm: a + b + jnp.square(bm - am) * moments.count * share,
+        lambda a, b, am, bm: a + b + jnp.square(bm - am) * moments.rows * share,
         moments.m2, batch_m2, moments.mean, batch_mean,
     )  # fmt: skip
     return Moments(total, mean, m2)
@@ -63,7 +63,7 @@ def merge(moments: Moments, batch: Tree, mask: Array) -> Moments:
 
 def variance(moments: Moments) -> Tree:
     """Variance of each element; 1 until two rows were seen."""
-    return jax.tree.map(lambda m2: jnp.where(moments.count > 1, m2 / jnp.maximum(moments.count, 1.0), 1.0), moments.m2)
+    return jax.tree.map(lambda m2: jnp.where(moments.rows > 1, m2 / jnp.maximum(moments.rows, 1.0), 1.0), moments.m2)
 
 
 def normalise_observations(agent: Agent, clip: float = 10.0) -> Agent:

@@ -145,8 +145,8 @@ def mapped(
         return jax.jit(first_axis_off(over_runs), donate_argnums=donate)
     name = AXIS if lay.shared else "runs"
     if backend == "pmap":
-        mapping = {} if in_axes is None else {"in_axes": tuple(in_axes)}
-        return jax.pmap(over_runs, axis_name=name, devices=lay.devices, donate_argnums=donate, **mapping)
+        spread = 0 if in_axes is None else tuple(in_axes)
+        return jax.pmap(over_runs, name, in_axes=spread, devices=lay.devices, donate_argnums=donate)
 
     def sharded(*args: Any) -> Any:
         specs = tuple(PartitionSpec() if axis is None else PartitionSpec(name) for axis in axes(args))

@@ -62,8 +62,10 @@ def in_graph(
     hypers = devices.place(lay, hypers)
 
     def one(hypers: Any) -> Loop:
-        kwargs = {"num_envs": num_envs, "iterations": iterations, "eval_episodes": eval_episodes}
-        return loops.in_graph(env, *make(hypers), **kwargs)
+        agent, replay, schedule = make(hypers)
+        return loops.in_graph(
+            env, agent, replay, schedule, num_envs=num_envs, iterations=iterations, eval_episodes=eval_episodes
+        )
 
     init = devices.mapped(lay, lambda h, key: one(h).init(key), backend=backend)
     step = devices.mapped(lay, lambda h, run: one(h).step(run), donate=(1,), backend=backend)

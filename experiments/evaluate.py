@@ -79,7 +79,7 @@ def play(arguments: Flags) -> dict[str, Any]:
     driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
     episodes = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
     driver.close()
-    returns = episodes["eval_return"].mean(axis=1)
+    returns = np.asarray(episodes["eval_return"]).mean(axis=1)
     if video:
         best = int(np.nanargmax(returns))
         try:
@@ -129,7 +129,7 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     # Video codecs want even sides.
     even = [np.asarray(f)[: f.shape[0] // 2 * 2, : f.shape[1] // 2 * 2] for f in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"macro_block_size": 2} if path.suffix == ".mp4" else {"loop": 0}
+    options: dict[str, Any] = {"macro_block_size": 2} if path.suffix == ".mp4" else {"loop": 0}
     with warnings.catch_warnings():
         # The encoder is another program; what runs between fork and exec touches no lock of JAX's.
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)

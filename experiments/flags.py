@@ -118,7 +118,7 @@ def rebuild(kind: type[Config], stored: Mapping[str, Any]) -> Config:
         if name not in known:
             continue
         if dataclasses.is_dataclass(hints[name]):
-            values[name] = rebuild(hints[name], value)  # type: ignore[arg-type]
+            values[name] = rebuild(hints[name], value)
         else:
             values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)

@@ -7,6 +7,7 @@ unroll: learning and simulation overlap, and nothing is learned from later than 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -133,6 +134,9 @@ def host(
         run, now["rows"] = begin_all(hypers, devices.place(lay, keys), now["timestep"])
         return run
 
+    def nothing() -> None:
+        pass
+
     def act_through(run: RunState, actor: Any, keys: Key, i: int, meanwhile: Callable[[], None]) -> RunState:
         """One unroll; `meanwhile` runs once its rows are complete, while the simulator takes the last step."""
         lanes = pools["train"]
@@ -151,7 +155,7 @@ def host(
             run, k_rows = warmup_keys_all(hypers, run)
             actor = actor_all(hypers, run)
             for i in range(warmup):
-                run = act_through(run, actor, k_rows, i, lambda: None)
+                run = act_through(run, actor, k_rows, i, nothing)
                 run = run._replace(replay=add_all(hypers, run.replay, now["rows"]))
         return run
 
@@ -168,7 +172,7 @@ def host(
 
         for i in range(iterations):
             actor = learned[2]
-            run = act_through(run, actor, k_rows, i, (lambda: None) if peek else (lambda i=i: update(i, ())))
+            run = act_through(run, actor, k_rows, i, nothing if peek else partial(update, i, ()))
             if peek:
                 update(i, (actor, run.live, now["timestep"], k_rows))
         means = jax.tree.map(lambda *xs: np.mean([np.asarray(x) for x in xs], axis=0), *metrics)

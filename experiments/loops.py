@@ -62,8 +62,9 @@ class Loop(NamedTuple):
     """One run as pure functions; drivers map them over runs and devices."""
 
     init: Callable[[Key], RunState]
-    step: Callable[[RunState], tuple[RunState, dict[str, Array]]]
-    evaluate: Callable[[Any, Key], dict[str, Array]]
+    step: Callable[[RunState], tuple[RunState, dict[str, Any]]]
+    """`(run) -> (run, metrics)`: scalars of the chunk, the agent's and the episodes' number, mean return and length."""
+    evaluate: Callable[[Any, Key], dict[str, Any]]
     """`(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`."""
     actor: Callable[[RunState], Any]
     """What `evaluate` needs of a run."""

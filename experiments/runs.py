@@ -124,7 +124,7 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
         parts = make(point)
     config, plan = planned(config, parts)
     hypers: dict[str, Any] = {
-        name: np.repeat(np.float32([p[name] for p in points]), config.seeds) for name in points[0]
+        name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
     }
     hypers["run"] = np.arange(runs)
     driver = drive(
@@ -147,7 +147,7 @@ def environment(config: Any) -> Any:
     return envs.make(config.env, **envs.parse_options(config.env_options))
 
 
-def drive(env: Any, make: Any, hypers: Any, lay: Any, seeds: np.ndarray, **numbers: int) -> "Driver":
+def drive(env: Any, make: Any, hypers: Any, lay: Any, seeds: np.ndarray, **numbers: Any) -> "Driver":
     """The driver for a task, in graph or on the host; `numbers` as for `drivers.in_graph`, `seeds` of the runs."""
     from envs.base import Environment
     from experiments import drivers

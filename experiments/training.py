@@ -39,7 +39,9 @@ class DeadError(Exception):
 
 def finite(tree: Any) -> jax.Array:
     """Whether all real numbers of a tree are finite; a boolean scalar."""
-    return jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]).all()
+    return jnp.array(
+        [jnp.isfinite(x).all() for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    ).all()
 
 
 class Session:
