@@ -1,0 +1,61 @@
+"""The notebooks run as they are, without a warning, and what is committed shows what their text says."""
+
+import base64
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from notebooks import execute
+
+NAMES = execute.names()
+LARGEST = 100_000  # bytes of a figure
+
+
+def committed(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(execute.HERE / f"{name}.ipynb", as_version=4)
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
+def images(notebook: nbformat.NotebookNode) -> list[bytes]:
+    found = [output.get("data", {}).get("image/png") for output in outputs(notebook)]
+    return [base64.b64decode(png) for png in found if png]
+
+
+def test_there_are_two():
+    assert NAMES == ["losses", "seeds"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_pair_is_in_sync(name):
+    text, notebook = execute.read(name), committed(name)
+    assert [(c.id, c.cell_type, c.source) for c in notebook.cells] == [
+        (c.id, c.cell_type, c.source) for c in text.cells
+    ]
+    nbformat.validate(notebook)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_committed_is_executed_and_clean(name):
+    notebook = committed(name)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert sum("plt.show()" in cell.source for cell in code) == len(images(notebook)) > 0
+    assert all(len(png) < LARGEST for png in images(notebook))
+    assert not [o for o in outputs(notebook) if o.output_type == "error" or o.get("name") == "stderr"]
+    for output in outputs(notebook):
+        output.get("data", {}).pop("image/png", None)
+    whole = nbformat.writes(notebook)
+    for path in ("/home/", "/Users/", "site-packages", ".venv", str(Path.home()), str(execute.HERE.parent)):
+        assert path not in whole
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_executes(name, monkeypatch):
+    monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "raise")
+    fresh, before = execute.execute(name), committed(name)
+    assert [o.output_type for o in outputs(fresh)] == [o.output_type for o in outputs(before)]
+    assert len(images(fresh)) == len(images(before))
