@@ -2,10 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test slow lint format notebooks bench lock clean
+.PHONY: train test slow lint format bench lock clean
 
 train: .venv
-	$(BIN)/python -m experiments.dqn --seeds 4 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
+	$(BIN)/python -m experiments.dqn --seeds 4 --steps 140000 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
 
 test: .venv lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests
@@ -28,6 +28,10 @@ format: .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch .venv
+
+# Needs uv. Renews the lock, without any registry's address.
+lock:
+	uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.lock
 
 bench: .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from agents import keys
 from agents.base import Agent
 from envs.base import Environment
 from experiments import devices, loops
@@ -77,15 +78,15 @@ def in_graph(
         return state, devices.collect(lay, metrics)
 
     loop = Loop(
-        init=lambda keys: init(hypers, devices.place(lay, keys)),
+        init=lambda k: init(hypers, devices.place(lay, k)),
         step=measured,
-        evaluate=lambda actors, keys: devices.collect(lay, evaluate(hypers, actors, devices.place(lay, keys))),
+        evaluate=lambda actors, k: devices.collect(lay, evaluate(hypers, actors, devices.place(lay, k))),
         actor=lambda state: actor(hypers, state),
     )
 
     def shape() -> Any:
-        keys = devices.place(lay, jax.random.split(jax.random.key(0), lay.runs))
-        return laid_out(lay, jax.eval_shape(init, hypers, keys))
+        example = devices.place(lay, keys.key(np.arange(lay.runs)))
+        return laid_out(lay, jax.eval_shape(init, hypers, example))
 
     return Driver(loop, shape, lambda: None)
 

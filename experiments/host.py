@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from agents import keys as run_keys
 from agents import parallel
 from agents.base import Key, Step, TimeStep, Tree
 from envs.base import HostEnvironment, Pool, blank
@@ -161,7 +162,7 @@ def host(
 
     def step(run: RunState) -> tuple[RunState, dict[str, np.ndarray]]:
         if not now:
-            start(jax.random.split(jax.random.key(0), lay.runs), int(devices.collect(lay, run.chunks)[0]))
+            start(run_keys.key(np.arange(lay.runs)), int(devices.collect(lay, run.chunks)[0]))
         run, k_rows, k_learn = chunk_keys_all(hypers, run)
         learned = [run.agent, run.replay, actor_all(hypers, run)]
         metrics = []
@@ -196,7 +197,7 @@ def host(
         return {"eval_return": by_run(returns), "eval_length": by_run(lengths)}
 
     def shape() -> Any:
-        keys = devices.place(lay, jax.random.split(jax.random.key(0), lay.runs))
+        keys = devices.place(lay, run_keys.key(np.arange(lay.runs)))
         timestep = devices.lanes_in(lay, blank(env.spec, num_envs * devices.places(lay) * width))
         return laid_out(lay, jax.eval_shape(begin_all, hypers, keys, timestep)[0])
 
