@@ -32,7 +32,8 @@ def play(arguments: Flags) -> dict[str, Any]:
     """Evaluates a run.
 
     Returns:
-      `eval_returns` (mean of each seed), `eval_iqm`, `eval_ci95` and `episodes`.
+      What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps`, `episodes`), and `eval_returns` (mean of each
+      seed), `eval_iqm` and `eval_ci95`.
 
     Raises:
       ValueError: the folder holds no policies, or the flags do not make sense.
@@ -54,7 +55,10 @@ def play(arguments: Flags) -> dict[str, Any]:
     if video and video.suffix not in (".mp4", ".gif"):
         raise ValueError(f"--video {video}: must end in .mp4 or .gif")
     experiment = flags.contents(folder)["experiment"]
-    module = importlib.import_module(f"experiments.{experiment}")
+    try:
+        module = importlib.import_module(f"experiments.{experiment}")
+    except ModuleNotFoundError:
+        raise ValueError(f"{folder}: is a run of experiments.{experiment}, which is not here") from None
     config = flags.load(module.Flags, folder)
     if len(flags.grid(config)) > 1:
         points = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json")))
@@ -89,6 +93,7 @@ def play(arguments: Flags) -> dict[str, Any]:
     return {
         "experiment": experiment,
         "env": config.env,
+        "seeds": list(range(config.seed, config.seed + config.seeds)),
         "policy": arguments.which,
         "at_steps": found[0],
         "episodes": arguments.episodes,
@@ -129,11 +134,12 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     # Video codecs want even sides.
     even = [np.asarray(f)[: f.shape[0] // 2 * 2, : f.shape[1] // 2 * 2] for f in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
-    options: dict[str, Any] = {"macro_block_size": 2} if path.suffix == ".mp4" else {"loop": 0}
+    mp4: dict[str, Any] = {"macro_block_size": 2, "fps": 30}
+    gif: dict[str, Any] = {"loop": 0, "duration": 1000 / 30}
     with warnings.catch_warnings():
         # The encoder is another program; what runs between fork and exec touches no lock of JAX's.
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-        iio.imwrite(path, np.stack(even), fps=30, **options)
+        iio.imwrite(path, np.stack(even), **(mp4 if path.suffix == ".mp4" else gif))
     print(f"filmed {len(frames)} frames: {path}")
 
 
@@ -145,7 +151,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     except ValueError as error:
         flags.fail(error)
     print(f"{result['experiment']} on {result['env']}, {result['policy']} policy of {result['at_steps']:,} steps")
-    for seed, value in enumerate(result["eval_returns"]):
+    for seed, value in zip(result["seeds"], result["eval_returns"], strict=True):
         print(f"{seed:>8} {value:>10.1f}")
     low, high = result["eval_ci95"]
     print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}   95 % interval {low:.1f} to {high:.1f}")

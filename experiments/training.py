@@ -78,15 +78,9 @@ class Session:
     def template(self) -> tuple[Any, Results]:
         """Shapes of what a checkpoint holds."""
         number = np.zeros(self.prepared.lay.runs)
-        shape = jax.tree.map(self.own_keys, self.prepared.driver.shape())
+        shape = self.prepared.driver.shape()
         actors = drivers.laid_out(self.prepared.lay, jax.eval_shape(self.prepared.driver.loop.actor, shape))
         return shape, Results(actors, number, number, number.astype(bool), 0.0, 0.0, 0.0)
-
-    def own_keys(self, leaf: Any) -> Any:
-        """The shape of a key as one of this run's kind, any other shape as it is."""
-        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return leaf
-        return jax.ShapeDtypeStruct(leaf.shape, self.keys.dtype, sharding=leaf.sharding)
 
     @property
     def env_steps(self) -> int:
@@ -143,10 +137,9 @@ class Session:
         """
         config, dead = self.prepared.config, self.results.dead.copy()
         for name in sorted(metrics.keys() - set(EPISODES), key=lambda name: (name != "loss", name)):
-            for run in np.flatnonzero(~np.isfinite(metrics[name]) & ~dead):
+            for run in np.flatnonzero(~np.isfinite(metrics[name]) & ~dead).tolist():
                 dead[run] = True
-                seed = run_seeds(config, self.prepared.points)[run]
-                message = f"{name} is {metrics[name][run]} at {self.env_steps:,} steps of seed {seed}"
+                message = f"{name} is {metrics[name][run]} at {self.env_steps:,} steps of {self.named(run)}"
                 if config.nan == "stop" or dead.all():
                     self.checkpoints.wait()
                     saved = self.checkpoints.latest_step()
@@ -155,6 +148,12 @@ class Session:
                     raise DeadError(f"{message}; {kept}; {others}")
                 print(f"warning: {message}; going on without it", file=sys.stderr)
         self.results = self.results._replace(dead=dead)
+
+    def named(self, run: int) -> str:
+        """What to call a run: its seed, and its point of the sweep."""
+        config, points = self.prepared.config, self.prepared.points
+        at = f" at {label(points[run // config.seeds])}" if len(points) > 1 else ""
+        return f"seed {run_seeds(config, points)[run]}{at}"
 
     def evaluate(self, log: Logger) -> None:
         """A greedy evaluation; keeps the actors that did better than before."""
@@ -237,7 +236,12 @@ def point_folders(folder: Path, points: list[dict[str, float]]) -> list[Path]:
     """Where each point of the sweep reports; the run folder itself if there is one."""
     if len(points) == 1:
         return [folder]
-    return [folder / ",".join(f"{n.replace('_', '-')}={x:g}" for n, x in point.items()) for point in points]
+    return [folder / label(point) for point in points]
+
+
+def label(point: dict[str, float]) -> str:
+    """A point of a sweep in a word."""
+    return ",".join(f"{name.replace('_', '-')}={value:g}" for name, value in point.items())
 
 
 def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> Logger:

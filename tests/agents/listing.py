@@ -58,9 +58,9 @@ def a2c_parts(spec: Spec, **overrides: Any) -> Parts:
 
 
 def ppo_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
-    settings = {"discount": 0.9, "entropy_cost": 0.01, "minibatches": 2, **overrides}
-    agent = ppo(actor_critic(spec, core), optimisers.adam(3e-3, 1.0), **settings)
-    return Parts(agent, replay.on_policy(8), Schedule(8))
+    settings = {"discount": 0.95, "entropy_cost": 0.01, "minibatches": 4, **overrides}
+    agent = ppo(actor_critic(spec, core), optimisers.adam(2e-3, 1.0), **settings)
+    return Parts(agent, replay.on_policy(16), Schedule(16))
 
 
 def ppo_lstm_parts(spec: Spec, **overrides: Any) -> Parts:
