@@ -22,9 +22,11 @@ class Run(NamedTuple):
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
     """`finished(experiment)`: its small run. Tests must leave its folder as it is."""
 
+    parent = tmp_path_factory.mktemp("finished")
+
     @cache
     def train(experiment: str) -> Run:
-        folder = tmp_path_factory.mktemp("finished") / experiment
+        folder = parent / experiment
         return Run(folder, succeed(experiment, *FLAGS[experiment], "--out", folder))
 
     return train

@@ -8,16 +8,11 @@ import os
 import sys
 import traceback
 import warnings
+from importlib import import_module
 
-import orbax.checkpoint  # noqa: F401
-import tensorboardX  # noqa: F401
+from experiments import dqn
 
-import agents.dqn
-import agents.wrappers
-import envs.catch
-import networks
-import replay  # noqa: F401
-from experiments import dqn, training  # noqa: F401
+EARLY = ("agents.dqn", "envs.catch", "experiments.training", "networks", "orbax.checkpoint", "replay", "tensorboardX")
 
 
 def run(argv: list[str]) -> int:
@@ -33,6 +28,8 @@ def run(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    for name in EARLY:
+        import_module(name)
     # JAX has been imported and has not started a thread.
     warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
     for line in sys.stdin:

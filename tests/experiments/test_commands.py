@@ -1,7 +1,11 @@
 """What a user types, and what it leaves behind."""
 
+import ast
 import csv
+import inspect
+import itertools
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -13,6 +17,7 @@ from tensorboardX.proto.event_pb2 import Event
 from experiments import flags, logging
 from tests.experiments.running import FLAGS, ROOT, TIMES, call, command, rows, steps_saved, succeed, summary
 
+pytestmark = pytest.mark.xdist_group("commands")
 experiments = pytest.mark.parametrize("experiment", FLAGS)
 PNG = b"\x89PNG\r\n"
 KEYS = [
@@ -171,16 +176,36 @@ def test_evaluate_plays_the_last_policy_on_request(finished):
     assert outcome.result["eval_returns"] == [1.0]
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "gif"])
-def test_evaluate_films_a_task_in_graph(finished, tmp_path, suffix):
-    import imageio.v3 as iio
+def frames_of_mp4(path):
+    """The number of frames, from the table of their sizes."""
+    data = path.read_bytes()
+    assert data[4:8] == b"ftyp"
+    table = data.index(b"stsz")  # then version, common size, number
+    return int.from_bytes(data[table + 12 : table + 16], "big")
 
-    path = tmp_path / "new" / f"catch.{suffix}"
-    outcome = succeed("evaluate", finished("a2c").folder, "--episodes", 40, "--video", path)
-    assert f"filmed 4 frames: {path}" in outcome.out
-    frames = iio.imread(path, index=None if suffix == "gif" else ...)
-    assert frames.shape == (4, 128, 96, 3)
-    assert len(np.unique(frames.reshape(4, -1), axis=0)) == 4  # the ball falls
+
+def test_evaluate_films_a_task_in_graph(finished, tmp_path):
+    from PIL import Image, ImageSequence
+
+    films = {suffix: tmp_path / "new" / f"catch.{suffix}" for suffix in ("mp4", "gif")}
+    for path in films.values():
+        outcome = succeed("evaluate", finished("a2c").folder, "--episodes", 40, "--video", path)
+        assert f"filmed 4 frames: {path}" in outcome.out
+    assert frames_of_mp4(films["mp4"]) == 4
+    with Image.open(films["gif"]) as film:
+        frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(film)]
+    assert [frame.shape for frame in frames] == [(128, 96, 3)] * 4
+    assert len({frame.tobytes() for frame in frames}) == 4  # the ball falls
+
+
+def test_evaluate_films_a_simulator(tmp_path):
+    run, film = tmp_path / "run", tmp_path / "pole.mp4"
+    tiny = ["--num-envs", 2, "--agent.hidden", 8, "--agent.unroll", 4, "--eval-episodes", 2, "--steps", 16, "--quiet"]
+    trained = succeed("a2c", "--env", "gymnasium/CartPole-v1", *tiny, "--out", run)
+    outcome = succeed("evaluate", run, "--episodes", 2, "--video", film)
+    assert 2 <= frames_of_mp4(film) <= 501
+    assert 1 <= trained.result["eval_returns"][0] <= 500
+    assert 1 <= outcome.result["eval_returns"][0] <= 500
 
 
 def test_compare(finished, tmp_path):
@@ -199,6 +224,7 @@ def test_list_prints_what_there_is():
     tasks = succeed("list", "bellmax").out.split()
     assert "bellmax/catch" in tasks
     assert all(task.startswith("bellmax/") for task in tasks)
+    assert "experiments.list [suites|agents|experiments|SUITE]" in succeed("list", "--help").out
     refused = call("list", "nonsense")
     assert refused.code == 2
     assert refused.err.startswith("error: nonsense: not one of suites, agents, experiments, ")
@@ -211,7 +237,7 @@ sys.argv[0] = "x"
 for name in sys.argv[1:]:
     sys.argv[1:] = ["--help"]
     try:
-        runpy.run_module(f"experiments.{name}", run_name="__main__")
+        runpy.run_module(f"experiments.{name}", run_name="__main__", alter_sys=True)
     except SystemExit as stop:
         assert not stop.code
     print("=====")
@@ -231,6 +257,13 @@ def helps():
     return dict(zip(COMMANDS, plain, strict=True)), set(modules.split())
 
 
+def told(kind):
+    """The docstrings of a dataclass's fields."""
+    (tree,) = ast.parse(inspect.getsource(kind)).body
+    pairs = [(a, b) for a, b in itertools.pairwise(tree.body) if isinstance(a, ast.AnnAssign)]
+    return {a.target.id: " ".join(ast.literal_eval(b.value).split()) for a, b in pairs if isinstance(b, ast.Expr)}
+
+
 def test_help_is_fast_because_it_imports_little(helps):
     slow = {"jax", "jaxlib", "flax", "optax", "rlax", "scipy", "pandas", "matplotlib", "orbax", "tensorboardX"}
     assert not helps[1] & (slow | {"envpool", "gymnasium", "gymnax", "mujoco", "agents", "networks", "replay"})
@@ -239,14 +272,13 @@ def test_help_is_fast_because_it_imports_little(helps):
 
 @experiments
 def test_help_is_the_manual(helps, experiment):
-    """Every flag is there, with a line that says what it is for."""
+    """Every flag is there, with the line that says what it is for."""
     kind = import_module(f"experiments.{experiment}").Flags
-    for name, default in flags.flat(kind()).items():
-        after = helps[0][experiment].partition(f"{flags.flag(name)}")[2]
-        assert after, name
-        told = after.partition("--")[0] if not isinstance(default, bool) else after
-        words = [word for word in told.partition("(default")[0].split() if word.isalpha() and not word.isupper()]
-        assert words, name
+    lines = told(flags.Common) | told(kind)
+    lines |= {f"agent.{name}": line for name, line in told(type(kind().agent)).items()}
+    for name in flags.flat(kind()):
+        _, after = re.split(rf"{flags.flag(name)}(?=[ ,])", helps[0][experiment], maxsplit=1)
+        assert lines[name] in after, name
 
 
 def test_help_of_the_other_commands(helps):

@@ -1,0 +1,263 @@
+"""Runs that were ended in every way go on as if nothing had been."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+
+import jax
+import pytest
+
+from experiments import logging, training
+from experiments.checkpoint import Checkpointer
+from tests.experiments.running import (
+    FLAGS,
+    ROOT,
+    TIMES,
+    assert_same_state,
+    call,
+    command,
+    crash_after,
+    frozen,
+    kill,
+    rows,
+    saved,
+    starting_state,
+    steps_saved,
+    succeed,
+    summary,
+)
+
+pytestmark = pytest.mark.xdist_group("resume")
+POLE = [
+    *["--env", "envpool/CartPole-v1", "--seeds", "2", "--num-envs", "2", "--agent.hidden", "8", "--quiet"],
+    *["--agent.unroll", "2", "--agent.batch-size", "4", "--agent.buffer-size", "64", "--agent.warmup", "16"],
+    *["--steps", "96", "--log-every", "16", "--eval-every", "48", "--eval-episodes", "2"],
+]  # fmt: skip
+
+
+def assert_same_run(a, b):
+    """Equal in all but the times: state, log and summary."""
+    assert_same_state(a, b)
+    assert rows(a) == rows(b)
+    left, right = ({k: v for k, v in summary(folder).items() if k not in TIMES} for folder in (a, b))
+    assert left == right
+
+
+def grown(folder):
+    """How much there is of a run."""
+    log = folder / "metrics.csv"
+    return log.stat().st_size if log.exists() else 0
+
+
+def kills(forks, folder, times, seed):
+    """Kills a run so many times, at random moments, resuming it each time; returns how often it had got anywhere."""
+    rng, progressed = random.Random(seed), 0
+    for i in range(times):
+        began = (folder / "config.json").exists()
+        argv = ["--resume", folder] if began else [*FLAGS["dqn"], "--checkpoint-every", "320", "--out", folder]
+
+        before = grown(folder)
+
+        def at_random(pid, i=i, before=before):
+            if i % 3 == 2:  # at any moment, the first ones included
+                time.sleep(rng.uniform(0, 4))
+            else:  # while it trains and saves
+                deadline = time.monotonic() + 120
+                while grown(folder) <= before and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                time.sleep(rng.uniform(0, 0.3))
+            kill(pid)
+
+        code = forks.run([*argv, "--quiet"], at_random)
+        assert code in (-signal.SIGKILL, 0), code
+        progressed += grown(folder) > before
+    return progressed
+
+
+@pytest.mark.parametrize("times", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_equals_never_killed(finished, forks, tmp_path, times):
+    folder = tmp_path / "dqn"
+    assert kills(forks, folder, times, seed=times) >= times // 2
+    assert not (folder / "summary.json").exists()  # it had not come to its end
+    assert forks.run(["--resume", folder, "--checkpoint-every", "16000"]) == 0
+    assert_same_run(folder, finished("dqn").folder)
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["experiment"], config["flags"]["agent"]["unroll"]) == ("dqn", 4)
+
+
+@pytest.mark.parametrize("experiment", ["a2c", "ppo"])
+def test_resumed_run_equals_the_whole(finished, tmp_path, experiment):
+    folder, whole = tmp_path / experiment, finished(experiment).folder
+    with crash_after(saves=1) as crash:
+        call(experiment, *FLAGS[experiment], "--out", folder)
+    assert 0 < crash["steps"] < summary(whole)["env_steps"]
+    assert steps_saved(folder) == [crash["steps"]]
+    assert not (folder / "summary.json").exists()
+    outcome = succeed(experiment, "--resume", folder)
+    assert_same_run(folder, whole)
+    assert outcome.out.strip().endswith(f"run folder: {folder}")
+    assert summary(folder)["wall_seconds"] > max(float(r["wall_seconds"]) for r in logging.read_rows(
+        folder / "metrics.csv")[1] if int(r["env_steps"]) <= crash["steps"])  # fmt: skip
+
+
+def test_resuming_a_finished_run_only_reports(finished, tmp_path, monkeypatch):
+    import shutil
+
+    folder = tmp_path / "a2c"
+    shutil.copytree(finished("a2c").folder, folder)
+    content = {name: (folder / name).read_bytes() for name in ("metrics.csv", "summary.json", "curve.png")}
+    (folder / "curve.png").unlink()
+    (folder / "summary.json").unlink()
+    monkeypatch.setattr(training.Session, "advance", None)
+    outcome = succeed("a2c", "--resume", folder)
+    assert {name: (folder / name).read_bytes() for name in content} == content
+    assert outcome.out.splitlines()[2:] == [*finished("a2c").outcome.out.splitlines()[2:-1], f"run folder: {folder}"]
+
+
+def test_more_steps_extend_a_finished_run(finished, tmp_path):
+    import shutil
+
+    folder, whole = tmp_path / "a2c", finished("a2c").folder
+    shutil.copytree(whole, folder)
+    succeed("a2c", "--resume", folder, "--steps", 3072)
+    assert summary(folder)["env_steps"] == 3072
+    assert rows(folder)[: len(rows(whole))] == rows(whole)
+    assert {int(row["env_steps"]) for row in rows(folder)[len(rows(whole)) :]} == {2304, 2560, 2816, 3072}
+    assert steps_saved(folder)[-1] == 3072
+    assert json.loads((folder / "config.json").read_text())["flags"]["steps"] == 3072
+    # It is the run that would have been longer from the start, since nothing of it depends on its length.
+    succeed("a2c", *FLAGS["a2c"], "--steps", 3072, "--out", tmp_path / "long")
+    assert_same_run(folder, tmp_path / "long")
+
+
+def test_damaged_checkpoint_is_passed_over(finished, tmp_path):
+    folder = tmp_path / "a2c"
+    with crash_after(saves=3):
+        call("a2c", *FLAGS["a2c"], "--out", folder)
+    damaged, before = steps_saved(folder)[-1], steps_saved(folder)[-2]
+    largest = max((folder / "checkpoints" / str(damaged)).rglob("[!.]*"), key=lambda p: p.stat().st_size * p.is_file())
+    largest.write_bytes(largest.read_bytes()[:-1] + b"?")
+    with pytest.warns(UserWarning, match=f"checkpoints/{damaged} is damaged .*; taking the one before"):
+        outcome = succeed("a2c", "--resume", folder)
+    assert before < damaged
+    assert outcome.result["env_steps"] == 2048
+    assert_same_run(folder, finished("a2c").folder)
+
+
+def test_checkpoint_of_other_shapes_is_refused(finished, tmp_path):
+    """As after an edit of the code, which flags do not show."""
+    import shutil
+
+    folder = tmp_path / "a2c"
+    shutil.copytree(finished("a2c").folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["flags"]["agent"]["hidden"] = [9]
+    (folder / "config.json").write_text(json.dumps(config))
+    outcome = call("a2c", "--resume", folder)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: checkpoint ")
+    assert "is of a run with other flags: agent.hidden is [8] there, [9] here" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert steps_saved(folder) == steps_saved(finished("a2c").folder)
+
+
+def test_killed_before_the_first_checkpoint_starts_again(finished, tmp_path):
+    folder = tmp_path / "a2c"
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(MemoryError):
+
+        def advance(self, log):
+            raise MemoryError
+
+        patch.setattr(training.Session, "advance", advance)
+        call("a2c", *FLAGS["a2c"], "--out", folder)
+    assert steps_saved(folder) == []
+    succeed("a2c", "--resume", folder)
+    assert_same_run(folder, finished("a2c").folder)
+
+
+def test_host_keeps_all_but_the_episodes_under_way(tmp_path):
+    folder = tmp_path / "pole"
+    with crash_after(saves=1) as crash:
+        call("dqn", *POLE, "--out", folder)
+    assert crash["steps"] == 64
+    with starting_state() as start:
+        outcome = succeed("dqn", "--resume", folder)
+    assert len(start) == len(crash["state"]) > 20
+    for a, b in zip(crash["state"], start, strict=True):
+        assert a.dtype == b.dtype
+        assert a.tobytes() == b.tobytes()
+    assert outcome.result["env_steps"] == 96
+    assert (outcome.result["eval_returns"] >= 1).all()
+    points = [(int(row["env_steps"]), row["kind"], row["seed"]) for row in rows(folder)]
+    assert len(points) == len(set(points))
+    assert [step for step, kind, seed in points if (kind, seed) == ("train", "1")] == [32, 48, 64, 80, 96]
+    episodes = [int(row["episode_length"].partition(".")[0] or 0) for row in rows(folder)]
+    assert max(episodes) < 96
+
+
+def test_interrupt_saves_and_tells_how_to_go_on(finished, tmp_path):
+    folder = tmp_path / "dqn"
+    words = command("dqn", *FLAGS["dqn"], "--checkpoint-every", "16000", "--out", folder)
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while grown(folder) < 1000 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    (step,) = steps_saved(folder)[-1:]
+    assert 0 < step < 64064
+    *_, before, last = err.strip().splitlines()
+    assert before == f"stopped at {step:,} steps per seed, and saved; to go on:"
+    assert last == f"  python -m experiments.dqn --resume {folder}"
+    assert f"run folder: {folder}" in out
+    assert summary(folder)["env_steps"] == step
+    assert (folder / "curve.png").exists()
+    assert max(int(row["env_steps"]) for row in rows(folder)) == step
+    succeed("dqn", "--resume", folder)
+    assert_same_run(folder, finished("dqn").folder)
+
+
+def test_interrupt_while_starting_is_kept_for_later(tmp_path):
+    """The first Ctrl-C during compilation is not lost, and leaves a run that can be resumed."""
+    from experiments import records
+
+    with pytest.MonkeyPatch.context() as patch:
+        enter = records.Interrupt.__enter__
+
+        def raised(self):
+            enter(self)
+            signal.raise_signal(signal.SIGINT)
+            return self
+
+        patch.setattr(records.Interrupt, "__enter__", raised)
+        outcome = call("a2c", *FLAGS["a2c"], "--out", tmp_path / "run")
+    assert outcome.code == 130
+    assert "stopped at 0 steps per seed" in outcome.err
+    assert steps_saved(tmp_path / "run") == [0]
+    assert summary(tmp_path / "run")["eval_returns"] == [None, None]
+    assert summary(tmp_path / "run")["eval_iqm"] is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_checkpoint_holds_everything(finished):
+    """Parameters, optimiser, replay, keys, environment, counters, and what the report needs."""
+    paths = saved(finished("dqn").folder)
+    for part in ("agent/params", "agent/target", "agent/optimiser", "agent/updates", "env/", "timestep/", "replay/"):
+        assert any(path.startswith(f"0/{part}") for path in paths), part
+    for part in ("live/", "key", "chunks"):
+        assert any(path.startswith(f"0/{part}") for path in paths), part
+    for part in ("best/params", "best_returns", "last_returns", "dead"):
+        assert any(path.startswith(f"1/{part}") for path in paths), part
+
+
+def test_policies_are_those_of_the_best_and_the_last_evaluation(finished):
+    folder = finished("dqn").folder
+    template = {"params": jax.ShapeDtypeStruct((1,), "float32")}
+    with Checkpointer(folder / "policies") as policies:
+        assert policies.latest_step() == summary(folder)["env_steps"]
+        with pytest.raises(ValueError, match=r"best/params.* absent here"):
+            policies.restore(template, {})
+    assert frozen({}) == []
