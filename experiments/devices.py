@@ -66,6 +66,9 @@ def place(lay: Layout, tree: Tree) -> Tree:
         else:
             index = np.arange(groups * lay.per_device)
             index = np.where(index < lay.runs, index, 0).reshape(groups, lay.per_device)
+        own = [i for i, device in enumerate(lay.devices) if device.process_index == jax.process_index()]
+        if len(own) < groups:
+            return x[index[own]]  # `pmap` takes what is for this process's devices, and puts it there
         return jax.device_put(x[index], lay.sharding)
 
     return jax.tree.map(put, tree)

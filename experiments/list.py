@@ -30,9 +30,11 @@ def described(folder: str, defines: str | None) -> dict[str, str]:
 
 def main(argv: list[str] | None = None) -> None:
     """Prints suites, agents and experiments, or one of these, or all tasks of one suite."""
+    chosen = (sys.argv[1:] if argv is None else argv) or ["suites", "agents", "experiments"]
+    if {"-h", "--help"} & set(chosen):
+        return print(__doc__)
     import envs
 
-    chosen = (sys.argv[1:] if argv is None else argv) or ["suites", "agents", "experiments"]
     known = ["suites", "agents", "experiments", *envs.suites()]
     for name in chosen:
         if name not in known:

@@ -56,6 +56,7 @@ def test_what_is_committed_is_executed_and_clean(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_text_executes(name, monkeypatch):
     monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "raise")
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # some simulator sets it, and kernels then draw nothing
     fresh, before = execute.execute(name), committed(name)
     assert [o.output_type for o in outputs(fresh)] == [o.output_type for o in outputs(before)]
     assert len(images(fresh)) == len(images(before))

@@ -55,7 +55,9 @@ AGENTS = {
 def test_values(name: str, probe: str) -> None:
     env, answer = PROBES[probe](), probes.answers(DISCOUNT)[probe]
     network, agent, storage, schedule = AGENTS[name](env.spec)
-    loop = loops.in_graph(env, agent, storage, schedule, num_envs=8, iterations=1200 if "dqn" in name else 250)
+    loop = loops.in_graph(
+        env, agent, storage, schedule, num_envs=8, iterations={"a2c": 700, "ppo": 250}.get(name, 1200)
+    )
     run, _ = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     count = len(answer.observations)
     step_type = jnp.where(jnp.arange(count) == 0, FIRST, MID).astype(jnp.int8)

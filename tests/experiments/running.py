@@ -203,6 +203,7 @@ class Forks:
 
 
 def kill(pid: int) -> None:
-    """What no process can catch; nothing happens to one that has ended and not been waited for."""
+    """What no process can catch; nothing happens if it has ended."""
+    assert pid > 1  # others stand for whole groups
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

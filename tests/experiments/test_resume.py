@@ -224,6 +224,7 @@ def test_interrupt_while_starting_is_kept_for_later(tmp_path):
     """The first Ctrl-C during compilation is not lost, and leaves a run that can be resumed."""
     from experiments import records
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patch:
         enter = records.Interrupt.__enter__
 
@@ -239,7 +240,7 @@ def test_interrupt_while_starting_is_kept_for_later(tmp_path):
     assert steps_saved(tmp_path / "run") == [0]
     assert summary(tmp_path / "run")["eval_returns"] == [None, None]
     assert summary(tmp_path / "run")["eval_iqm"] is None
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_checkpoint_holds_everything(finished):
