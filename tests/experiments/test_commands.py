@@ -17,7 +17,6 @@ from tensorboardX.proto.event_pb2 import Event
 from experiments import flags, logging
 from tests.experiments.running import FLAGS, ROOT, TIMES, call, command, rows, steps_saved, succeed, summary
 
-pytestmark = pytest.mark.xdist_group("commands")
 experiments = pytest.mark.parametrize("experiment", FLAGS)
 PNG = b"\x89PNG\r\n"
 KEYS = [

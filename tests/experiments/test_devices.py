@@ -21,7 +21,6 @@ from tests.experiments.running import (
     summary,
 )
 
-pytestmark = pytest.mark.xdist_group("devices")
 # Of the runs below, which are about where things lie and not about learning.
 BRIEF = {
     "dqn": ["--agent.batch-size", "8", "--agent.buffer-size", "128", "--agent.warmup", "16", "--agent.unroll", "2"],

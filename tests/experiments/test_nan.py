@@ -11,8 +11,6 @@ import pytest
 from experiments import flags, runs, training
 from tests.experiments.running import FLAGS, assert_same_state, rows, saved, steps_saved, summary
 
-pytestmark = pytest.mark.xdist_group("sweep")
-
 
 def prepared(folder, *extra):
     """A2C's small run, ready to train: seeds 3 and 4, chunks of 256 steps, evaluated and saved every second."""

@@ -6,12 +6,9 @@ import subprocess
 import sys
 
 import numpy as np
-import pytest
 
 from tests.experiments import joined
 from tests.experiments.running import ROOT
-
-pytestmark = pytest.mark.xdist_group("devices")
 
 
 def start(index, port, out):

@@ -29,7 +29,6 @@ from tests.experiments.running import (
     summary,
 )
 
-pytestmark = pytest.mark.xdist_group("resume")
 POLE = [
     *["--env", "envpool/CartPole-v1", "--seeds", "2", "--num-envs", "2", "--agent.hidden", "8", "--quiet"],
     *["--agent.unroll", "2", "--agent.batch-size", "4", "--agent.buffer-size", "64", "--agent.warmup", "16"],

@@ -19,7 +19,6 @@ from tests.experiments.running import (
     summary,
 )
 
-pytestmark = pytest.mark.xdist_group("sweep")
 SWEEP = ["--sweep", "agent.learning-rate=1e-2,1e-3"]
 POINTS = ["learning-rate=0.01", "learning-rate=0.001"]
 

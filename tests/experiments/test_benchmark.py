@@ -1,0 +1,102 @@
+"""The benchmark at a tiny scale, bellmax alone: its numbers mean nothing, but every part must give them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments import benchmark, peers
+from experiments.benchmark import Case, Config, Work
+
+
+class Clock:
+    """A worker that takes the seconds it is told."""
+
+    def __init__(self, **seconds: float):
+        self.seconds, self.asked = seconds, []
+
+    def ask(self, **request):
+        if "forget" in request:
+            return {"value": None}
+        name = request["work"]
+        if name not in self.seconds:
+            return {"missing": "nowhere"}
+        self.asked.append((name, request["prepare"]))
+        return {"value": None if request["prepare"] else [self.seconds[name], 10.0]}
+
+
+def test_own_parts_are_measured(tmp_path: Path) -> None:
+    table = tmp_path / "all.json"
+    (tmp_path / "benchmark.md").write_text("# Old\n\n| old |\n\n## Notes\n\nKept.\n")
+    flags = ["--only", "env", "replay", "--peers", "--repeats", "1", "--scale", "1e-4"]
+    benchmark.main([*flags, "--out", str(tmp_path), "--json", str(table)])
+    rows = json.loads(table.read_text())["rows"]
+    assert {row["part"] for row in rows} == {"env", "replay"}
+    assert {row["seeds"] for row in rows} == {1, 16}
+    assert all(row["ours"] > 0 and row["theirs"] is None for row in rows)
+    page = (tmp_path / "benchmark.md").read_text()
+    assert all(row["name"] in page for row in rows)
+    assert "Kept." in page and "old" not in page
+    assert "jax" in page and "cores" in page
+
+
+TINY = {**benchmark.DQN, "hidden": (8,), "batch_size": 4, "buffer_size": 200, "warmup": 8}
+
+
+@pytest.mark.parametrize(("work", "env"), [("in_graph", "bellmax/cartpole"), ("on_host", "envpool/CartPole-v1")])
+def test_trainings_count_their_steps(work: str, env: str) -> None:
+    run = benchmark.WORK[work](agent="dqn", env=env, seeds=2, steps=40, num_envs=4, config=TINY)
+    assert run() == 2 * 40
+    assert run() == 2 * 40
+
+
+def test_contenders_take_turns_and_the_median_counts() -> None:
+    sides = {"ours": Clock(a=2.0), "peers": Clock(b=5.0)}
+    case = Case(
+        "dqn", "training", 2, "env steps/s", {"task": Work("a", {})}, {"rejax": Work("b", {})}, goals={"rejax": 3}
+    )
+    (row,) = benchmark.measure(case, sides, Config(repeats=3))
+    assert (row.ours, row.theirs, row.ratio) == (5.0, 2.0, 2.5)
+    assert row.met is False and row.goal == "at least 3 x"
+    assert sides["ours"].asked == [("a", True)] + [("a", False)] * 3
+    assert sides["peers"].asked == [("b", True)] + [("b", False)] * 3
+
+
+def test_times_count_the_other_way_round() -> None:
+    sides = {"ours": Clock(a=2.0), "peers": Clock(b=5.0)}
+    case = Case("replay", "add", 1, "µs", {"ours": Work("a", {})}, {"flashbax": Work("b", {})}, rate=False, scale=1e6)
+    (row,) = benchmark.measure(case, sides, Config(repeats=1))
+    assert row.ours == pytest.approx(2e5) and row.ratio == pytest.approx(2.5)
+
+
+def test_a_peer_that_is_not_installed_is_told(tmp_path: Path) -> None:
+    sides = {"ours": Clock(a=2.0), "peers": Clock()}
+    case = Case("dqn", "training", 1, "env steps/s", {"task": Work("a", {})}, {"rejax": Work("b", {})})
+    (row,) = benchmark.measure(case, sides, Config(repeats=1))
+    assert row.ours > 0 and row.theirs is None and benchmark.INSTALL in row.peer
+    page = benchmark.write([row], Config(out=str(tmp_path)), "here")
+    assert "not installed" in page.read_text() and not (tmp_path / "benchmark.png").exists()
+
+
+def test_ratios_are_drawn(tmp_path: Path) -> None:
+    row = benchmark.Row("dqn", "DQN", 1, "env steps/s", 6.0, "rejax", 2.0, 3.0, "at least 2 x", True, {})
+    slow = row._replace(name="PPO", ratio=0.5, met=False)
+    page = benchmark.write([row, slow], Config(out=str(tmp_path)), "here")
+    assert "missed" in page.read_text() and page.with_suffix(".png").stat().st_size > 1000
+
+
+def test_a_worker_answers_for_what_it_cannot_do() -> None:
+    def missing() -> peers.Run:
+        raise ModuleNotFoundError("No module named 'nowhere'", name="nowhere.deep")
+
+    with pytest.raises(ModuleNotFoundError):
+        peers.answered({"work": "missing", "arguments": {}, "prepare": True}, {"missing": missing}, {})
+    seconds, units = peers.answered({"work": "five", "arguments": {}}, {"five": lambda: lambda: 5.0}, {})
+    assert seconds >= 0 and units == 5
+
+
+@pytest.mark.parametrize("words", [["--repeats", "0"], ["--scale", "0"]])
+def test_bad_flags_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        benchmark.main(words)
+    assert stop.value.code == 2 and words[0] in capsys.readouterr().err
