@@ -9,14 +9,17 @@ from agents.base import Array
 def chain(
     optimiser: optax.GradientTransformation, max_norm: float | Array | None = None
 ) -> optax.GradientTransformation:
-    """`average over devices -> clip by global norm -> optimiser`.
+    """`average over devices -> clip by global norm -> optimiser`, on all parameters as one vector.
+
+    One vector is one collective and a few fused operations instead of a few per parameter, which is a quarter of the
+    time of a small network's step on a CPU. What treats parameters one by one (masks, trust ratios) is not for here.
 
     Args:
       optimiser: any optax optimiser.
       max_norm: global gradient norm to clip at; None for no clipping.
     """
     clip = [] if max_norm is None else [optax.clip_by_global_norm(max_norm)]
-    return optax.chain(parallel.average_gradients(), *clip, optimiser)
+    return optax.flatten(optax.chain(parallel.average_gradients(), *clip, optimiser))
 
 
 def adam(

@@ -30,11 +30,21 @@ def torso(spec: "Spec", hidden: tuple[int, ...], cnn: str, activation: str = "re
     return networks.Torso(spec.observation, hidden, cnn=cnn, activation=getattr(nn, activation), **kwargs)
 
 
-def core(kind: str, size: int) -> Any:
-    """A recurrent core, or None for "none"."""
+def core(kind: str, hidden: tuple[int, ...]) -> Any:
+    """A recurrent core of the size of the last hidden layer, or None for "none".
+
+    Raises:
+      ValueError: there is no hidden layer.
+    """
     import networks
 
-    return {"none": None, "lstm": networks.LSTM(size), "gru": networks.GRU(size)}[kind]
+    if kind == "none":
+        return None
+    if not hidden:
+        raise ValueError(
+            f"--agent.hidden (empty): --agent.memory {kind} has the last layer's size, so give one or more"
+        )
+    return {"lstm": networks.LSTM, "gru": networks.GRU}[kind](hidden[-1])
 
 
 def actor_critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, shared: bool) -> Any:
@@ -58,8 +68,26 @@ def actor_critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, s
         policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
     critic = None if shared else torso(spec, hidden, cnn, "tanh")
     return networks.actor_critic(
-        torso(spec, hidden, cnn, "tanh"), policy, networks.Value(), core(memory, hidden[-1]), critic
+        torso(spec, hidden, cnn, "tanh"), policy, networks.Value(), core(memory, hidden), critic
     )
+
+
+def check_buffer(size: int, lanes: int, rows: int) -> None:
+    """Refuses a replay that has no room for one window of each lane.
+
+    Args:
+      size: steps held on a device.
+      lanes: environments on a device.
+      rows: of a window, with what rebuilding it reads.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if size // lanes < rows:
+        raise ValueError(
+            f"--agent.buffer-size {size}: holds {size // lanes} steps of each of {lanes} environments (per device); "
+            f"a sample needs {rows}, hence at least {rows * lanes}"
+        )
 
 
 def linear(start: Any, end: Any, over: Any) -> Any:

@@ -105,6 +105,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         agent = wrappers.clip_rewards(agent)
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
+    build.check_buffer(buffer, scale.num_envs, config.n_step + config.frames)
     memory = replay.uniform(buffer, batch, config.n_step, config.frames)
     if config.n_step > 1:
         memory = replay.mapped(memory, replay.n_step(config.n_step, config.discount))

@@ -21,8 +21,7 @@ from tests.agents.listing import AGENTS
 ENV = catch()
 LANES = 8
 SEEDS = 8
-# One process trains an agent once for all its tests.
-names = pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in AGENTS])
+names = pytest.mark.parametrize("name", AGENTS)
 
 
 def parts_of(name: str, **overrides: Any) -> drivers.Parts:

@@ -41,6 +41,10 @@ BAD = {
     "warm-up shorter than a sample": ("dqn", "--agent.warmup 0 --agent.n-step 5", "--agent.warmup 0: sampling needs"),
     "zero of something": ("dqn", "--agent.updates 0", "--agent.updates 0: must be at least 1"),
     "no unroll": ("a2c", "--agent.unroll 0", "--agent.unroll 0: must be at least 1"),
+    "replay too small for its lanes": (
+        "dqn", "--agent.buffer-size 32 --agent.batch-size 8", "--agent.buffer-size 32: holds 2 steps of each of 16",
+    ),
+    "memory without a layer": ("a2c", "--agent.hidden --agent.memory gru", "--agent.hidden (empty): --agent.mem"),
     "no layer size": ("a2c", "--agent.hidden 0", "--agent.hidden 0: layer sizes must be positive"),
     "minibatches that do not divide": ("ppo", "--agent.minibatches 3", "--agent.minibatches 3: must divide"),
     # devices
