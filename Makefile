@@ -8,7 +8,7 @@ train: .venv
 	$(BIN)/python -m experiments.dqn --seeds 4 --steps 140000 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
 
 test: .venv lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests
 
 slow: .venv
 	$(BIN)/python -m pytest -m slow tests

@@ -64,12 +64,12 @@ def learner(
 
 
 def descend(
-    optimiser: optax.GradientTransformation, loss: Callable[..., tuple[Array, dict]], state: State, *args: Any
-) -> tuple[State, dict[str, Array]]:
-    """One gradient step on `loss(params, *args) -> (value, metrics)`."""
+    optimiser: optax.GradientTransformation, loss: Callable[..., tuple[Array, dict]], state: Any, *args: Any
+) -> tuple[Any, dict[str, Array]]:
+    """One gradient step on `loss(params, *args) -> (value, metrics)`, for any state with `params` and `optimiser`."""
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params, *args)
     updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-    return State(optax.apply_updates(state.params, updates), opt_state), metrics
+    return state._replace(params=optax.apply_updates(state.params, updates), optimiser=opt_state), metrics
 
 
 def a2c(

@@ -1,24 +1,29 @@
-"""Deep Q-network, plain and double.
+"""Deep Q-networks: DQN, double DQN, and by their arguments C51, QR-DQN, IQN, Munchausen-DQN and Rainbow.
 
 Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015; van Hasselt, Guez and Silver,
-"Deep reinforcement learning with double Q-learning", AAAI 2016.
+"Deep reinforcement learning with double Q-learning", AAAI 2016; Vieillard, Pietquin and Geist, "Munchausen
+reinforcement learning", NeurIPS 2020; for the objectives see `agents.objectives`.
 
     y_t = r_t + γ_t Q(x_t, a*; θ⁻)        a* = argmax_a Q(x_t, a; θ⁻)  (plain)   or   argmax_a Q(x_t, a; θ)  (double)
-    L(θ) = Huber(y_t - Q(x_{t-1}, a_{t-1}; θ))
+    L(θ) = E[w ℓ(y_t - Q(x_{t-1}, a_{t-1}; θ))]
 
-The behaviour is ε-greedy. Windows of any length serve: with a recurrent network this is DRQN, with `n_step` relabelling
-it is n-step DQN, with importance weights in the sample it is prioritised DQN.
+and, with Munchausen and π = softmax(Q(·; θ⁻) / τ),
+
+    y_t = r_t + α [τ log π(a_{t-1}|x_{t-1})]_{l₀}^0 + γ_t Σ_b π(b|x_t) (Q(x_t, b; θ⁻) - τ log π(b|x_t)).
+
+The behaviour is ε-greedy. Windows of any length serve: with a recurrent network this is
+DRQN, with `replay.n_step` n-step DQN, with `replay.prioritised` prioritised DQN, with noisy layers NoisyNet.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, parallel
-from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
+from agents import losses, memory, objectives, parallel
+from agents.base import Agent, Array, Info, Key, Sample, TimeStep, valid
+from agents.objectives import Objective
 from networks.base import Network
 
 
@@ -38,22 +43,12 @@ class Actor(NamedTuple):
     epsilon: Array
 
 
-def td_errors(network: Network, *, discount: float | Array, double: bool) -> Callable[..., Array]:
-    """The TD errors of a window: `(params, target, key, steps[T+1, N]) -> δ[T, N]`, y_t - Q(x_{t-1}, a_{t-1}).
+class Munchausen(NamedTuple):
+    """α, τ and l₀ of the equation above."""
 
-    Gradients flow into `params` through Q(x_{t-1}, a_{t-1}) alone.
-    """
-
-    def fn(params: Any, target: Any, key: Key, steps: Step) -> Array:
-        k_online, k_target = jax.random.split(key)
-        q_tm1, q_t_online = memory.pairs(network, params, k_online, steps)
-        _, q_t = memory.pairs(network, target, k_target, steps)
-        arrived = jax.tree.map(lambda x: x[1:], steps.timestep)
-        selector = q_t_online if double else q_t
-        discount_t = discount * arrived.discount
-        return losses.double_q_learning(q_tm1, steps.action[:-1], arrived.reward, discount_t, q_t, selector)
-
-    return fn
+    scale: float | Array = 0.9
+    temperature: float | Array = 0.03
+    floor: float | Array = -1.0
 
 
 def epsilon_greedy(key: Key, q: Array, epsilon: Array) -> Array:
@@ -68,26 +63,31 @@ def dqn(
     network: Network,
     optimiser: optax.GradientTransformation,
     *,
+    objective: Objective | None = None,
     discount: float | Array = 0.99,
     epsilon: float | Array | optax.Schedule = 0.1,
     target_period: int | Array = 1,
     target_rate: float | Array = 1.0,
     double: bool = True,
-    error_clip: float | None = 1.0,
+    munchausen: Munchausen | None = None,
+    noisy: bool = False,
 ) -> Agent:
     """The DQN agent.
 
     Args:
-      network: observation -> Q `[A]`; feed-forward or recurrent.
+      network: observation -> what the objective reads; feed-forward or recurrent.
       optimiser: an `agents.optimisers` chain.
+      objective: what is predicted and its loss; by default the mean return and ½δ².
       discount: γ.
       epsilon: probability of a random action, or a schedule of it over updates. Evaluation is greedy.
       target_period: updates between moves of the target parameters θ⁻.
       target_rate: how far θ⁻ moves towards θ each time: 1 copies, less is Polyak averaging.
       double: select a* with the online parameters.
-      error_clip: δ where Huber's loss turns linear (so the gradient is clipped to ±δ); None for the squared loss.
+      munchausen: soft targets with the log-policy in the reward; all of them from θ⁻, whatever `double` says.
+      noisy: the network has noisy layers: every lane draws its own noise at every step. Evaluation is without noise.
     """
-    errors = td_errors(network, discount=discount, double=double)
+    objective = objective or objectives.expected()
+    act_step = memory.step_apart if noisy else memory.step
 
     def init(key: Key, timestep: TimeStep) -> State:
         params = network.init(key, timestep.observation)
@@ -100,25 +100,40 @@ def dqn(
 
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         k_network, k_explore = jax.random.split(key)
-        q, after = memory.step(network, actor.params, k_network, carry, timestep)
-        action = epsilon_greedy(k_explore, q, actor.epsilon) if explore else jnp.argmax(q, -1).astype(jnp.int32)
-        return action, after, memory.stored(carry)
+        if not explore:
+            output, after = memory.step(network, actor.params, None, carry, timestep)
+            return jnp.argmax(objective.values(output), -1).astype(jnp.int32), after, memory.stored(carry)
+        output, after = act_step(network, actor.params, k_network, carry, timestep)
+        return epsilon_greedy(k_explore, objective.values(output), actor.epsilon), after, memory.stored(carry)
 
     def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, Array]:
-        td = errors(params, target, key, sample.steps)
-        per_step = losses.squared(td) if error_clip is None else losses.huber(td, error_clip)
-        weight = jnp.broadcast_to(jnp.asarray(sample.weight), td.shape[1:])[None]
-        return parallel.masked_mean(per_step * weight, valid(sample.steps)), td
+        k_online, k_target = jax.random.split(key)
+        steps = sample.steps
+        output_tm1, online_t = memory.pairs(network, params, k_online, steps)
+        target_tm1, target_t = memory.pairs(network, target, k_target, steps)
+        a_tm1, arrived = steps.action[:-1], jax.tree.map(lambda x: x[1:], steps.timestep)
+        r_t, discount_t = arrived.reward, discount * arrived.discount
+        if munchausen is None:
+            q_t = objective.values(online_t if double else target_t)
+            pi_t = jax.nn.one_hot(jnp.argmax(q_t, axis=-1), q_t.shape[-1])
+        else:
+            scale, temperature, floor = munchausen
+            pi_t, entropy = losses.soft_policy(objective.values(target_t), temperature)
+            bonus = losses.munchausen_bonus(objective.values(target_tm1), a_tm1, temperature, floor)
+            r_t = r_t + scale * bonus + discount_t * entropy
+        each, priority = objective.loss(output_tm1, a_tm1, r_t, discount_t, target_t, pi_t)
+        weight = jnp.broadcast_to(jnp.asarray(sample.weight), each.shape[1:])[None]
+        return parallel.masked_mean(each * weight, valid(steps)), priority
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        (value, td), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state.target, key, sample)
+        (value, priority), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state.target, key, sample)
         updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
-        td = jnp.abs(td) * valid(sample.steps)
-        metrics = {"loss": value, "td_error": jnp.mean(td)}
-        return State(params, target, opt_state, count), Info(metrics, priority=jnp.mean(td, axis=0))
+        priority = priority * valid(sample.steps)
+        metrics = {"loss": value, "priority": jnp.mean(priority)}
+        return State(params, target, opt_state, count), Info(metrics, priority=jnp.mean(priority, axis=0))
 
     return Agent(init, actor, network.begin, act, update)

@@ -43,6 +43,11 @@ def total(tree: Tree) -> Tree:
     return jax.lax.psum(tree, AXIS) if bound() else tree
 
 
+def largest(x: Array) -> Array:
+    """Elementwise maximum over the devices."""
+    return jax.lax.pmax(x, AXIS) if bound() else x
+
+
 def own_key(key: Array) -> Array:
     """A key that differs between devices; for acting and sampling, where each device must draw its own numbers."""
     return jax.random.fold_in(key, index()) if bound() else key

@@ -9,6 +9,8 @@ normalised per minibatch; Ĝ_t = Â_t + V_old. Minibatches are drawn over single
 has memory.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,12 +24,59 @@ from networks.base import Network
 
 
 class Batch(NamedTuple):
-    """A rollout with its targets; `steps` has a spare last row, the rest is `[T, N]`."""
+    """A rollout with its targets, all `[T, N]`."""
 
     steps: Step
     advantage: Array
     target: Array
     mask: Array
+
+
+def split(batch: Any, key: Key, minibatches: int) -> Any:
+    """Shuffles a rollout `[T, N]` into `[minibatches, T', N']`: single steps, or whole lanes if they carry memory.
+
+    Args:
+      batch: a tuple of arrays `[T, N, ...]`, among them the rows `batch.steps`.
+      key: of the order.
+      minibatches: must divide T · N, with memory N.
+    """
+    recurrent = "carry" in batch.steps.extras
+    length, lanes = batch.steps.timestep.reward.shape
+    items = lanes if recurrent else length * lanes
+    order = jax.random.permutation(key, items).reshape(minibatches, -1)
+
+    def deal(x: Array) -> Array:
+        if recurrent:
+            return jnp.moveaxis(x[:, order], 1, 0)
+        return x.reshape(1, items, *x.shape[2:])[:, order].swapaxes(0, 1)
+
+    return jax.tree.map(deal, batch)
+
+
+def passes(
+    step: Callable[..., tuple[Any, dict[str, Array]]], state: Any, key: Key, batch: Any, epochs: int, minibatches: int
+) -> tuple[Any, dict[str, Array]]:
+    """Several passes over a rollout, each over the minibatches of a fresh `split`.
+
+    Args:
+      step: `(state, key, minibatch) -> (state, metrics)`.
+      state: before the first.
+      key: of the orders and the steps.
+      batch: as for `split`.
+      epochs: passes.
+      minibatches: steps per pass.
+
+    Returns:
+      The state after the last step, and the metrics' means over steps.
+    """
+
+    def epoch(state: Any, key: Key) -> tuple[Any, dict[str, Array]]:
+        k_split, k_steps = jax.random.split(key)
+        keyed = jax.random.split(k_steps, minibatches), split(batch, k_split, minibatches)
+        return jax.lax.scan(lambda state, keyed: step(state, *keyed), state, keyed)
+
+    state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, epochs))
+    return state, jax.tree.map(jnp.mean, metrics)
 
 
 def normalised(advantage: Array, mask: Array) -> Array:
@@ -86,35 +135,12 @@ def ppo(
         total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
         return total, {"loss": total, **means}
 
-    def split(batch: Batch, key: Key) -> Batch:
-        """Shuffles the rollout into `[minibatches, T', N']`."""
-        recurrent = "carry" in batch.steps.extras
-        length, lanes = batch.advantage.shape
-        items = lanes if recurrent else length * lanes
-        order = jax.random.permutation(key, items).reshape(minibatches, -1)
-
-        def deal(x: Array) -> Array:
-            if recurrent:
-                return jnp.moveaxis(x[:, order], 1, 0)
-            return x.reshape(1, items, *x.shape[2:])[:, order].swapaxes(0, 1)
-
-        return jax.tree.map(deal, batch)
-
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         steps = sample.steps
         value, mask = steps.extras["value"], valid(steps)
         advantage = advantages(steps, value, discount=discount, lambda_=lambda_)
         batch = Batch(jax.tree.map(lambda x: x[:-1], steps), advantage, advantage + value[:-1], mask)
-
-        def minibatch(state: State, keyed: tuple[Key, Batch]) -> tuple[State, dict[str, Array]]:
-            return descend(optimiser, loss, state, *keyed)
-
-        def epoch(state: State, key: Key) -> tuple[State, dict[str, Array]]:
-            k_split, k_loss = jax.random.split(key)
-            keys = jax.random.split(k_loss, minibatches)
-            return jax.lax.scan(minibatch, state, (keys, split(batch, k_split)))
-
-        state, metrics = jax.lax.scan(epoch, state, jax.random.split(key, epochs))
-        return state, Info(jax.tree.map(jnp.mean, metrics))
+        state, metrics = passes(partial(descend, optimiser, loss), state, key, batch, epochs, minibatches)
+        return state, Info(metrics)
 
     return Agent(init, actor, network.begin, acting(network), update)

@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from agents import parallel
-from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, valid
+from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, select, valid
+from envs.base import Box, Discrete, Space
 
 
 class Moments(NamedTuple):
@@ -152,3 +153,52 @@ def normalise_rewards(agent: Agent, discount: float | Array = 0.99, clip: float 
         return State(inner, merge(state.moments, returns[1:], valid(sample.steps))), info
 
     return Agent(init, lambda state: agent.actor(state.inner), begin, act, update)
+
+
+class Recalled(NamedTuple):
+    """The memory of `recall`: the inner agent's, and what each lane did last."""
+
+    inner: Any
+    action: Array  # [B, ...]
+
+
+def recall(agent: Agent, actions: Space) -> Agent:
+    """The inner agent also observes what it did last and the reward that came of it, as R2D2's network does.
+
+    Its observation is a dict: the entries of the timestep's if that is a dict, else `observation`; `last_action`
+    (one-hot if Discrete, and 0 where an episode starts) and `last_reward` [1]. `recalled` is its space.
+
+    Args:
+      agent: any; wrappers that rewrite rewards go inside, so that acting and learning see the same ones.
+      actions: the task's.
+    """
+
+    def see(timestep: TimeStep, last: Array) -> TimeStep:
+        own = timestep.observation if isinstance(timestep.observation, dict) else {"observation": timestep.observation}
+        done = jax.nn.one_hot(last, actions.num) if isinstance(actions, Discrete) else last.astype(jnp.float32)
+        told = {"last_action": select(timestep.first(), jnp.zeros_like(done), done)}
+        return timestep._replace(observation={**own, **told, "last_reward": timestep.reward[..., None]})
+
+    def begin(batch: int) -> Recalled:
+        return Recalled(agent.begin(batch), jnp.zeros((batch, *actions.shape), actions.dtype))
+
+    def init(key: Key, timestep: TimeStep) -> Any:
+        return agent.init(key, see(timestep, begin(timestep.reward.shape[0]).action))
+
+    def act(actor: Any, key: Key, carry: Recalled, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
+        action, inner, extras = agent.act(actor, key, carry.inner, see(timestep, carry.action), explore)
+        return action, Recalled(inner, action), {**extras, "last_action": carry.action}
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        extras = dict(sample.steps.extras)
+        timestep = see(sample.steps.timestep, extras.pop("last_action"))
+        return agent.update(state, key, sample._replace(steps=sample.steps._replace(timestep=timestep, extras=extras)))
+
+    return Agent(init, agent.actor, begin, act, update)
+
+
+def recalled(observation: Any, actions: Space) -> dict[str, Space]:
+    """The space of what an agent inside `recall` observes, from the task's spaces; to build its network from."""
+    own = observation if isinstance(observation, dict) else {"observation": observation}
+    shape = (actions.num,) if isinstance(actions, Discrete) else actions.shape
+    return {**own, "last_action": Box(shape), "last_reward": Box((1,))}

@@ -4,6 +4,8 @@ The simulator's rows are read below its gymnasium interface, because they alread
 carry the discount of a lost life, which that interface drops. What is put right on the way:
 
 - A truncated episode keeps discount 1; envpool's own discount is 0 there.
+- Under `zero_discount_on_life_loss` a gained life keeps discount 1, where envpool's is 0 whenever their number changes;
+  and a life lost on the very step of a truncation has discount 0.
 - The reward of a FIRST row is 0; dm_control's and Meta-World's is not.
 - An episode that terminates on its last allowed step counts as terminated, where envpool calls it truncated. Atari
   reports the difference. Classic control, toy text, Box2D and MuJoCo are given one step more than their limit, which
@@ -75,6 +77,7 @@ def envpool(
     spec = Spec(f"envpool/{id}", observation, action, limit if 0 < limit < NO_LIMIT else None)
     stretched = spec.time_limit is not None and family in STRETCHABLE
     paid_when_solved = id.removeprefix("Jumanji/") in PAID_WHEN_SOLVED
+    lives_count = family == "atari" and task.config.zero_discount_on_life_loss
 
     def pool(num_envs: int, seed: int | Sequence[int]) -> Pool:
         seeds = lane_seeds(seed, num_envs).astype(np.int32)  # envpool takes signed ones; this wraps
@@ -85,6 +88,7 @@ def envpool(
         raw: Any = simulator.make_gymnasium(id, **options | extra | made)
         lanes = np.arange(num_envs, dtype=np.int32)
         sent: Any = None
+        lives = np.zeros(num_envs, np.int32)
 
         def reset() -> TimeStep:
             raw.async_reset()
@@ -105,6 +109,10 @@ def envpool(
             if paid_when_solved:
                 truncated |= (step_type == LAST) & (elapsed >= limit) & (reward == 0)
             discount[truncated] = 1.0
+            if lives_count:
+                discount[step_type == MID] = 1.0
+                discount[(rows[order["info:lives"]] < lives) & (step_type != FIRST)] = 0.0
+                lives[:] = rows[order["info:lives"]]
             if stretched:
                 reached = (elapsed == limit) & (step_type == MID)
                 if reached.any():
@@ -138,8 +146,8 @@ def _configured(simulator: Any, id: str, family: str, options: Mapping[str, Any]
         kind = type(defaults[name])
         if type(value) is not kind and not (kind is float and type(value) is int):
             raise ValueError(f"option {name} is {value!r}; allowed: {kind.__name__}, such as {defaults[name]!r}")
-        if name == "max_episode_steps" and value < 1:
-            raise ValueError(f"option max_episode_steps is {value}; allowed: 1 or more")
+        if name in ("max_episode_steps", "noop_max") and value < 1:  # the simulator dies of noop_max=0
+            raise ValueError(f"option {name} is {value}; allowed: 1 or more")
     try:
         return simulator.make_spec(id, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:

@@ -15,7 +15,9 @@ from envs.host import unknown
 TASKS = {
     "catch": ("envs.catch", "catch"),
     "cartpole": ("envs.cartpole", "cartpole"),
+    "cartpole-no-velocity": ("envs.hidden", "cartpole_no_velocity"),
     "deep-sea": ("envs.deep_sea", "deep_sea"),
+    "flickering-catch": ("envs.hidden", "flickering_catch"),
     "memory-chain": ("envs.memory_chain", "memory_chain"),
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
@@ -30,17 +32,20 @@ IDS: dict[str, Callable[[], Iterable[str]]] = {
     "gymnax": lambda: import_module("envs.gymnax").ids(),
     "envpool": lambda: import_module("envpool").list_all_envs(),
     "gymnasium": lambda: import_module("gymnasium").registry,
+    "atari": lambda: import_module("envs.atari").games(),
 }
+PACKAGES = {"atari": "envpool"}
+"""What a suite needs, where it is not a package of the suite's name."""
 SUITES = tuple(IDS)
 
 
 def suites() -> tuple[str, ...]:
-    """The suites that `make` knows: "bellmax" and "gymnax" run in graph, "envpool" and "gymnasium" outside it."""
+    """The suites that `make` knows: "bellmax" and "gymnax" run in graph, the others outside it."""
     return SUITES
 
 
 def names(suite: str) -> tuple[str, ...]:
-    """Every task of a suite as `suite/id`, in order. Imports envpool or gymnasium for theirs.
+    """Every task of a suite as `suite/id`, in order. Imports their package for envpool, gymnasium and atari.
 
     Raises:
       ValueError: unknown suite, or its package is not installed.
@@ -54,8 +59,8 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     """The task of that name.
 
     Args:
-      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>` or `gymnasium/<id>`, or `gymnasium/<module>:<id>` for a task
-        that `<module>` registers.
+      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>` or `gymnasium/<id>`, or
+        `gymnasium/<module>:<id>` for a task that `<module>` registers.
       **options: of the task's constructor, or of its suite's adapter.
 
     Returns:
@@ -125,9 +130,10 @@ def _all_names() -> list[str]:
 
 def _installed(suite: str, use: Callable[[], Any]) -> Any:
     """`use()`, with a missing package of the suite reported as what to install."""
+    package = PACKAGES.get(suite, suite)
     try:
         return use()
     except ModuleNotFoundError as error:
-        if error.name != suite:
+        if error.name != package:
             raise
-        raise ValueError(f"suite {suite!r} needs the package {suite}: pip install {suite}") from error
+        raise ValueError(f"suite {suite!r} needs the package {package}: pip install {package}") from error

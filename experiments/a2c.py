@@ -32,6 +32,8 @@ class Config:
     """Sizes of the dense layers."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Torso for image observations."""
+    dtype: build.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent core, of the size of the last hidden layer."""
     shared: bool = False
@@ -70,7 +72,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
     rate = build.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = a2c(
-        build.actor_critic(spec, config.hidden, config.cnn, config.memory, config.shared),
+        build.actor_critic(spec, config.hidden, config.cnn, config.memory, config.shared, config.dtype),
         getattr(optimisers, config.optimiser)(rate, config.max_grad_norm, eps=1e-5),
         discount=config.discount,
         lambda_=config.gae_lambda,

@@ -1,9 +1,13 @@
 """From flags to networks and schedules: what `build` of several experiments share."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from envs.base import Spec
+    from experiments.runs import Scale
+
+Precision = Literal["float32", "bfloat16"]
+"""What layers compute in; parameters, outputs and losses are float32."""
 
 
 def discrete_actions(spec: "Spec", agent: str) -> int:
@@ -19,15 +23,24 @@ def discrete_actions(spec: "Spec", agent: str) -> int:
     return spec.action.num
 
 
-def torso(spec: "Spec", hidden: tuple[int, ...], cnn: str, activation: str = "relu", **kwargs: Any) -> Any:
+def torso(
+    spec: "Spec",
+    hidden: tuple[int, ...],
+    cnn: str,
+    activation: str = "relu",
+    dtype: Precision = "float32",
+    **kwargs: Any,
+) -> Any:
     """A `networks.Torso` for the task's observations; images go through the torso named `cnn`."""
     import flax.linen as nn
+    import jax.numpy as jnp
 
     import networks
 
     if any(size < 1 for size in hidden):
         raise ValueError(f"--agent.hidden {' '.join(map(str, hidden))}: layer sizes must be positive")
-    return networks.Torso(spec.observation, hidden, cnn=cnn, activation=getattr(nn, activation), **kwargs)
+    options = {"cnn": cnn, "activation": getattr(nn, activation), "dtype": jnp.dtype(dtype), **kwargs}
+    return networks.Torso(spec.observation, hidden, **options)
 
 
 def core(kind: str, hidden: tuple[int, ...]) -> Any:
@@ -47,7 +60,9 @@ def core(kind: str, hidden: tuple[int, ...]) -> Any:
     return {"lstm": networks.LSTM, "gru": networks.GRU}[kind](hidden[-1])
 
 
-def actor_critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, shared: bool) -> Any:
+def actor_critic(
+    spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, shared: bool, dtype: Precision = "float32"
+) -> Any:
     """A network of (distribution, value) for discrete or continuous actions.
 
     Args:
@@ -56,6 +71,7 @@ def actor_critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, s
       cnn: torso for images.
       memory: "none", "lstm" or "gru", of the size of the last hidden layer.
       shared: one torso for policy and value, rather than one each.
+      dtype: what the torsos compute in.
     """
     import networks
     from envs.base import Box
@@ -66,9 +82,9 @@ def actor_critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, s
         policy = networks.GaussianPolicy(size)
     else:
         policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
-    critic = None if shared else torso(spec, hidden, cnn, "tanh")
+    critic = None if shared else torso(spec, hidden, cnn, "tanh", dtype)
     return networks.actor_critic(
-        torso(spec, hidden, cnn, "tanh"), policy, networks.Value(), core(memory, hidden), critic
+        torso(spec, hidden, cnn, "tanh", dtype), policy, networks.Value(), core(memory, hidden), critic
     )
 
 
@@ -88,6 +104,25 @@ def check_buffer(size: int, lanes: int, rows: int) -> None:
             f"--agent.buffer-size {size}: holds {size // lanes} steps of each of {lanes} environments (per device); "
             f"a sample needs {rows}, hence at least {rows * lanes}"
         )
+
+
+def check_passes(config: Any, scale: "Scale") -> None:
+    """Refuses rollouts that cannot be dealt into minibatches.
+
+    Args:
+      config: an agent's flags, with `unroll`, `epochs`, `minibatches` and `memory`.
+      scale: of the run.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    for name in ("unroll", "epochs", "minibatches"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
+    items = scale.num_envs * (config.unroll if config.memory == "none" else 1)
+    if items % config.minibatches:
+        what = "unroll x --num-envs" if config.memory == "none" else "--num-envs, for an agent with memory,"
+        raise ValueError(f"--agent.minibatches {config.minibatches}: must divide {what} per device, {items}")
 
 
 def linear(start: Any, end: Any, over: Any) -> Any:

@@ -1,9 +1,16 @@
-"""DQN and double DQN: `python -m experiments.dqn --help`."""
+"""DQN and double DQN, with every part of Rainbow as a flag: `python -m experiments.dqn --help`.
+
+`experiments.c51`, `.qr_dqn`, `.iqn` and `.rainbow` are this module with other defaults.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs
+from experiments import build, flags, presets, runs
+
+Prediction = Literal["expected", "categorical", "quantile", "implicit"]
+Noisy = Literal["none", "factorised", "independent"]
+Priorities = Literal["none", "proportional", "rank"]
 
 
 @dataclass(frozen=True)
@@ -19,13 +26,46 @@ class Config:
     discount: float = 0.99
     """γ."""
     hidden: tuple[int, ...] = (128, 128)
-    """Sizes of the dense layers."""
+    """Sizes of the dense layers. With `dueling` or the implicit objective the last belongs to the head."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
-    """Torso for image observations."""
+    """Convolutions for image observations; `hidden` follows them."""
+    dtype: build.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
+    objective: Prediction = "expected"
+    """What is predicted: the mean return; its distribution on atoms (C51); its quantiles, fixed (QR-DQN) or sampled
+    (IQN)."""
+    atoms: int = 51
+    """Atoms of the categorical objective."""
+    v_min: float = -100.0
+    """The lowest of them."""
+    v_max: float = 100.0
+    """The highest."""
+    quantiles: int = 32
+    """Quantiles that are predicted, or sampled for each use."""
+    kappa: float = 1.0
+    """κ, where the quantile loss turns linear; 0 for exact quantiles."""
+    dueling: bool = False
+    """Separate streams for the state's value and the actions' advantages."""
+    noisy: Noisy = "none"
+    """Noise in the dense layers, for exploration; usually with `epsilon-start` 0."""
+    sigma: float = 0.5
+    """How much of it at first: σ₀ if factorised; the standard deviation itself if independent (0.017 in the paper)."""
+    parameter_noise: bool = False
+    """Explore with perturbed parameters (usually with `epsilon-end` 0.01 or less)."""
+    parameter_noise_epsilon: float = 0.05
+    """The ε of the ε-greedy policy as whose equal in strength the noise is kept."""
+    parameter_noise_period: int = 50
+    """Updates for which a perturbation is held."""
+    munchausen: bool = False
+    """Add the scaled log-policy to the reward and bootstrap softly."""
+    munchausen_scale: float = 0.9
+    """Its α."""
+    munchausen_temperature: float = 0.03
+    """Its τ."""
     double: bool = True
-    """Select the target's action with the online network."""
+    """Select the target's action with the online network (without `munchausen`)."""
     n_step: int = 3
     """Transitions folded into each target."""
     error_clip: float | None = None
@@ -34,6 +74,12 @@ class Config:
     """Transitions per update."""
     buffer_size: int = 100_000
     """Transitions kept."""
+    priorities: Priorities = "none"
+    """Replay by priority."""
+    alpha: float = 0.5
+    """Exponent of the priorities."""
+    beta: float = 0.4
+    """Exponent of the importance weights when learning begins; it grows to 1 by the end."""
     frames: int = 1
     """Frames in an image observation's stack, of which the replay keeps one."""
     warmup: int = 1_000
@@ -52,13 +98,15 @@ class Config:
     """The same once it has decayed."""
     epsilon_fraction: float = 0.2
     """Part of all steps over which it decays, linearly."""
+    epsilon_steps: int = 0
+    """Environment steps over which it decays, in place of that part; 0 for the part."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Flags(flags.Common):
-    """Train DQN (Mnih et al., 2015), double by default (van Hasselt et al., 2016)."""
+    """Train DQN (Mnih et al., 2015), double by default (van Hasselt et al., 2016), with other parts on demand."""
 
     env: str = "envpool/CartPole-v1"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
@@ -67,52 +115,115 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
+def network(config: Config, spec: Any) -> Any:
+    """The Q-network that the flags describe."""
+    import jax.numpy as jnp
+
+    import networks
+
+    noise = None if config.noisy == "none" else networks.Noise(config.sigma, config.noisy == "factorised")
+    own_layer = config.dueling or config.objective == "implicit"
+    cut = len(config.hidden) - own_layer
+    if cut < 0:
+        raise ValueError("--agent.hidden (empty): --agent.dueling and the implicit objective need a layer")
+    in_torso, in_head = config.hidden[:cut], config.hidden[cut:]
+    shared: dict[str, Any] = {"layer_norm": config.layer_norm, "noise": noise, "dtype": jnp.dtype(config.dtype)}
+    head = {"hidden": in_head, "dueling": config.dueling, **shared}
+    actions = build.discrete_actions(spec, "dqn")
+    heads = {
+        "expected": lambda: networks.QValues(actions, **head),
+        "categorical": lambda: networks.CategoricalQ(actions, atoms=config.atoms, **head),
+        "quantile": lambda: networks.QuantileQ(actions, quantiles=config.quantiles, **head),
+        "implicit": lambda: networks.ImplicitQ(actions, samples=config.quantiles, **head),
+    }
+    return networks.q_network(build.torso(spec, in_torso, config.cnn, **shared), heads[config.objective]())
+
+
+def objective(config: Config) -> Any:
+    """The loss that goes with it."""
+    import jax.numpy as jnp
+
+    from agents import objectives
+
+    if config.objective == "expected":
+        return objectives.expected(config.error_clip)
+    if config.objective == "categorical":
+        return objectives.categorical(jnp.linspace(config.v_min, config.v_max, config.atoms))
+    return objectives.quantile(config.kappa)
+
+
+def storage(config: Config, scale: runs.Scale, updates: float) -> Any:
+    """The replay, of n-step transitions."""
+    import replay
+
+    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
+    batch = scale.per_device(config.batch_size, "agent.batch_size")
+    build.check_buffer(buffer, scale.num_envs, config.n_step + config.frames)
+    if config.priorities == "none":
+        memory = replay.uniform(buffer, batch, config.n_step, config.frames)
+    else:
+        memory = replay.prioritised(
+            buffer, batch, config.n_step, config.frames,
+            alpha=config.alpha, beta=build.linear(config.beta, 1.0, updates), rank=config.priorities == "rank",
+        )  # fmt: skip
+    return memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
+
+
 def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together, or continuous actions.
     """
-    import networks
-    import replay
-    from agents import optimisers, wrappers
-    from agents.dqn import dqn
+    from agents import exploration, optimisers, wrappers
+    from agents.dqn import Munchausen, dqn
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
-    for name in ("batch_size", "buffer_size", "n_step", "frames", "unroll", "updates", "target_period"):
+    counts = ("batch_size", "buffer_size", "n_step", "frames", "unroll", "updates", "target_period", "quantiles")
+    for name in (*counts, "parameter_noise_period"):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    if config.epsilon_steps < 0:
+        raise ValueError(f"--agent.epsilon-steps {config.epsilon_steps}: must not be negative")
+    if config.atoms < 2:
+        raise ValueError(f"--agent.atoms {config.atoms}: must be at least 2")
+    if isinstance(config.v_min, float) and isinstance(config.v_max, float) and config.v_min >= config.v_max:
+        raise ValueError(f"--agent.v-min {config.v_min}: must be below --agent.v-max {config.v_max}")
     if config.batch_size > config.buffer_size:
         raise ValueError(
             f"--agent.batch-size {config.batch_size}: larger than --agent.buffer-size {config.buffer_size}"
         )
-    head = networks.QValues(build.discrete_actions(spec, "dqn"))
-    network = networks.q_network(build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm), head)
     per_iteration = config.unroll * scale.num_envs * scale.devices
-    decay = config.epsilon_fraction * scale.steps / per_iteration * config.updates
+    updates = scale.steps / per_iteration * config.updates
+    part = config.epsilon_steps / scale.steps if config.epsilon_steps else config.epsilon_fraction
+    net, aim = network(config, spec), objective(config)
     agent = dqn(
-        network,
+        net,
         optimisers.adam(config.learning_rate, config.max_grad_norm, config.adam_eps),
+        objective=aim,
         discount=config.discount,
-        epsilon=build.linear(config.epsilon_start, config.epsilon_end, decay),
+        epsilon=build.linear(config.epsilon_start, config.epsilon_end, part * updates),
         target_period=config.target_period,
         target_rate=config.target_rate,
         double=config.double,
-        error_clip=config.error_clip,
+        munchausen=Munchausen(config.munchausen_scale, config.munchausen_temperature) if config.munchausen else None,
+        noisy=config.noisy != "none",
     )
+    if config.parameter_noise:
+        agent = exploration.parameter_noise(
+            agent,
+            exploration.softmax_divergence(net, aim),
+            exploration.epsilon_distance(config.parameter_noise_epsilon, spec.action.num),
+            period=config.parameter_noise_period,
+        )
     if config.clip_rewards:
         agent = wrappers.clip_rewards(agent)
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, config.n_step + config.frames)
-    memory = replay.uniform(buffer, batch, config.n_step, config.frames)
-    if config.n_step > 1:
-        memory = replay.mapped(memory, replay.n_step(config.n_step, config.discount))
-    return Parts(agent, memory, Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration)))
+    schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
+    return Parts(agent, storage(config, scale, updates), schedule)
 
 
-main = runs.main("dqn", Flags, make)
+main = runs.main("dqn", Flags, make, presets.DQN)
 
 if __name__ == "__main__":
     main()

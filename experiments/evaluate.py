@@ -155,6 +155,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         print(f"{seed:>8} {value:>10.1f}")
     low, high = result["eval_ci95"]
     print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}   95 % interval {low:.1f} to {high:.1f}")
+    from envs import atari
+
+    game = atari.game_of(result["env"])
+    if game:
+        normalised, low, high = (atari.human_normalised(game, x) for x in (result["eval_iqm"], low, high))
+        print(f"{'human':>8} {normalised:>10.1%}   normalised; 95 % interval {low:.1%} to {high:.1%}")
     return result
 
 

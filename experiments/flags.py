@@ -1,6 +1,7 @@
 """The flags that every experiment has, how they are checked, and how sweeps are read. No JAX here: `--help` is fast."""
 
 import dataclasses
+import inspect
 import itertools
 import json
 import math
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
 Config = TypeVar("Config")
@@ -18,6 +20,8 @@ Config = TypeVar("Config")
 class Common:
     """Flags of every experiment."""
 
+    preset: str = ""
+    """Take the defaults of this preset; flags given beside it win."""
     env: str = "bellmax/catch"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     env_options: tuple[str, ...] = ()
@@ -60,18 +64,29 @@ FREE = ("steps", "out", "resume", "quiet", "wandb", "keep", "checkpoint_every", 
 """Flags that may change when a run is resumed."""
 
 
-def parse(kind: type[Config], argv: list[str], prog: str) -> Config:
-    """Reads `kind` from the command line; with `--resume RUN`, on top of the flags that RUN was started with.
+Presets = Mapping[str, Mapping[str, Any]]
+"""Named defaults: name -> flag -> value, a flag written as a field, such as `num_envs` or `agent.learning_rate`."""
+
+
+def parse(kind: type[Config], argv: list[str], prog: str, presets: Presets = MappingProxyType({})) -> Config:
+    """Reads `kind` from the command line.
+
+    With `--preset NAME`, on top of that preset; with `--resume RUN`, on top of the flags that RUN was started with, a
+    preset's among them.
 
     Raises:
-      ValueError: the folder to resume holds no run of this experiment, or flags that shape the run differ from it.
+      ValueError: there is no such preset, the folder to resume holds no run of this experiment, or flags that shape the
+        run differ from it.
     """
     import tyro
 
-    folder = next((b for a, b in itertools.pairwise(argv) if a == "--resume"), "")
-    folder = folder or next((a.partition("=")[2] for a in argv if a.startswith("--resume=")), "")
+    folder = given(argv, "--resume")
     if not folder:
-        return tyro.cli(kind, args=argv, prog=prog)
+        about = inspect.getdoc(kind) or ""
+        if presets:
+            about += f"\n\nPresets: {', '.join(presets)}. `--preset NAME --help` shows what one sets."
+        default = preset(kind, given(argv, "--preset"), presets)
+        return tyro.cli(kind, args=argv, prog=prog, description=about, default=default)
     started = contents(Path(folder))["experiment"]
     if not prog.endswith(f".{started}"):
         raise ValueError(f"--resume {folder}: it is a run of experiments.{started}, not of {prog.split()[-1]}")
@@ -85,6 +100,31 @@ def parse(kind: type[Config], argv: list[str], prog: str) -> Config:
     if chosen.steps < stored.steps:  # type: ignore[attr-defined]
         raise ValueError(f"--steps {chosen.steps}: the run to resume has {stored.steps}; give as many or more")  # type: ignore[attr-defined]
     return chosen
+
+
+def given(argv: list[str], name: str) -> str:
+    """The value of a flag on the command line, the empty string if it is not there."""
+    spaced = next((b for a, b in itertools.pairwise(argv) if a == name), "")
+    return spaced or next((a.partition("=")[2] for a in argv if a.startswith(f"{name}=")), "")
+
+
+def preset(kind: type[Config], name: str, presets: Presets) -> Config:
+    """The defaults of `kind` under a preset; its own for the empty name.
+
+    Raises:
+      ValueError: there is no such preset, or it sets a flag that `kind` does not have.
+    """
+    if not name:
+        return kind()
+    if name not in presets:
+        raise ValueError(f"--preset {name}: not one of this experiment's: {', '.join(presets) or 'it has none'}")
+    values = {field: value for field, value in presets[name].items() if not field.startswith("agent.")}
+    agent = {field.removeprefix("agent."): value for field, value in presets[name].items() if field not in values}
+    config: Any = kind()
+    for part, chosen, prefix in ((config, values, ""), (config.agent, agent, "agent.")):
+        for field in chosen.keys() - {field.name for field in dataclasses.fields(part)}:
+            raise ValueError(f"--preset {name}: there is no flag {flag(prefix + field)}")
+    return dataclasses.replace(config, **values, agent=dataclasses.replace(config.agent, **agent))
 
 
 def contents(folder: Path) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class Config:
     """Sizes of the dense layers."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Torso for image observations."""
+    dtype: build.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent core, of the size of the last hidden layer."""
     shared: bool = False
@@ -73,18 +75,12 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
-    for name in ("unroll", "epochs", "minibatches"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
-    items = scale.num_envs * (config.unroll if config.memory == "none" else 1)
-    if items % config.minibatches:
-        what = "unroll x --num-envs" if config.memory == "none" else "--num-envs, for an agent with memory,"
-        raise ValueError(f"--agent.minibatches {config.minibatches}: must divide {what} per device, {items}")
+    build.check_passes(config, scale)
     rollouts = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
     steps = rollouts * config.epochs * config.minibatches
     rate = build.linear(config.learning_rate, 0.0, steps) if config.anneal else config.learning_rate
     agent = ppo(
-        build.actor_critic(spec, config.hidden, config.cnn, config.memory, config.shared),
+        build.actor_critic(spec, config.hidden, config.cnn, config.memory, config.shared, config.dtype),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         discount=config.discount,
         lambda_=config.gae_lambda,

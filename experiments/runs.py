@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -64,13 +65,22 @@ Build = Callable[[Any, Any, Scale], "Parts"]
 """`(agent flags, envs.base.Spec, Scale) -> Parts`; its real-number flags may be traced."""
 
 
-def main(experiment: str, kind: type[Any], build: Build) -> Callable[..., dict[str, Any]]:
-    """The `main` of an experiment module: reads flags, runs, and turns bad flags into one line and exit code 2."""
+def main(
+    experiment: str, kind: type[Any], build: Build, presets: flags.Presets = MappingProxyType({})
+) -> Callable[..., dict[str, Any]]:
+    """The `main` of an experiment module: reads flags, runs, and turns bad flags into one line and exit code 2.
+
+    Args:
+      experiment: the module's name.
+      kind: its flags.
+      build: what makes the parts of a run of them.
+      presets: what `--preset` can name.
+    """
 
     def command(argv: list[str] | None = None) -> dict[str, Any]:
         arguments = sys.argv[1:] if argv is None else argv
         try:
-            config = flags.parse(kind, arguments, f"python -m experiments.{experiment}")
+            config = flags.parse(kind, arguments, f"python -m experiments.{experiment}", presets)
             flags.check(config)
             points = flags.grid(config)
             prepared = prepare(experiment, config, points, build)

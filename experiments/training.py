@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents import keys
+from envs import atari
 from experiments import devices, drivers, flags, plots, records, stats
 from experiments.checkpoint import Checkpointer
 from experiments.logging import Logger, MetricsCsv, Part, Progress, TensorBoard, Wandb
@@ -316,6 +317,11 @@ def table(folders: list[Path], summaries: list[dict[str, Any]], first_seed: int)
         low, high = summary["eval_ci95"]
         lines.append(f"{'IQM':>8} {stats.iqm(summary['eval_returns_best']):>10.1f} {summary['eval_iqm']:>10.1f}")
         lines[-1] += f"   95 % interval of the last: {low:.1f} to {high:.1f}"
+        game = atari.game_of(summary["env"])
+        if game:
+            iqms = stats.iqm(summary["eval_returns_best"]), summary["eval_iqm"]
+            best, last = (atari.human_normalised(game, x) for x in iqms)
+            lines.append(f"{'human':>8} {best:>10.1%} {last:>10.1%}   normalised: 0 % is random play, 100 % a human")
     of = summaries[0]
     lines.append(
         f"\n{of['env_steps']:,} steps per seed at {of['steps_per_second']:,.0f} steps/s of all seeds together; "

@@ -1,24 +1,43 @@
 """Networks: torsos, recurrent cores, heads, action distributions, and builders that join them."""
 
 from networks.base import Network
-from networks.composites import actor_critic, q_network
+from networks.composites import actor_critic, forked, q_network
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
-from networks.heads import CategoricalPolicy, GaussianPolicy, QValues, TanhGaussianPolicy, Value
+from networks.heads import (
+    ActionValues,
+    CategoricalPolicy,
+    CategoricalQ,
+    GaussianPolicy,
+    ImplicitQ,
+    QuantileQ,
+    Quantiles,
+    QValues,
+    TanhGaussianPolicy,
+    Value,
+)
+from networks.noisy import Noise, NoisyDense
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, SmallCNN, Torso, fan_in_uniform
 
 __all__ = [
     "GRU",
     "LSTM",
     "MLP",
+    "ActionValues",
     "Categorical",
     "CategoricalPolicy",
+    "CategoricalQ",
     "Gaussian",
     "GaussianPolicy",
     "ImpalaCNN",
+    "ImplicitQ",
     "NatureCNN",
     "Network",
+    "Noise",
+    "NoisyDense",
     "QValues",
+    "QuantileQ",
+    "Quantiles",
     "SmallCNN",
     "TanhGaussian",
     "TanhGaussianPolicy",
@@ -26,5 +45,6 @@ __all__ = [
     "Value",
     "actor_critic",
     "fan_in_uniform",
+    "forked",
     "q_network",
 ]

@@ -12,9 +12,10 @@ class Network(NamedTuple):
     init: Callable[[Key, Tree], Any]
     """`(key, observation[B, ...]) -> params`."""
 
-    apply: Callable[[Any, Key, Any, Tree, Array], tuple[Any, Any]]
+    apply: Callable[[Any, Key | None, Any, Tree, Array], tuple[Any, Any]]
     """`(params, key, carry[B], observation[T, B, ...], first[T, B]) -> (output[T, B, ...], carry[B])`. The key feeds
-    noisy layers and sampled quantiles; other networks ignore it. Memory is reset on rows where `first`."""
+    noisy layers and sampled quantiles, other networks ignore it; None is for no noise and evenly spaced quantiles.
+    Memory is reset on rows where `first`."""
 
     begin: Callable[[int], Any]
     """`(B) -> carry`: `()` for a feed-forward network."""

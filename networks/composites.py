@@ -3,6 +3,7 @@
 Parts are flax modules. Torsos and heads are handed `[N, ...]` with time and batch merged; only a core sees time.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -47,6 +48,21 @@ def actor_critic(
     return _network(module, lambda batch: (core.begin(batch), core.begin(batch)))
 
 
+def forked(torso: nn.Module, policy: nn.Module, critic: nn.Module, core: nn.Module | None = None) -> Network:
+    """A network whose output is `(policy, critic)` on one torso that learns from the critic alone, as the Reactor's.
+
+    Args:
+      torso: `observation[N, ...] -> [N, D]`; no gradient flows into it from the policy.
+      policy: `[N, D] -> distribution`.
+      critic: `[N, D] -> ` a tree of `[N, ...]`.
+      core: an `LSTM`, a `GRU` or alike; policy and critic get one each.
+    """
+    if core is None:
+        return _network(_Forked(torso, policy, critic), _nothing)
+    module = _Forked(torso, policy, critic, core, core.clone())
+    return _network(module, lambda batch: (core.begin(batch), core.begin(batch)))
+
+
 def _nothing(batch: int) -> tuple[()]:
     return ()
 
@@ -83,8 +99,25 @@ class _ActorCritic(nn.Module):
         return _split(output, first), carry if self.critic_core is None else (carry, critic_carry)
 
 
+class _Forked(nn.Module):
+    torso: nn.Module
+    policy: nn.Module
+    critic: nn.Module
+    policy_core: nn.Module | None = None
+    critic_core: nn.Module | None = None
+
+    def __call__(self, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        features = _split(self.torso(jax.tree.map(_merge, observation)), first)
+        fixed = jax.lax.stop_gradient(features)
+        before = carry or ((), ())
+        for_policy, policy_carry = _features(lambda x: x, self.policy_core, before[0], fixed, first)
+        for_critic, critic_carry = _features(lambda x: x, self.critic_core, before[1], features, first)
+        output = self.policy(for_policy), self.critic(for_critic)
+        return _split(output, first), carry and (policy_carry, critic_carry)
+
+
 def _features(
-    torso: nn.Module, core: nn.Module | None, carry: Any, observation: Tree, first: Array
+    torso: Callable[[Tree], Array], core: nn.Module | None, carry: Any, observation: Tree, first: Array
 ) -> tuple[Array, Any]:
     """Features `[T * B, D]` and the carry after the window."""
     features = torso(jax.tree.map(_merge, observation))
@@ -110,7 +143,8 @@ def _network(module: nn.Module, begin: Any) -> Network:
         rngs = {"params": k_params, "noise": k_noise}
         return module.init(rngs, begin(batch), window, jnp.ones((1, batch), bool))["params"]
 
-    def apply(params: Any, key: Key, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
-        return module.apply({"params": params}, carry, observation, first, rngs={"noise": key})
+    def apply(params: Any, key: Key | None, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        rngs = {} if key is None else {"noise": key}
+        return module.apply({"params": params}, carry, observation, first, rngs=rngs)
 
     return Network(init, apply, begin)

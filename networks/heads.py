@@ -1,15 +1,20 @@
 """The last layer: from features to values, action values or an action distribution."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.nn.initializers import orthogonal, zeros
 
 from agents.base import Array
+from agents.losses.distributional import midpoints
 from networks.distributions import Categorical, Gaussian, TanhGaussian
-from networks.torsos import Initializer, linear
+from networks.noisy import Noise
+from networks.torsos import MLP, Initializer, linear
 
 
 class Value(nn.Module):
@@ -24,17 +29,100 @@ class Value(nn.Module):
         return linear(features, 1, self.kernel_init, self.bias_init)[..., 0]
 
 
-class QValues(nn.Module):
-    """Action values `[..., D] -> [..., num_actions]`."""
+class ActionValues(nn.Module):
+    """K numbers for each of A actions, `[..., D] -> [..., A, K]`: what the heads below are made of.
+
+    `hidden` layers come first. With `dueling` there are two streams of them, v_k and a_bk, joined as
+    v_k + a_bk - mean_b a_bk (Wang et al., 2016; for distributions on their logits, as in Rainbow), and the gradient
+    that both send into the torso is scaled by 1/√2.
+    """
 
     num_actions: int
     kernel_init: Initializer = orthogonal()
     bias_init: Initializer = zeros
+    hidden: tuple[int, ...] = ()
+    dueling: bool = False
+    noise: Noise | None = None
+    layer_norm: bool = False
+    activation: Callable[[Array], Array] = nn.relu
+    dtype: Any = jnp.float32  # of the hidden layers
+
+    def values(self, features: Array, num: int) -> Array:
+        """`[..., D] -> [..., A, num]`; to be called once, within a compact module."""
+
+        def stream(x: Array, size: int, name: str) -> Array:
+            mlp = MLP(self.hidden, self.activation, self.layer_norm, noise=self.noise, dtype=self.dtype)
+            x = mlp(x) if self.hidden else x
+            return linear(x, size, self.kernel_init, self.bias_init, self.noise, name=name)
+
+        if self.dueling:
+            features = optax.scale_gradient(features, 0.5**0.5)
+            value = stream(features, num, "value")[..., None, :]
+        advantage = stream(features, self.num_actions * num, "advantage" if self.dueling else "values")
+        advantage = advantage.reshape((*advantage.shape[:-1], self.num_actions, num))
+        return value + advantage - jnp.mean(advantage, axis=-2, keepdims=True) if self.dueling else advantage
+
+
+class QValues(ActionValues):
+    """Action values `[..., D] -> [..., A]`."""
 
     @nn.compact
     def __call__(self, features: Array) -> Array:
-        """`[..., D] -> [..., num_actions]`."""
-        return linear(features, self.num_actions, self.kernel_init, self.bias_init)
+        """`[..., D] -> [..., A]`."""
+        return self.values(features, 1)[..., 0]
+
+
+class CategoricalQ(ActionValues):
+    """Logits of a distribution over `atoms` returns, for C51: `[..., D] -> [..., A, atoms]`."""
+
+    atoms: int = 51
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """`[..., D] -> [..., A, atoms]`."""
+        return self.values(features, self.atoms)
+
+
+class Quantiles(NamedTuple):
+    """Quantiles of the return and their levels."""
+
+    values: Array  # [..., A, N]
+    tau: Array  # [..., N]
+
+
+class QuantileQ(ActionValues):
+    """Quantiles at the midpoints of QR-DQN: `[..., D] -> Quantiles`."""
+
+    quantiles: int = 51
+
+    @nn.compact
+    def __call__(self, features: Array) -> Quantiles:
+        """`[..., D] -> Quantiles [..., A, quantiles]`."""
+        values = self.values(features, self.quantiles)
+        return Quantiles(values, jnp.broadcast_to(midpoints(self.quantiles), (*values.shape[:-2], self.quantiles)))
+
+
+class ImplicitQ(ActionValues):
+    """Quantiles at sampled levels, f(ψ ⊙ φ(τ)) (IQN: Dabney et al., 2018): `[..., D] -> Quantiles`.
+
+    φ_j(τ) = relu(Σ_i cos(π i τ) w_ij + b_j) for i = 0, ..., embedding - 1. Every element of the batch draws its own τ
+    from the stream "noise"; without that stream they are the midpoints.
+    """
+
+    samples: int = 64
+    embedding: int = 64
+
+    @nn.compact
+    def __call__(self, features: Array) -> Quantiles:
+        """`[..., D] -> Quantiles [..., A, samples]`."""
+        shape = (*features.shape[:-1], self.samples)
+        if self.has_rng("noise"):
+            tau = jax.random.uniform(self.make_rng("noise"), shape)
+        else:
+            tau = jnp.broadcast_to(midpoints(self.samples), shape)
+        order = jnp.arange(self.embedding, dtype=jnp.float32).reshape((1,) * len(shape) + (-1,))
+        phi = nn.relu(linear(jnp.cos(jnp.pi * order * tau[..., None]), features.shape[-1], orthogonal(2**0.5), zeros))
+        return Quantiles(jnp.moveaxis(self.values(features[..., None, :] * phi, 1)[..., 0], -2, -1), tau)
 
 
 class CategoricalPolicy(nn.Module):

@@ -17,6 +17,7 @@ from jax.nn.initializers import orthogonal, zeros
 
 from agents.base import Array, Key, Tree
 from envs.base import Box, Discrete
+from networks.noisy import Noise, NoisyDense
 
 Initializer = Callable[..., Array]
 
@@ -38,8 +39,12 @@ def fan_in_uniform() -> FanInUniform:
     return FanInUniform()
 
 
-def linear(x: Array, size: int, kernel_init: Initializer, bias_init: Initializer, **kwargs: Any) -> Array:
-    """A dense layer `[..., D] -> [..., size]`; to be called within a compact module."""
+def linear(
+    x: Array, size: int, kernel_init: Initializer, bias_init: Initializer, noise: Noise | None = None, **kwargs: Any
+) -> Array:
+    """A dense layer `[..., D] -> [..., size]`, with `noise` a noisy one; to be called within a compact module."""
+    if noise is not None:
+        return NoisyDense(size, noise, **kwargs)(x)
     return nn.Dense(size, kernel_init=kernel_init, bias_init=bias_for(bias_init, x.shape[-1]), **kwargs)(x)
 
 
@@ -68,6 +73,8 @@ class MLP(nn.Module):
     kernel_init: Initializer = orthogonal(math.sqrt(2))
     bias_init: Initializer = zeros
     activate_final: bool = True
+    noise: Noise | None = None
+    dtype: Any = jnp.float32
 
     def __post_init__(self) -> None:
         self.sizes = _sizes("sizes", self.sizes)
@@ -77,10 +84,10 @@ class MLP(nn.Module):
     def __call__(self, x: Array) -> Array:
         """`[..., D] -> [..., sizes[-1]]`."""
         for i, size in enumerate(self.sizes):
-            x = linear(x, size, self.kernel_init, self.bias_init)
+            x = linear(x, size, self.kernel_init, self.bias_init, self.noise, dtype=self.dtype)
             if i + 1 < len(self.sizes) or self.activate_final:
                 x = self.activation(nn.LayerNorm()(x) if self.layer_norm else x)
-        return x
+        return x.astype(jnp.float32)
 
 
 class Conv(nn.Module):
@@ -143,10 +150,18 @@ def _max_pool(x: Array) -> Array:
     return functools.reduce(jnp.maximum, _windows(jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf), 3, 2))
 
 
+def _dense(x: Array, hidden: int, kernel_init: Initializer, bias_init: Initializer, dtype: Any) -> Array:
+    """Feature maps `[N, ...]` flattened and, unless `hidden` is 0, through a dense layer of that size; float32."""
+    x = x.reshape((x.shape[0], -1))
+    x = nn.relu(linear(x, hidden, kernel_init, bias_init, dtype=dtype)) if hidden else x
+    return x.astype(jnp.float32)
+
+
 class NatureCNN(nn.Module):
     """The torso of DQN (Mnih et al., 2015): 32 of 8×8/4, 64 of 4×4/2, 64 of 3×3/1, VALID, and a dense layer.
 
-    At 84×84 the convolutions leave 7·7·64 = 3136 features. Parameters are float32, computation is in `dtype`.
+    `hidden=0`, here and in the torsos below, leaves the dense layer out; the features are then the flattened maps, at
+    84×84 7·7·64 = 3136 of them. Parameters are float32, computation is in `dtype`.
     """
 
     hidden: int = 512
@@ -163,8 +178,7 @@ class NatureCNN(nn.Module):
         init = (self.kernel_init, self.bias_init)
         for channels, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
             x = nn.relu(Conv(channels, kernel, stride, False, *init, self.dtype)(x))
-        x = nn.relu(linear(x.reshape((x.shape[0], -1)), self.hidden, *init, dtype=self.dtype))
-        return x.astype(jnp.float32).reshape((*lead, -1))
+        return _dense(x, self.hidden, *init, self.dtype).reshape((*lead, -1))
 
 
 class ImpalaCNN(nn.Module):
@@ -193,8 +207,7 @@ class ImpalaCNN(nn.Module):
             for _ in range(2):
                 y = Conv(channels, 3, 1, True, *init, self.dtype)(nn.relu(x))
                 x = x + Conv(channels, 3, 1, True, *init, self.dtype)(nn.relu(y))
-        x = nn.relu(x).reshape((x.shape[0], -1))
-        return nn.relu(linear(x, self.hidden, *init, dtype=self.dtype)).astype(jnp.float32).reshape((*lead, -1))
+        return _dense(nn.relu(x), self.hidden, *init, self.dtype).reshape((*lead, -1))
 
 
 class SmallCNN(nn.Module):
@@ -220,8 +233,7 @@ class SmallCNN(nn.Module):
         init = (self.kernel_init, self.bias_init)
         for channels in self.channels:
             x = nn.relu(Conv(channels, 3, 1, False, *init, self.dtype)(x))
-        x = nn.relu(linear(x.reshape((x.shape[0], -1)), self.hidden, *init, dtype=self.dtype))
-        return x.astype(jnp.float32).reshape((*lead, -1))
+        return _dense(x, self.hidden, *init, self.dtype).reshape((*lead, -1))
 
 
 _CNNS: dict[str, Callable[..., nn.Module]] = {"nature": NatureCNN, "impala": ImpalaCNN, "small": SmallCNN}
@@ -255,9 +267,10 @@ def layout(space: Any) -> tuple[Leaf, ...]:
 class Torso(nn.Module):
     """Features of any observation that the specification describes.
 
-    Images (Box of rank 3) pass through a convolutional network of their own, discrete numbers become one-hot, all else
-    is flattened; what results is joined in the order of the keys and passes through an MLP. With `cnn=None` images are
-    flattened as well. Entries of the observation that the space does not name are ignored.
+    Images (Box of rank 3) pass through the convolutions of `cnn`, discrete numbers become one-hot, all else is
+    flattened; what results is joined in the order of the keys and passes through an MLP, which for the networks of the
+    papers holds the dense layer that follows the convolutions: (512,) for Nature's, (256,) for IMPALA's. With
+    `cnn=None` images are flattened as well. Entries of the observation that the space does not name are ignored.
 
     Raises:
       ValueError: `space`, `mlp_sizes` or `cnn` is not one of those allowed; the observation does not fit the space.
@@ -270,7 +283,8 @@ class Torso(nn.Module):
     layer_norm: bool = False
     kernel_init: Initializer = orthogonal(math.sqrt(2))
     bias_init: Initializer = zeros
-    dtype: Any = jnp.float32  # of the convolutions
+    dtype: Any = jnp.float32  # of the computation; parameters and features are float32
+    noise: Noise | None = None  # in the dense layers
 
     def __post_init__(self) -> None:
         self.space = layout(self.space)
@@ -292,7 +306,10 @@ class Torso(nn.Module):
         leaf, x = named[0]
         lead = x.shape[: x.ndim - len(leaf.shape)]
         features = jnp.concatenate([self._features(leaf, x) for leaf, x in named], -1)
-        features = MLP(self.mlp_sizes, self.activation, self.layer_norm, self.kernel_init, self.bias_init)(features)
+        init = (self.kernel_init, self.bias_init)
+        features = MLP(self.mlp_sizes, self.activation, self.layer_norm, *init, noise=self.noise, dtype=self.dtype)(
+            features
+        )
         return features.reshape((*lead, -1))
 
     def _features(self, leaf: Leaf, x: Array) -> Array:
@@ -303,7 +320,7 @@ class Torso(nn.Module):
             return x.astype(jnp.float32).reshape((x.shape[0], -1))
         if self.cnn is None or len(leaf.shape) > 3:
             return _pixels(x, jnp.float32)[0].reshape((x.shape[0], -1))
-        return _CNNS[self.cnn](dtype=self.dtype, kernel_init=self.kernel_init, bias_init=self.bias_init)(x)
+        return _CNNS[self.cnn](hidden=0, dtype=self.dtype, kernel_init=self.kernel_init, bias_init=self.bias_init)(x)
 
 
 def _sizes(name: str, sizes: Any) -> tuple[int, ...]:

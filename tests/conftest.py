@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
@@ -13,5 +14,21 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A process runs all tests of a file, and of the contract all tests of an agent, so that each compiles once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileAndAgent(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file, _, test = nodeid.partition("::")
+            if not file.endswith("test_contract.py"):
+                return file
+            arguments = test.partition("[")[2].rstrip("]").split("-")
+            return f"{file}::{next((a for a in arguments if a not in ('pmap', 'shard_map')), '')}"
+
+    return ByFileAndAgent(config, log)

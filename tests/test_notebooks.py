@@ -25,8 +25,8 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
     return [base64.b64decode(png) for png in found if png]
 
 
-def test_there_are_two():
-    assert NAMES == ["losses", "seeds"]
+def test_which_there_are():
+    assert NAMES == ["distributions", "losses", "seeds"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -47,6 +47,26 @@ def double_q_learning(
     return errors(q_tm1, a_tm1, r_t, discount_t, q_t_value, q_t_selector)
 
 
+def expected_sarsa(q_tm1: Array, a_tm1: Array, r_t: Array, discount_t: Array, q_t: Array, pi_t: Array) -> Array:
+    """Expected-Sarsa error: δ = rₜ + γₜ Σ_a π(a) q(xₜ, a) - q(xₜ₋₁, aₜ₋₁) (van Seijen et al., 2009; rlax).
+
+    With a one-hot π this is Q-learning, plain or double.
+
+    Args:
+      q_tm1: action values at t-1, `[..., A]`.
+      a_tm1: actions taken there, integers `[...]`.
+      r_t: rewards `[...]`.
+      discount_t: γ times the discount of the row, `[...]`.
+      q_t: action values at t, of the target network if there is one, `[..., A]`.
+      pi_t: probabilities of the next action, `[..., A]`.
+
+    Returns:
+      Errors `[...]`.
+    """
+    errors = jnp.vectorize(rlax.expected_sarsa, signature="(a),(),(),(),(a),(a)->()")
+    return errors(q_tm1, a_tm1, r_t, discount_t, q_t, pi_t)
+
+
 def squared(x: Array) -> Array:
     """½ x², elementwise."""
     return rlax.l2_loss(x)

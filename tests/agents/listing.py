@@ -3,12 +3,18 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+import optax
+
 import networks
 import replay
-from agents import optimisers
+from agents import objectives, optimisers, wrappers
 from agents.a2c import a2c
-from agents.dqn import dqn
+from agents.dqn import Munchausen, dqn
 from agents.ppo import ppo
+from agents.pqn import pqn
+from agents.r2d2 import r2d2
+from agents.reactor import reactor
 from envs.base import Box, Spec
 from experiments.drivers import Parts
 from experiments.loops import Schedule
@@ -39,7 +45,13 @@ def actor_critic(spec: Spec, core: Any = None) -> networks.Network:
 
 def q_learner(spec: Spec, core: Any = None, length: int = 1, **overrides: Any) -> Parts:
     network = networks.q_network(torso(spec), networks.QValues(spec.action.num), core)
-    settings = {"discount": 0.9, "epsilon": 0.2, "target_rate": 0.05, **overrides}
+    settings = {
+        "discount": 0.9,
+        "epsilon": 0.2,
+        "target_rate": 0.05,
+        "objective": objectives.expected(1.0),
+        **overrides,
+    }
     agent = dqn(network, optimisers.adam(2e-3), **settings)
     return Parts(agent, replay.uniform(4000, 32, length), Schedule(4, 2, 8))
 
@@ -50,6 +62,36 @@ def dqn_parts(spec: Spec, **overrides: Any) -> Parts:
 
 def drqn_parts(spec: Spec, **overrides: Any) -> Parts:
     return q_learner(spec, networks.GRU(16), 6, **overrides)
+
+
+def distributional(spec: Spec, head: networks.ActionValues, noise: Any = None, **overrides: Any) -> Parts:
+    """DQN with whatever head and objective; double, 3-step, prioritised."""
+    network = networks.q_network(networks.Torso(spec.observation, (32,), cnn=None, noise=noise), head)
+    settings = {"discount": 0.9, "epsilon": 0.2, "target_rate": 0.05, **overrides}
+    storage = replay.mapped(replay.prioritised(4000, 32, 3, alpha=0.5), replay.n_step(3, settings["discount"]))
+    return Parts(dqn(network, optimisers.adam(2e-3), **settings), storage, Schedule(4, 2, 8))
+
+
+def rainbow_parts(spec: Spec, **overrides: Any) -> Parts:
+    noise = networks.Noise(0.3)
+    head = networks.CategoricalQ(spec.action.num, hidden=(32,), dueling=True, noise=noise, atoms=21)
+    settings = {"objective": objectives.categorical(jnp.linspace(-1.5, 1.5, 21)), "epsilon": 0.0, **overrides}
+    return distributional(spec, head, noise, noisy=True, **settings)
+
+
+def munchausen_iqn_parts(spec: Spec, fixed: bool = False, **overrides: Any) -> Parts:
+    sampled = networks.ImplicitQ(spec.action.num, hidden=(32,), samples=8, embedding=16)
+    head = networks.QuantileQ(spec.action.num, hidden=(32,), quantiles=8) if fixed else sampled
+    settings = {"objective": objectives.quantile(0.1), "munchausen": Munchausen(), **overrides}
+    return distributional(spec, head, **settings)
+
+
+def r2d2_parts(spec: Spec, **overrides: Any) -> Parts:
+    seen = networks.Torso(wrappers.recalled(spec.observation, spec.action), (32,), cnn=None)
+    network = networks.q_network(seen, networks.QValues(spec.action.num), networks.LSTM(16))
+    settings = {"discount": 0.9, "n_step": 3, "burn_in": 2, "target_period": 50, **overrides}
+    agent = wrappers.recall(r2d2(network, optimisers.adam(3e-3, 40.0), **settings), spec.action)
+    return Parts(agent, replay.prioritised(4000, 32, 8, alpha=0.9, stride=2), Schedule(4, 2, 8))
 
 
 def a2c_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -67,12 +109,33 @@ def ppo_lstm_parts(spec: Spec, **overrides: Any) -> Parts:
     return ppo_parts(spec, networks.LSTM(16), **overrides)
 
 
+def pqn_parts(spec: Spec, **overrides: Any) -> Parts:
+    features = networks.Torso(spec.observation, (32,), cnn=None, layer_norm=True)
+    network = networks.q_network(features, networks.QValues(spec.action.num))
+    settings = {"discount": 0.9, "lambda_": 0.65, "epsilon": 0.2, "minibatches": 4, **overrides}
+    return Parts(pqn(network, optimisers.adam(2e-3), **settings), replay.on_policy(16), Schedule(16))
+
+
+def reactor_parts(spec: Spec, **overrides: Any) -> Parts:
+    actions, atoms = spec.action.num, jnp.linspace(-1.0, 1.0, 11)
+    critic = networks.CategoricalQ(actions, atoms=11)
+    network = networks.forked(torso(spec), networks.CategoricalPolicy(actions), critic)
+    settings = {"atoms": atoms, "discount": 0.9, "target_period": 1, "target_rate": 0.02, **overrides}
+    agent = reactor(network, optimisers.chain(optax.adam(2e-3, b1=0.0)), **settings)
+    return Parts(agent, replay.uniform(4000, 8, 8), Schedule(4, 2, 8))
+
+
 WHOLE = {"epochs": 1, "minibatches": 1}
 
 AGENTS = {
     "dqn": Entry(dqn_parts),
     "drqn": Entry(drqn_parts),
+    "rainbow": Entry(rainbow_parts),
+    "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}),  # each device draws its own levels
+    "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
+    "pqn": Entry(pqn_parts, whole=WHOLE),
+    "reactor": Entry(reactor_parts, chunks=16),
 }

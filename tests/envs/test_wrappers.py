@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agents.base import FIRST, LAST, MID
-from envs import wrappers
+from envs import make, wrappers
 from envs.base import Box, Discrete
 from envs.cartpole import cartpole
 from envs.catch import catch
@@ -153,3 +153,13 @@ def test_bad_arguments(make, words):
     with pytest.raises(ValueError) as error:
         make()
     assert all(word in str(error.value) for word in words)
+
+
+def test_hidden_tasks_by_name():
+    env = make("bellmax/cartpole-no-velocity", time_limit=20)
+    x = check_environment(env, steps=60).timestep.observation
+    np.testing.assert_array_equal(x, play(cartpole(time_limit=20), steps=60, lanes=3).timestep.observation[..., [0, 2]])
+    env = make("bellmax/flickering-catch", probability=0.8, rows=5, columns=7)
+    played = check_environment(env, steps=400)
+    assert abs((played.timestep.observation == 0).all((-1, -2)).mean() - 0.8) < 0.05
+    np.testing.assert_array_equal(np.flatnonzero(played.timestep.step_type[:, 0] == LAST), np.arange(4, 401, 5))

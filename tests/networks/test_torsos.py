@@ -116,10 +116,10 @@ def test_nature_torso_runs_and_tells_images_apart():
     assert out.shape == (2, 8) and not np.array_equal(out[0], out[1])
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(8, 4), (4, 2), (3, 1), (3, 2)])
-def test_convolution_as_a_product_is_the_convolution(kernel, stride):
+@pytest.mark.parametrize(("kernel", "stride", "channels"), [(8, 4, 5), (4, 2, 5), (3, 1, 5), (3, 1, 2), (3, 2, 5)])
+def test_convolution_as_a_product_is_the_convolution(kernel, stride, channels):
     rng = np.random.default_rng(0)
-    x, w = jnp.float32(rng.normal(size=(2, 21, 20, 3))), jnp.float32(rng.normal(size=(kernel, kernel, 3, 5)))
+    x, w = jnp.float32(rng.normal(size=(2, 21, 20, 3))), jnp.float32(rng.normal(size=(kernel, kernel, 3, channels)))
     own, xla = (convolve(x, w, stride, as_product) for as_product in (True, False))
     np.testing.assert_allclose(own, xla, rtol=1e-4, atol=1e-4)
 

@@ -85,3 +85,50 @@ def assert_windows(steps: Step, drawn: Step, length: int) -> set[tuple[int, int]
 
     jax.tree.map(same, steps, drawn)
     return set(zip(time.tolist(), lane.tolist(), strict=True))
+
+
+class Prioritised:
+    """What `replay.prioritised` must do, as a dictionary: windows (time, lane) that may be drawn -> their priority."""
+
+    def __init__(
+        self, steps: Step, rows: int, length: int, frames: int = 1, stride: int = 1, episodes: bool = False
+    ) -> None:
+        self.step_type = np.asarray(steps.timestep.step_type)
+        self.rows, self.length, self.frames = rows // stride * stride, length, frames
+        self.stride, self.episodes = stride, episodes
+        self.total, self.largest, self.priority = 0, np.float32(1), dict[tuple[int, int], np.float32]()
+
+    def starts(self) -> set[tuple[int, int]]:
+        """The windows that may be drawn by now, out of a list of the last rows of each lane."""
+        held = list(range(self.total))[-self.rows :]
+        if len(held) == self.rows:
+            held = held[self.frames - 1 :]
+        return {
+            (t, b)
+            for t in held
+            for b in range(self.step_type.shape[1])
+            if t + self.length < self.total and t % self.stride == 0
+            if not self.episodes or self.step_type[t, b] == FIRST
+        }
+
+    def add(self, rows: int) -> None:
+        """Appends rows: new windows have the largest priority seen."""
+        self.total += rows
+        self.priority = {at: self.priority.get(at, self.largest) for at in self.starts()}
+
+    def feedback(self, priorities: dict[tuple[int, int], float]) -> None:
+        """New priorities, of which those that make no sense are ignored."""
+        for at, p in priorities.items():
+            if at in self.priority and np.isfinite(p) and p >= 0:
+                self.priority[at] = np.float32(p)
+                self.largest = max(self.largest, np.float32(p))
+
+    def probabilities(self, alpha: float, epsilon: float, mix: float, rank: bool) -> dict[tuple[int, int], float]:
+        """P of every window, in float64."""
+        at = list(self.priority)
+        p = np.array([self.priority[i] for i in at], np.float64) + epsilon
+        if rank:
+            order = np.argsort(-p, kind="stable")
+            p[order] = 1 / (1.0 + np.arange(len(at)))
+        p = p**alpha
+        return dict(zip(at, (1 - mix) * p / p.sum() + mix / len(at), strict=True))

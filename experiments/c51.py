@@ -1,0 +1,25 @@
+"""C51, which is `experiments.dqn` with another objective: `python -m experiments.c51 --help`."""
+
+from dataclasses import dataclass, field
+
+from experiments import dqn, presets, runs
+
+
+@dataclass(frozen=True)
+class Config(dqn.Config):
+    """Flags of the agent; those of `experiments.dqn` with other defaults."""
+
+    objective: dqn.Prediction = "categorical"
+
+
+@dataclass(frozen=True)
+class Flags(dqn.Flags):
+    """Train C51 (Bellemare, Dabney and Munos, 2017)."""
+
+    agent: Config = field(default_factory=Config)
+
+
+main = runs.main("c51", Flags, dqn.make, presets.C51)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""DRQN: `python -m experiments.drqn --help`. The agent is `agents.dqn` with a recurrent network and longer windows."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, flags, runs
+from experiments.r2d2 import check_counts, recurrent, wrapped
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    adam_eps: float = 1e-8
+    """Adam's ε."""
+    anneal: bool = True
+    """Let the step size fall linearly to 0 over the run."""
+    max_grad_norm: float = 10.0
+    """Global norm that gradients are clipped to."""
+    discount: float = 0.99
+    """γ."""
+    hidden: tuple[int, ...] = (64,)
+    """Sizes of the dense layers before the memory."""
+    layer_norm: bool = False
+    """Layer normalisation before each of their activations."""
+    cnn: Literal["nature", "impala", "small"] = "nature"
+    """Convolutions for image observations; `hidden` follows them."""
+    memory: Literal["lstm", "gru", "none"] = "lstm"
+    """Recurrent core; none makes the agent feed-forward."""
+    memory_size: int = 64
+    """Its size."""
+    head: tuple[int, ...] = ()
+    """Sizes of the dense layers after it, in each stream."""
+    dueling: bool = False
+    """Separate streams for the state's value and the actions' advantages."""
+    recall: bool = False
+    """Let the network read the last action and reward."""
+    sampling: Literal["random", "sequential"] = "random"
+    """Windows that begin anywhere, or with an episode."""
+    length: int = 10
+    """Transitions in a window."""
+    start: Literal["stored", "zero"] = "zero"
+    """Memory that a window begins with: zeros, or what it was when the window was acted out."""
+    double: bool = False
+    """Select the target's action with the online network."""
+    error_clip: float | None = None
+    """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
+    batch_size: int = 32
+    """Windows per update."""
+    buffer_size: int = 100_000
+    """Environment steps kept."""
+    frames: int = 1
+    """Frames in an image observation's stack, of which the replay keeps one."""
+    warmup: int = 2_000
+    """Environment steps of random play before learning."""
+    unroll: int = 10
+    """Steps in each environment between learning phases."""
+    updates: int = 5
+    """Updates per learning phase."""
+    target_period: int = 100
+    """Updates between moves of the target network."""
+    target_rate: float = 1.0
+    """How far the target moves towards the online network each time; 1 copies it."""
+    epsilon_start: float = 1.0
+    """Probability of a random action when learning begins."""
+    epsilon_end: float = 0.05
+    """The same once it has decayed."""
+    epsilon_fraction: float = 0.2
+    """Part of all steps over which it decays, linearly."""
+    clip_rewards: bool = False
+    """Learn from rewards clipped to [-1, 1]."""
+    normalise_observations: bool = False
+    """Running mean 0 and variance 1 for observations that are not images."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train DRQN (Hausknecht and Stone, 2015) on a task with discrete actions."""
+
+    env: str = "bellmax/flickering-catch"
+    """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 16
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or continuous actions.
+    """
+    import replay
+    from agents import objectives, optimisers
+    from agents.dqn import dqn
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    check_counts(config, "length", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period")
+    per_iteration = config.unroll * scale.num_envs * scale.devices
+    updates = scale.steps / per_iteration * config.updates
+    rate = build.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
+    agent = dqn(
+        recurrent(config, spec),
+        optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
+        objective=objectives.expected(config.error_clip),
+        discount=config.discount,
+        epsilon=build.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * updates),
+        target_period=config.target_period,
+        target_rate=config.target_rate,
+        double=config.double,
+    )
+    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
+    batch = scale.per_device(config.batch_size, "agent.batch_size")
+    build.check_buffer(buffer, scale.num_envs, config.length + config.frames)
+    if config.sampling == "random":
+        storage = replay.uniform(buffer, batch, config.length, config.frames)
+    else:
+        storage = replay.prioritised(buffer, batch, config.length, config.frames, alpha=0.0, beta=0.0, episodes=True)
+    schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
+    return Parts(wrapped(agent, config, spec), storage, schedule)
+
+
+main = runs.main("drqn", Flags, make)
+
+if __name__ == "__main__":
+    main()

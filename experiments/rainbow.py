@@ -1,0 +1,34 @@
+"""Rainbow, which is `experiments.dqn` with all parts on: `python -m experiments.rainbow --help`.
+
+The ablations of the paper: `--agent.no-double`, `--agent.no-dueling`, `--agent.priorities none`, `--agent.n-step 1`,
+`--agent.objective expected`, and `--agent.noisy none --agent.epsilon-start 1 --agent.epsilon-end 0.02`.
+"""
+
+from dataclasses import dataclass, field
+
+from experiments import dqn, presets, runs
+
+
+@dataclass(frozen=True)
+class Config(dqn.Config):
+    """Flags of the agent; those of `experiments.dqn` with other defaults."""
+
+    objective: dqn.Prediction = "categorical"
+    dueling: bool = True
+    noisy: dqn.Noisy = "factorised"
+    priorities: dqn.Priorities = "proportional"
+    epsilon_start: float = 0.0
+    epsilon_end: float = 0.0
+
+
+@dataclass(frozen=True)
+class Flags(dqn.Flags):
+    """Train Rainbow (Hessel et al., 2018)."""
+
+    agent: Config = field(default_factory=Config)
+
+
+main = runs.main("rainbow", Flags, dqn.make, presets.RAINBOW)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The Reactor: `python -m experiments.reactor --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, flags, runs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    momentum: float = 0.0
+    """Adam's β₁."""
+    max_grad_norm: float = 10.0
+    """Global norm that gradients are clipped to."""
+    discount: float = 0.99
+    """γ."""
+    retrace_lambda: float = 1.0
+    """λ of Retrace."""
+    bound: float = 1.0
+    """c of β = min(c, 1/μ): 0 trusts the critic alone, 1 is the paper's, inf is unbiased."""
+    mixture: float = 0.01
+    """Share of the uniform policy in the agent's."""
+    value_cost: float = 1.0
+    """Weight of the critic's loss; 0 leaves the critic, and the torso, as they began."""
+    policy_cost: float = 1.0
+    """Weight of the policy loss."""
+    entropy_cost: float = 0.01
+    """Weight of the entropy bonus."""
+    distributional: bool = True
+    """A critic of return distributions; if not, of mean returns."""
+    atoms: int = 51
+    """Atoms of its distributions."""
+    v_min: float = -1.0
+    """The lowest."""
+    v_max: float = 1.0
+    """The highest."""
+    dueling: bool = True
+    """Separate streams for the state's value and the actions' advantages in the critic."""
+    hidden: tuple[int, ...] = (128,)
+    """Sizes of the shared dense layers."""
+    head: tuple[int, ...] = (128,)
+    """Sizes of the critic's own."""
+    layer_norm: bool = True
+    """Layer normalisation before each of their activations."""
+    cnn: Literal["nature", "impala", "small"] = "nature"
+    """Torso for image observations."""
+    memory: Literal["none", "lstm", "gru"] = "none"
+    """Recurrent cores of policy and critic, of the size of the last hidden layer; fresh at the start of a sequence."""
+    length: int = 32
+    """Transitions per sequence."""
+    batch_size: int = 4
+    """Sequences per update."""
+    buffer_size: int = 50_000
+    """Steps kept."""
+    prioritised: bool = True
+    """Replay by priority, with full importance weights; if not, uniformly."""
+    alpha: float = 1.0
+    """Exponent of the priorities."""
+    warmup: int = 1_000
+    """Environment steps before learning."""
+    unroll: int = 4
+    """Steps in each environment between learning phases."""
+    updates: int = 4
+    """Updates per learning phase."""
+    target_period: int = 1
+    """Updates between moves of the target network, 1000 in the paper."""
+    target_rate: float = 0.01
+    """How far the target moves towards the online network each time; 1, as in the paper, copies it."""
+    clip_rewards: bool = False
+    """Learn from rewards clipped to [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train the Reactor (Gruslys et al., 2018) on discrete actions."""
+
+    env: str = "bellmax/catch"
+    """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
+    agent: Config = field(default_factory=Config)
+
+
+def network(config: Config, spec: Any) -> Any:
+    """Policy and critic, as the flags have them."""
+    import networks
+
+    actions = build.discrete_actions(spec, "reactor")
+    head: dict[str, Any] = {"hidden": config.head, "dueling": config.dueling, "layer_norm": config.layer_norm}
+    critic = networks.CategoricalQ(actions, atoms=config.atoms, **head)
+    return networks.forked(
+        build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm),
+        networks.CategoricalPolicy(actions),
+        critic if config.distributional else networks.QValues(actions, **head),
+        build.core(config.memory, config.hidden),
+    )
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or continuous actions.
+    """
+    import jax.numpy as jnp
+    import optax
+
+    import replay
+    from agents import memory, optimisers, wrappers
+    from agents.reactor import reactor
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    for name in ("length", "batch_size", "buffer_size", "unroll", "updates", "target_period"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    if config.atoms < 2:
+        raise ValueError(f"--agent.atoms {config.atoms}: must be at least 2")
+    agent = reactor(
+        network(config, spec),
+        optimisers.chain(optax.adam(config.learning_rate, b1=config.momentum), config.max_grad_norm),
+        atoms=jnp.linspace(config.v_min, config.v_max, config.atoms) if config.distributional else None,
+        discount=config.discount,
+        lambda_=config.retrace_lambda,
+        bound=config.bound,
+        mixture=config.mixture,
+        value_cost=config.value_cost,
+        policy_cost=config.policy_cost,
+        entropy_cost=config.entropy_cost,
+        target_period=config.target_period,
+        target_rate=config.target_rate,
+    )
+    agent = memory.forgetful(agent) if config.memory != "none" else agent
+    agent = wrappers.clip_rewards(agent) if config.clip_rewards else agent
+    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
+    batch = scale.per_device(config.batch_size, "agent.batch_size")
+    build.check_buffer(buffer, scale.num_envs, config.length + 1)
+    if config.prioritised:
+        storage = replay.prioritised(buffer, batch, config.length, alpha=config.alpha, beta=1.0)
+    else:
+        storage = replay.uniform(buffer, batch, config.length)
+    per_iteration = config.unroll * scale.num_envs * scale.devices
+    return Parts(agent, storage, Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration)))
+
+
+main = runs.main("reactor", Flags, make)
+
+if __name__ == "__main__":
+    main()
