@@ -19,7 +19,8 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-main = runs.main("c51", Flags, dqn.make, presets.C51)
+make = dqn.make
+main = runs.main("c51", Flags, make, presets.C51)
 
 if __name__ == "__main__":
     main()

@@ -19,7 +19,8 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-main = runs.main("iqn", Flags, dqn.make, presets.IQN)
+make = dqn.make
+main = runs.main("iqn", Flags, make, presets.IQN)
 
 if __name__ == "__main__":
     main()

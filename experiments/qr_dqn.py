@@ -19,7 +19,8 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-main = runs.main("qr_dqn", Flags, dqn.make, presets.QR_DQN)
+make = dqn.make
+main = runs.main("qr_dqn", Flags, make, presets.QR_DQN)
 
 if __name__ == "__main__":
     main()

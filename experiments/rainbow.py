@@ -28,7 +28,8 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-main = runs.main("rainbow", Flags, dqn.make, presets.RAINBOW)
+make = dqn.make
+main = runs.main("rainbow", Flags, make, presets.RAINBOW)
 
 if __name__ == "__main__":
     main()

@@ -28,7 +28,7 @@ def solved(kind: str) -> np.ndarray:
     noise = {"epsilon-greedy": None, "no sigma": networks.Noise(0.0)}.get(kind, networks.Noise(0.5))
     torso = networks.Torso(env.spec.observation, (64, 64), cnn=None, kernel_init=INIT, bias_init=INIT, noise=noise)
     network = networks.q_network(torso, networks.QValues(2, INIT, INIT, noise=noise))
-    optimiser = optimisers.adam(1e-3)
+    optimiser = optimisers.adam(3e-4)
     if kind == "frozen sigma":
 
         def freeze(updates: optax.Updates, params: optax.Params) -> optax.Updates:
