@@ -233,16 +233,18 @@ def on_host(agent: str, env: str, seeds: int, steps: int, num_envs: int, config:
     return run
 
 
-def uniform_replay(operation: str, capacity: int, lanes: int, batch: int, seeds: int, calls: int) -> Run:
-    """Calls of a full `replay.uniform` of transitions; see `peers.replay_calls`."""
+def replay_of(
+    kind: str, operations: str, scan: bool, capacity: int, lanes: int, batch: int, seeds: int, calls: int
+) -> Run:
+    """Calls of a full `replay.uniform` or `replay.prioritised` of transitions; see `peers.replay_calls`."""
     import jax
     import jax.numpy as jnp
 
     import replay
     from agents import keys
-    from agents.base import Step, TimeStep
+    from agents.base import Info, Step, TimeStep
 
-    storage = replay.uniform(capacity, batch)
+    storage = {"uniform": replay.uniform, "prioritised": replay.prioritised}[kind](capacity, batch)
     nothing = jnp.zeros(lanes)
     row = Step(TimeStep(nothing.astype(jnp.int8), nothing, nothing, jnp.zeros((lanes, 4))), nothing.astype(jnp.int32))
 
@@ -253,7 +255,11 @@ def uniform_replay(operation: str, capacity: int, lanes: int, batch: int, seeds:
     def add(state: Any) -> Any:
         return storage.add(state, jax.tree.map(lambda x: x[None], row))
 
-    return peers.replay_calls(init, add, storage.sample, keys.key, operation, seeds, calls)
+    def update(state: Any, drawn: Any) -> Any:
+        return storage.feedback(state, drawn.index, Info({}, peers.priorities(batch)))
+
+    calls_of = peers.Calls(init, add, storage.sample, update)
+    return peers.replay_calls(calls_of, keys.key(0), operations, scan, seeds, calls)
 
 
 def compilation(agent: str, env: str, num_envs: int, config: Mapping[str, Any]) -> Run:
@@ -313,7 +319,7 @@ WORK: dict[str, Callable[..., Run]] = {
     "in_graph": in_graph,
     "environment": environment,
     "on_host": on_host,
-    "uniform_replay": uniform_replay,
+    "replay_of": replay_of,
     "compilation": compilation,
     "command": command,
     "first_chunk": first_chunk,
@@ -398,16 +404,28 @@ def host_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
 
 def replay_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Replay of transitions: 16 lanes a row, batches of 256."""
-    names = {"add": "add, one jitted call", "sample": "sample, one jitted call", "both": "add and sample in a scan"}
-    for capacity in (scaled(10_000, 1_000), scaled(1_000_000, 2_000)):
-        for seeds in (1, 16):
-            for operation, name in names.items():
-                calls = scaled(1_000 if seeds == 1 else 200, 5)
-                work = {"operation": operation, "capacity": capacity, "lanes": 16, "batch": 256}
-                work |= {"seeds": seeds, "calls": calls}
-                ours = {"replay.uniform": Work("uniform_replay", work)}
-                theirs = {"flashbax": Work("flashbax", work)}
-                yield Case("replay", f"{name}, {capacity:,} rows", seeds, "µs", ours, theirs, rate=False, scale=1e6)
+    calls_of_uniform = {
+        "add, one jitted call": ("add", False),
+        "sample, one jitted call": ("sample", False),
+        "add and sample in a scan": ("add+sample", True),
+    }
+    calls_of_prioritised = {f"{name} in a scan": (name, True) for name in ("add", "sample", "update")}
+    calls_of_prioritised["all three in a scan"] = ("add+sample+update", True)
+    sides: tuple[tuple[str, str, dict, tuple[int, ...], dict], ...] = (
+        ("uniform", "flashbax", calls_of_uniform, (1, 16), {}),
+        ("prioritised", "flashbax_prioritised", calls_of_prioritised, (1, 32), {"flashbax": 2.0}),
+    )
+    for kind, theirs, names, counts, goals in sides:
+        for capacity in (scaled(10_000, 1_000), scaled(1_000_000, 2_000)):
+            for seeds in counts:
+                for name, (operations, scan) in names.items():
+                    calls = scaled(1_000 if seeds == 1 else 200, 5)
+                    work = {"operations": operations, "scan": scan, "capacity": capacity, "lanes": 16, "batch": 256}
+                    work |= {"seeds": seeds, "calls": calls}
+                    ours = {f"replay.{kind}": Work("replay_of", {"kind": kind, **work})}
+                    peer = {"flashbax": Work(theirs, work)}
+                    label = f"{name}, {capacity:,} rows" if kind == "uniform" else f"{kind}: {name}, {capacity:,} rows"
+                    yield Case("replay", label, seeds, "µs", ours, peer, rate=False, scale=1e6, goals=goals)
 
 
 def compile_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 Run = Callable[[], float]
 PACKAGES = {
@@ -127,41 +127,79 @@ def rejax_compile(agent: str, config: Mapping[str, Any]) -> Run:
     return run
 
 
-def flashbax(operation: str, capacity: int, lanes: int, batch: int, seeds: int, calls: int) -> Run:
-    """Calls of a full flat buffer of transitions: "add", "sample", or "both" within a scan."""
+def flashbax(operations: str, scan: bool, capacity: int, lanes: int, batch: int, seeds: int, calls: int) -> Run:
+    """Calls of a full flat buffer of transitions; see `replay_calls`."""
     import flashbax
     import jax
     import jax.numpy as jnp
 
     buffer = flashbax.make_flat_buffer(capacity, batch, batch, add_batch_size=lanes)
-    row = {
-        **{"observation": jnp.zeros((lanes, 4)), "reward": jnp.zeros(lanes), "discount": jnp.zeros(lanes)},
-        **{"action": jnp.zeros(lanes, jnp.int32), "step_type": jnp.zeros(lanes, jnp.int8)},
-    }
+    row = flashbax_row(lanes)
 
     def init() -> Any:
         return buffer.init(jax.tree.map(lambda x: x[0], row)).replace(is_full=jnp.bool_(True))
 
-    return replay_calls(init, lambda s: buffer.add(s, row), buffer.sample, jax.random.key, operation, seeds, calls)
+    calls_of = Calls(init, lambda s: buffer.add(s, row), buffer.sample)
+    return replay_calls(calls_of, jax.random.key(0), operations, scan, seeds, calls)
 
 
-def replay_calls(
-    init: Callable[[], Any],
-    add: Callable[[Any], Any],
-    sample: Callable[[Any, Any], Any],
-    root: Callable[[int], Any],
-    operation: str,
-    seeds: int,
-    calls: int,
+def flashbax_prioritised(
+    operations: str, scan: bool, capacity: int, lanes: int, batch: int, seeds: int, calls: int
 ) -> Run:
+    """The same of a full prioritised flat buffer, with "update" for its `set_priorities`."""
+    import flashbax
+    import jax
+    import jax.numpy as jnp
+
+    sizes = {"max_length": capacity, "min_length": batch, "sample_batch_size": batch, "add_batch_size": lanes}
+    device = {"add_sequences": True, "priority_exponent": 0.6, "device": jax.default_backend()}
+    buffer = flashbax.make_prioritised_flat_buffer(**sizes, **device)
+    row = jax.tree.map(lambda x: x[:, None], flashbax_row(lanes))
+
+    def init() -> Any:
+        full = jax.tree.map(lambda x: jnp.repeat(x, capacity // lanes, axis=1), row)
+        return buffer.add(buffer.init(jax.tree.map(lambda x: x[0, 0], row)), full)
+
+    def update(state: Any, drawn: Any) -> Any:
+        return buffer.set_priorities(state, drawn.indices, priorities(batch))
+
+    calls_of = Calls(init, lambda s: buffer.add(s, row), buffer.sample, update)
+    return replay_calls(calls_of, jax.random.key(0), operations, scan, seeds, calls)
+
+
+def priorities(batch: int) -> Any:
+    """Different numbers, for either side to set."""
+    import jax.numpy as jnp
+
+    return 0.1 + jnp.abs(jnp.sin(jnp.arange(batch, dtype=jnp.float32)))
+
+
+def flashbax_row(lanes: int) -> dict[str, Any]:
+    """A row of transitions of CartPole, as bellmax stores them."""
+    import jax.numpy as jnp
+
+    numbers = {"observation": jnp.zeros((lanes, 4)), "reward": jnp.zeros(lanes), "discount": jnp.zeros(lanes)}
+    return {**numbers, "action": jnp.zeros(lanes, jnp.int32), "step_type": jnp.zeros(lanes, jnp.int8)}
+
+
+class Calls(NamedTuple):
+    """What of a replay is called: `init()`, `add(state)`, `sample(state, key)` and `update(state, drawn)`."""
+
+    init: Callable[[], Any]
+    add: Callable[[Any], Any]
+    sample: Callable[[Any, Any], Any]
+    update: Callable[[Any, Any], Any] | None = None
+
+
+def replay_calls(replay: Calls, key: Any, operations: str, scan: bool, seeds: int, calls: int) -> Run:
     """Calls of a replay, the same for every library: seeds vmapped, state donated.
 
     Args:
-      init: makes the state of one seed.
-      add: writes a row of lanes.
-      sample: draws a batch.
-      root: a key from a seed.
-      operation: "add" or "sample", one jitted call each time, or "both" in one scan over the calls.
+      replay: the state of one seed and what is done to it: `add` writes a row of lanes, `sample` draws a batch and
+        `update` gives the batch `drawn` new priorities.
+      key: a key.
+      operations: some of "add", "sample" and "update", in this order and joined by "+".
+      scan: whether the calls are the iterations of one jitted scan, or one jitted call each.
       seeds: how many, vmapped; 1 for no vmap.
       calls: per run.
     """
@@ -173,30 +211,35 @@ def replay_calls(
     def over_seeds(fn: Callable[..., Any]) -> Callable[..., Any]:
         return jax.vmap(fn) if several else fn
 
-    def both(carry: Any, key: Any) -> Any:
-        state, total = carry
-        state = add(state)
-        drawn = sample(state, key)
-        return (state, total + sum(jnp.sum(x.astype(jnp.float32)) for x in jax.tree.leaves(drawn))), None
+    def once(state: Any, drawn: Any, key: Any) -> tuple[Any, Any]:
+        if "add" in operations:
+            state = replay.add(state)
+        if "sample" in operations:
+            drawn = replay.sample(state, key)
+        if "update" in operations:
+            assert replay.update
+            state = replay.update(state, drawn)
+        return state, drawn if "sample" in operations else None
 
-    def scanned(state: Any, keys: Any) -> Any:
-        return jax.lax.scan(both, (state, jnp.float32(0)), keys)[0]
+    def scanned(state: Any, drawn: Any, keys: Any) -> Any:
+        def body(carry: Any, key: Any) -> Any:
+            state, now = once(carry[0], drawn, key)
+            return (state, carry[1] + sum(jnp.sum(x, dtype=jnp.float32) for x in jax.tree.leaves(now))), None
 
-    make = jax.jit(lambda: jax.vmap(lambda _: init())(jnp.arange(seeds)) if several else init())
-    keys = jax.random.split(root(0), (seeds, calls) if several else calls)
+        return jax.lax.scan(body, (state, jnp.float32(0)), keys)[0]
+
+    make = jax.jit(lambda: jax.vmap(lambda _: replay.init())(jnp.arange(seeds)) if several else replay.init())
+    keys = jax.random.split(key, (seeds, calls) if several else calls)
     each = [jax.block_until_ready(keys[:, i] if several else keys[i]) for i in range(calls)]
-    jit_add = jax.jit(over_seeds(add), donate_argnums=0)
-    jit_sample, jit_both = jax.jit(over_seeds(sample)), jax.jit(over_seeds(scanned), donate_argnums=0)
+    jitted = jax.jit(over_seeds(scanned if scan else once), donate_argnums=0)
     held = [jax.block_until_ready(make())]
+    drawn = jax.block_until_ready(jax.jit(over_seeds(replay.sample))(held[0], each[0]))
 
     def run() -> float:
-        state, drawn = held.pop(), None
-        if operation == "both":
-            state, drawn = jit_both(state, keys)
-        else:
-            for key in each:
-                state, drawn = (jit_add(state), None) if operation == "add" else (state, jit_sample(state, key))
-        jax.block_until_ready((state, drawn))
+        state, last = held.pop(), None
+        for key in [keys] if scan else each:
+            state, last = jitted(state, drawn, key)
+        jax.block_until_ready((state, last))
         held.append(state)
         return calls
 
@@ -229,6 +272,7 @@ WORK: dict[str, Callable[..., Run]] = {
     "rejax_train": rejax_train,
     "rejax_compile": rejax_compile,
     "flashbax": flashbax,
+    "flashbax_prioritised": flashbax_prioritised,
     "stable_baselines": stable_baselines,
 }
 

@@ -32,7 +32,7 @@ def test_own_parts_are_measured(tmp_path: Path) -> None:
     benchmark.main([*flags, "--out", str(tmp_path), "--json", str(table)])
     rows = json.loads(table.read_text())["rows"]
     assert {row["part"] for row in rows} == {"env", "replay"}
-    assert {row["seeds"] for row in rows} == {1, 16}
+    assert {row["seeds"] for row in rows} == {1, 16, 32}
     assert all(row["ours"] > 0 and row["theirs"] is None for row in rows)
     page = (tmp_path / "benchmark.md").read_text()
     assert all(row["name"] in page for row in rows)

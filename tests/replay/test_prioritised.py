@@ -1,0 +1,435 @@
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+import replay
+from agents import keys, parallel
+from agents.base import MID, Info, Step
+from replay import sum_tree
+from replay.ring import Index
+from tests.replay import model
+
+LANES, ROWS, TOTAL, DRAWS = 3, 11, 40, 1024
+DULL = [[(5, model.TRUNCATED)], [(2, model.TERMINATED)], [(3, model.INTERRUPTED)]]
+
+
+class Kind(NamedTuple):
+    length: int = 1
+    frames: int = 1
+    stride: int = 1
+    episodes: bool = False
+    alpha: float = 0.6
+    beta: float = 0.7
+    epsilon: float = 0.01
+    mix: float = 0.0
+    rank: bool = False
+
+
+KINDS = [
+    Kind(),
+    Kind(length=4, alpha=1.0, beta=1.0),
+    Kind(length=3, frames=model.FRAMES),
+    Kind(length=4, stride=3),
+    Kind(length=2, frames=model.FRAMES, stride=2),
+    Kind(length=2, episodes=True, beta=1.0),
+    Kind(rank=True, alpha=0.7, length=3),
+    Kind(rank=True, stride=4),
+]
+
+
+class Compiled(NamedTuple):
+    buffer: replay.Replay
+    add: Any
+    sample: Any
+    feedback: Any
+
+
+@cache
+def compiled(kind: Kind) -> Compiled:
+    buffer = replay.prioritised(ROWS * LANES + 2, DRAWS, **kind._asdict())
+    feedback = jax.jit(lambda state, index, priority: buffer.feedback(state, index, Info({}, priority)))
+    return Compiled(buffer, jax.jit(buffer.add), jax.jit(buffer.sample), feedback)
+
+
+def begin(kind: Kind, steps: Step) -> Any:
+    return compiled(kind).buffer.init(jax.tree.map(lambda x: x[0], steps))
+
+
+def filled(kind: Kind, steps: Step, chunks: list[int]) -> tuple[Any, model.Prioritised]:
+    """A state and its model after adding `chunks` rows at a time."""
+    state, plain = begin(kind, steps), model.Prioritised(steps, ROWS, *kind[:4])
+    for size in chunks:
+        state = compiled(kind).add(state, model.rows(steps, plain.total, plain.total + size))
+        plain.add(size)
+    return state, plain
+
+
+def drawn_at(sample: Any) -> list[tuple[int, int]]:
+    """(time, lane) of the sampled windows, as their rows say."""
+    action = np.asarray(sample.steps.action[0])
+    return list(zip((action % 1000).tolist(), (action // 1000).tolist(), strict=True))
+
+
+def assert_draws(kind: Kind, steps: Step, plain: model.Prioritised, sample: Any) -> None:
+    """The sample is what the model's probabilities say, as precisely as strata allow, and so are the weights."""
+    model.assert_windows(steps, sample.steps, kind.length)
+    at = drawn_at(sample)
+    weight = dict(zip(at, np.asarray(sample.weight).tolist(), strict=True))
+    chances = plain.probabilities(kind.alpha, kind.epsilon, kind.mix, kind.rank)
+    counts = np.array([at.count(i) for i in chances])
+    expected = np.array(list(chances.values()))
+    assert set(at) <= set(chances)
+    if kind.rank:  # equal priorities have some order or other, and every rank is drawn
+        counts, expected = np.sort(counts), np.sort(expected)
+    assert np.all(np.abs(counts - DRAWS * expected) <= 2)
+    drawn = np.sort(expected[counts > 0])[::-1]
+    np.testing.assert_allclose(sorted(weight.values()), (drawn[-1] / drawn) ** kind.beta, rtol=1e-5)
+    assert max(weight.values()) == 1.0
+
+
+def new_priority(at: tuple[int, int], turn: int) -> float:
+    """Between 0 and 3, and some that make no sense; never equal for two windows."""
+    if (at[0] + turn) % 7 == 3:
+        return [np.nan, np.inf, -1.0][turn % 3]
+    return 3 * ((np.sin(at[0] * 12.9898 + at[1] * 78.233 + turn) * 43758.5453) % 1.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=12, deadline=None, derandomize=True, database=None)
+@given(
+    patterns=st.lists(model.episodes, min_size=LANES, max_size=LANES),
+    script=st.lists(st.sampled_from([1, 4, 8, None]), min_size=1, max_size=14),
+    seed=st.integers(0, 1000),
+)
+@example(patterns=DULL, script=[8, None, None], seed=0)  # nothing overwritten
+@example(patterns=DULL, script=[8, None, 8, None, 4, None], seed=1)  # the added rows are more than a window
+@example(patterns=DULL, script=[4, *[1, None] * 12], seed=2)
+def test_draws_are_those_of_a_dictionary(kind, patterns, script, seed):
+    steps = model.history(patterns, TOTAL, kind.frames)
+    state, plain, learnt = begin(kind, steps), model.Prioritised(steps, ROWS, *kind[:4]), 0
+    for turn, size in enumerate(script):
+        if size is not None and plain.total + size <= TOTAL:
+            state = compiled(kind).add(state, model.rows(steps, plain.total, plain.total + size))
+            plain.add(size)
+        if not plain.priority:
+            continue
+        sample = compiled(kind).sample(state, jax.random.key(seed + turn))
+        if size is None or turn == len(script) - 1:
+            assert_draws(kind, steps, plain, sample)
+        if size is None:
+            given_back = {at: new_priority(at, turn) for at in drawn_at(sample)}
+            priority = np.array([given_back[at] for at in drawn_at(sample)], np.float32)
+            state = compiled(kind).feedback(state, sample.index, priority)
+            plain.feedback(given_back)
+            learnt += 1
+            assert state.largest == plain.largest and state.count == learnt
+
+
+def test_every_rank_counts_where_priorities_differ():
+    kind = Kind(rank=True, alpha=0.7, length=3)
+    steps = model.history(DULL, 15)
+    state, plain = filled(kind, steps, [8, 4, 1, 1, 1])
+    given_back = {(t, b): float((5 * t + 17 * b) % 31) for t, b in plain.priority}
+    index = Index(*(np.array(x, np.int32) for x in zip(*[(t % ROWS, b) for t, b in given_back], strict=True)))
+    padded = jax.tree.map(lambda x: np.resize(x, DRAWS), index)
+    state = compiled(kind).feedback(state, padded, np.resize(np.float32(list(given_back.values())), DRAWS))
+    plain.feedback(given_back)
+    at = drawn_at(compiled(kind).sample(state, jax.random.key(0)))
+    for i, chance in plain.probabilities(kind.alpha, kind.epsilon, kind.mix, True).items():
+        assert abs(at.count(i) - DRAWS * chance) <= 2
+
+
+def test_index_names_the_stored_row():
+    for kind in (Kind(), Kind(length=4, stride=3)):
+        state, _ = filled(kind, model.history(DULL, 27), [8, 8, 4, 4])
+        sample = compiled(kind).sample(state, jax.random.key(0))
+        assert isinstance(sample.index, Index)
+        stored = state.ring.rows.action[sample.index.time, sample.index.lane]
+        np.testing.assert_array_equal(stored, sample.steps.action[0])
+
+
+def skewed(kind: Kind, total: int = 16) -> tuple[Any, Step, model.Prioritised]:
+    """A state in which priorities span two orders of magnitude, its history and its model."""
+    steps = model.history(DULL, total)
+    state, plain = filled(kind, steps, [8, *[1] * (total - 8)])
+    sample = compiled(kind).sample(state, jax.random.key(9))
+    given_back = {at: 0.05 * 1.3 ** (at[0] % 7 * LANES + at[1]) for at in drawn_at(sample)}
+    priority = np.array([given_back[at] for at in drawn_at(sample)], np.float32)
+    plain.feedback(given_back)
+    return compiled(kind).feedback(state, sample.index, priority), steps, plain
+
+
+@pytest.mark.parametrize(("beta", "unbiased"), [(1.0, True), (0.0, False)])
+@pytest.mark.parametrize("rank", [False, True])
+def test_full_correction_gives_the_uniform_mean(rank, beta, unbiased):
+    """E_P[w g] / E_P[w] is the mean of g over all windows if β = 1, and another number if β = 0."""
+    kind = Kind(alpha=0.8, beta=beta, rank=rank)
+    state, _, plain = skewed(kind)
+    gradient = {at: np.cos(at[0]) + at[1] + 0.1 * plain.priority[at] for at in plain.priority}
+    uniform = np.mean(list(gradient.values()))
+    samples = jax.jit(jax.vmap(compiled(kind).buffer.sample, (None, 0)))(state, jax.random.split(jax.random.key(0), 32))
+    drawn = np.array([gradient[at] for at in zip(*(np.asarray(x) for x in times(samples)), strict=True)])
+    weight = np.asarray(samples.weight, np.float64).reshape(-1)
+    error = abs(np.sum(weight * drawn) / np.sum(weight) - uniform)
+    assert error < 0.003 if unbiased else error > 0.05
+
+
+def times(samples: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Times and lanes of samples [S, N], flat."""
+    action = np.asarray(samples.steps.action[:, 0]).reshape(-1)
+    return action % 1000, action // 1000
+
+
+@pytest.mark.parametrize("rank", [False, True])
+@pytest.mark.parametrize(("alpha", "uniform"), [(0.0, True), (jnp.float32(0), True), (0.1, False)])
+def test_without_alpha_draws_are_uniform(alpha, uniform, rank):
+    buffer = replay.prioritised(ROWS * LANES + 2, DRAWS, alpha=alpha, beta=1.0, rank=rank)
+    steps = model.history(DULL, 16)
+    state = buffer.init(jax.tree.map(lambda x: x[0], steps))
+    for start, stop in ((0, 8), (8, 16)):
+        state = buffer.add(state, model.rows(steps, start, stop))
+    sample = jax.jit(buffer.sample)(state, jax.random.key(0))
+    state = buffer.feedback(state, sample.index, Info({}, 1000 * sample.steps.timestep.reward[1] ** 2))
+    sample = jax.jit(buffer.sample)(state, jax.random.key(1))
+    counts = [drawn_at(sample).count((t, b)) for t in range(16 - ROWS, 15) for b in range(LANES)]
+    assert (max(abs(count - DRAWS / len(counts)) for count in counts) <= 2) == uniform
+    assert np.all(sample.weight == 1.0) == uniform
+
+
+def test_each_stratum_gives_one_window():
+    """Counts are within 2 of N P; independent draws would scatter by sqrt(N P), 10 and more."""
+    kind = Kind()
+    state, _, plain = skewed(kind)
+    keys_ = jax.random.split(jax.random.key(1), 16)
+    samples = jax.jit(jax.vmap(compiled(kind).buffer.sample, (None, 0)))(state, keys_)
+    for s in range(16):
+        at = drawn_at(jax.tree.map(lambda x, s=s: x[s], samples))
+        for i, chance in plain.probabilities(kind.alpha, kind.epsilon, 0.0, False).items():
+            assert abs(at.count(i) - DRAWS * chance) <= 2
+    assert np.unique(samples.index.time, axis=0).shape[0] > 1  # but the draws do differ
+
+
+@pytest.mark.parametrize("rank", [False, True])
+@pytest.mark.parametrize("mix", [0.3, 1.0])
+def test_mixture_with_uniform_draws(mix, rank):
+    kind = Kind(mix=mix, rank=rank, beta=1.0, alpha=1.0)
+    state, _, plain = skewed(kind)
+    samples = jax.jit(jax.vmap(compiled(kind).buffer.sample, (None, 0)))(state, jax.random.split(jax.random.key(2), 32))
+    chances = plain.probabilities(kind.alpha, kind.epsilon, mix, rank)
+    times_, lanes = times(samples)
+    for at, chance in chances.items():
+        mean = 32 * DRAWS * chance
+        assert abs(np.sum((times_ == at[0]) & (lanes == at[1])) - mean) < 4.5 * np.sqrt(mean)
+    weight = np.asarray(samples.weight).reshape(-1)
+    expected = min(chances.values()) / np.array([chances[at] for at in zip(times_, lanes, strict=True)])
+    np.testing.assert_allclose(weight, expected, rtol=1e-4)
+
+
+def test_mixture_reaches_only_windows_that_may_be_drawn():
+    for kind in (Kind(length=4, stride=3, mix=0.5), Kind(length=2, episodes=True, mix=0.5)):
+        steps = model.history(DULL, 28)
+        state, plain = filled(kind, steps, [8, 8, 4, 4, 1, 1, 1, 1])
+        sample = compiled(kind).sample(state, jax.random.key(0))
+        assert set(drawn_at(sample)) == set(plain.priority)
+
+
+@pytest.mark.parametrize("rank", [False, True])
+def test_priorities_of_zero_remain_drawable(rank):
+    kind = Kind(epsilon=0.0, alpha=1.0, rank=rank)
+    state, plain = filled(kind, model.history(DULL, 12), [8, 4])
+    sample = compiled(kind).sample(state, jax.random.key(0))
+    state = compiled(kind).feedback(state, sample.index, np.zeros(DRAWS, np.float32))
+    sample = compiled(kind).sample(state, jax.random.key(1))
+    assert set(drawn_at(sample)) == set(plain.priority)
+    if not rank:
+        np.testing.assert_array_equal(sample.weight, 1.0)
+
+
+@pytest.mark.parametrize("rank", [False, True])
+def test_huge_priorities_stay_finite(rank):
+    kind = Kind(alpha=1.0, rank=rank)
+    state, _ = filled(kind, model.history(DULL, 12), [8, 4])
+    sample = compiled(kind).sample(state, jax.random.key(0))
+    state = compiled(kind).feedback(state, sample.index, np.full(DRAWS, 3e38, np.float32))
+    assert np.isfinite(sum_tree.total(state.tree))
+    assert np.all(np.isfinite(compiled(kind).sample(state, jax.random.key(1)).weight))
+
+
+@pytest.mark.parametrize("rank", [False, True])
+def test_nothing_to_draw_weighs_nothing(rank):
+    kind = Kind(length=2, episodes=True, rank=rank)
+    steps = model.history([[(30, model.TRUNCATED)]] * LANES, 24)
+    steps.timestep.step_type[0] = MID
+    state, plain = filled(kind, steps, [8, 8, 8])
+    assert not plain.priority
+    sample = compiled(kind).sample(state, jax.random.key(0))
+    np.testing.assert_array_equal(sample.weight, 0.0)
+    assert np.all((np.asarray(sample.index.time) < ROWS) & (np.asarray(sample.index.lane) < LANES))
+
+
+def test_feedback_does_not_revive_a_window():
+    """The rows of a sampled window are overwritten before its priority comes."""
+    kind = Kind(length=4)
+    steps = model.history(DULL, 20)
+    state, plain = filled(kind, steps, [8, 1, 1, 1])
+    sample = compiled(kind).sample(state, jax.random.key(0))
+    for t in (11, 12, 13, 14):
+        state = compiled(kind).add(state, model.rows(steps, t, t + 1))
+        plain.add(1)
+    state = compiled(kind).feedback(state, sample.index, np.full(DRAWS, 2.0, np.float32))
+    plain.feedback(dict.fromkeys(drawn_at(sample), 2.0))
+    assert_draws(kind, steps, plain, compiled(kind).sample(state, jax.random.key(1)))
+
+
+def test_no_priorities_change_nothing_but_the_count():
+    kind = Kind()
+    state, _, _ = skewed(kind)
+    after = compiled(kind).buffer.feedback(state, (), Info({}))
+    assert after.count == state.count + 1
+    jax.tree.map(np.testing.assert_array_equal, after._replace(count=0), state._replace(count=0))
+
+
+def test_beta_follows_its_schedule():
+    state, _, _ = skewed(Kind())
+    for count, beta in ((1, 0.5), (5, 0.9)):
+        buffer = replay.prioritised(ROWS * LANES + 2, DRAWS, beta=lambda count: 0.4 + 0.1 * count, epsilon=0.01)
+        fixed = replay.prioritised(ROWS * LANES + 2, DRAWS, beta=beta, epsilon=0.01)
+        state = state._replace(count=jnp.int32(count))
+        weights = [b.sample(state, jax.random.key(0)).weight for b in (buffer, fixed)]
+        np.testing.assert_allclose(*weights, rtol=1e-5)
+    assert np.min(weights[0]) < 0.5
+
+
+def test_numbers_may_be_traced():
+    steps = model.history(DULL, 16)
+
+    def weights(numbers: dict[str, Any]) -> Any:
+        buffer = replay.prioritised(ROWS * LANES + 2, 64, **numbers)
+        state = buffer.add(buffer.init(jax.tree.map(lambda x: x[0], steps)), model.rows(steps, 0, 8))
+        state = buffer.add(state, model.rows(steps, 8, 16))
+        sample = buffer.sample(state, jax.random.key(0))
+        state = buffer.feedback(state, sample.index, Info({}, jnp.abs(sample.steps.timestep.reward[1]) + 1))
+        sample = buffer.sample(state, jax.random.key(1))
+        return sample.weight, sample.index
+
+    numbers = {"alpha": 0.5, "beta": 0.8, "epsilon": 0.1, "mix": 0.2}
+    stacked = jax.tree.map(lambda x: jnp.array([x, x / 2]), numbers)
+    together = jax.jit(jax.vmap(weights))(stacked)
+    for i, scale in enumerate((1, 2)):
+        alone = jax.jit(weights)({name: jnp.float32(x / scale) for name, x in numbers.items()})
+        jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, rtol=1e-5), together, alone)
+    assert np.any(together[0][0] != together[0][1])
+
+
+def test_vmapped_seeds_equal_single_ones():
+    # The two seeds hold different data and have their heads apart.
+    kind = Kind(length=3, frames=model.FRAMES)
+    steps = [model.history([[(2 + s, model.TRUNCATED)], *DULL[1:]], 40, model.FRAMES) for s in range(2)]
+    states = [filled(kind, steps[s], [8, 4, *[1] * s])[0] for s in range(2)]
+    chunks = [model.rows(steps[s], 20, 24) for s in range(2)]
+    seeds = jax.random.split(jax.random.key(3), 2)
+    buffer = compiled(kind).buffer
+
+    def once(state: Any, chunk: Step, key: Any) -> Any:
+        state = buffer.add(state, chunk)
+        sample = buffer.sample(state, key)
+        return buffer.feedback(state, sample.index, Info({}, sample.steps.timestep.reward[1] ** 2)), sample
+
+    together = jax.jit(jax.vmap(once))(
+        jax.tree.map(lambda *x: jnp.stack(x), *states), jax.tree.map(lambda *x: np.stack(x), *chunks), seeds
+    )
+    for s in range(2):
+        alone = jax.jit(once)(states[s], chunks[s], seeds[s])
+        jax.tree.map(lambda x, y, s=s: np.testing.assert_allclose(x[s], y, rtol=1e-5), together, alone)
+
+
+def test_devices_share_the_largest_weight():
+    """Two devices, each with lanes of its own: one scale for the weights of both batches."""
+    kind = Kind(beta=1.0)
+    steps = model.history(DULL, 16)
+    states = [skewed(kind)[0], filled(kind, steps, [8, 8])[0]]
+    samples = [compiled(kind).sample(state, jax.random.key(0)) for state in states]
+    seeds = jnp.stack([jax.random.key(0)] * 2)
+    both = jax.pmap(compiled(kind).buffer.sample, parallel.AXIS)(jax.tree.map(lambda *x: jnp.stack(x), *states), seeds)
+    # P is the priority over the sum of its own device's, so the ratio of two windows' weights is that of their P.
+    total = [float(sum_tree.total(state.tree)) for state in states]
+    least = [
+        min(np.asarray(sum_tree.get(state.tree, sample.index.time * LANES + sample.index.lane))) / total[d]
+        for d, (state, sample) in enumerate(zip(states, samples, strict=True))
+    ]
+    for d in range(2):
+        np.testing.assert_allclose(both.weight[d], samples[d].weight * min(least) / least[d], rtol=1e-5)
+    assert np.max(both.weight) == 1.0 and min(np.max(both.weight, axis=1)) < 0.9
+
+
+def nbytes(tree: Any) -> int:
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("seeds", [None, 2])
+def test_ring_and_tree_are_updated_in_place(seeds):
+    """Compiled adds, samples and updates inside a scan need no memory of the order of the state."""
+    buffer = replay.prioritised(64_000, 4, mix=0.1)
+    step = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), model.history(DULL, 1))
+
+    def chunk(state: Any, steps: Step, ks: Any) -> Any:
+        def body(state: Any, key: Any) -> Any:
+            state = buffer.add(state, steps)
+            sample = buffer.sample(state, key)
+            priority = jnp.abs(sample.steps.timestep.reward[1])
+            return buffer.feedback(state, sample.index, Info({}, priority)), jnp.mean(sample.weight * priority)
+
+        return jax.lax.scan(body, state, ks)
+
+    state = jax.eval_shape(buffer.init, step)
+    steps = jax.tree.map(lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), step)
+    ks = jax.eval_shape(lambda: jax.random.split(keys.key(0), 3))
+    if seeds:
+        state, steps, ks = jax.tree.map(lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), (state, steps, ks))
+        chunk = jax.vmap(chunk)
+    memory = jax.jit(chunk, donate_argnums=0).lower(state, steps, ks).compile().memory_analysis()
+    assert memory.alias_size_in_bytes >= 0.99 * nbytes(state)
+    assert memory.temp_size_in_bytes < 0.2 * nbytes(state.tree)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"length": 0}, "length is 0"),
+        ({"frames": 0}, "frames is 0"),
+        ({"stride": 0}, "stride is 0"),
+        ({"capacity": 0}, "capacity is 0"),
+        ({"alpha": -0.1}, "alpha is -0.1"),
+        ({"alpha": float("nan")}, "alpha is nan"),
+        ({"beta": -1}, "beta is -1"),
+        ({"epsilon": -1e-6}, "epsilon is -1e-06"),
+        ({"mix": 1.5}, r"mix is 1.5; it must be in \[0, 1\]"),
+        ({"episodes": True, "stride": 2}, "stride is 2"),
+        ({"capacity": 7, "length": 2}, "capacity is 7, 2 rows for each of 3 lanes"),
+        ({"capacity": 17, "stride": 2, "length": 4}, "length = 4 with frames = 1 and stride = 2 needs at least 18"),
+        ({"frames": 3}, "frames is 3, but the images"),
+    ],
+)
+def test_impossible_arguments(arguments, message):
+    step = jax.tree.map(lambda x: x[0], model.history(DULL, 1))
+    with pytest.raises(ValueError, match=message):
+        replay.prioritised(**{"capacity": 300, "batch_size": 2, **arguments}).init(step)
+
+
+def test_the_smallest_rings_always_hold_a_window():
+    for kind in (Kind(length=5, frames=4), Kind(length=4, stride=3), Kind(length=3, frames=4, stride=2)):
+        rows = -(-(kind.length + kind.frames + kind.stride - 1) // kind.stride) * kind.stride
+        buffer = replay.prioritised(rows * LANES, 8, *kind[:2], stride=kind.stride)
+        steps = model.history(DULL, 40, kind.frames)
+        state, add = buffer.init(jax.tree.map(lambda x: x[0], steps)), jax.jit(buffer.add)
+        for t in range(30):
+            state = add(state, model.rows(steps, t, t + 1))
+            if t >= buffer.minimum - 1:
+                assert sum_tree.total(state.tree) >= LANES
