@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agents import parallel
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, select, valid
@@ -202,3 +203,29 @@ def recalled(observation: Any, actions: Space) -> dict[str, Space]:
     own = observation if isinstance(observation, dict) else {"observation": observation}
     shape = (actions.num,) if isinstance(actions, Discrete) else actions.shape
     return {**own, "last_action": Box(shape), "last_reward": Box((1,))}
+
+
+def unit_actions(agent: Agent, space: Box) -> Agent:
+    """The inner agent acts in [-1, 1], the outer one between the bounds of the task's actions.
+
+    Raises:
+      ValueError: the bounds are not finite, or not low < high.
+    """
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise ValueError(f"actions between {space.low} and {space.high}: needs finite bounds, low < high")
+    middle, half = (low + high) / 2, (high - low) / 2
+
+    def fit(bound: np.ndarray, x: Array) -> np.ndarray:
+        return bound.reshape((1,) * (x.ndim - bound.ndim) + bound.shape)
+
+    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
+        action, carry, extras = agent.act(actor, key, carry, timestep, explore)
+        return fit(middle, action) + fit(half, action) * action, carry, extras
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        action = sample.steps.action
+        inner = jnp.clip((action - fit(middle, action)) / fit(half, action), -1.0, 1.0)
+        return agent.update(state, key, sample._replace(steps=sample.steps._replace(action=inner)))
+
+    return agent._replace(act=act, update=update)

@@ -1,15 +1,18 @@
 """Networks: torsos, recurrent cores, heads, action distributions, and builders that join them."""
 
 from networks.base import Network
-from networks.composites import actor_critic, forked, q_network
+from networks.composites import actor_critic, ensemble, forked, q_network
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
 from networks.heads import (
     ActionValues,
     CategoricalPolicy,
     CategoricalQ,
+    DeterministicPolicy,
     GaussianPolicy,
     ImplicitQ,
+    Quadratic,
+    QuadraticQ,
     QuantileQ,
     Quantiles,
     QValues,
@@ -27,6 +30,7 @@ __all__ = [
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
+    "DeterministicPolicy",
     "Gaussian",
     "GaussianPolicy",
     "ImpalaCNN",
@@ -36,6 +40,8 @@ __all__ = [
     "Noise",
     "NoisyDense",
     "QValues",
+    "Quadratic",
+    "QuadraticQ",
     "QuantileQ",
     "Quantiles",
     "SmallCNN",
@@ -44,6 +50,7 @@ __all__ = [
     "Torso",
     "Value",
     "actor_critic",
+    "ensemble",
     "fan_in_uniform",
     "forked",
     "q_network",

@@ -1,5 +1,13 @@
 """Losses: arrays in, arrays out, per step. Compose them, sum them, mask them once."""
 
+from agents.losses.continuous import (
+    expected_soft_value,
+    pessimistic_target,
+    quadratic_advantage,
+    smoothed_action,
+    soft_value,
+    temperature_loss,
+)
 from agents.losses.distributional import (
     categorical_cross_entropy,
     categorical_projection,
@@ -52,22 +60,28 @@ __all__ = [
     "entropy",
     "entropy_of",
     "expected_sarsa",
+    "expected_soft_value",
     "gae",
     "huber",
     "lambda_returns",
     "midpoints",
     "munchausen_bonus",
     "n_step_returns",
+    "pessimistic_target",
     "policy_gradient",
     "q_lambda_returns",
     "q_learning",
+    "quadratic_advantage",
     "quantile_huber",
     "retrace_returns",
     "retrace_weights",
     "signed_hyperbolic",
     "signed_parabolic",
+    "smoothed_action",
     "soft_policy",
+    "soft_value",
     "squared",
+    "temperature_loss",
     "transformed_n_step_q_learning",
     "value_loss",
 ]
