@@ -1,6 +1,7 @@
 """Networks: torsos, recurrent cores, heads, action distributions, and builders that join them."""
 
 from networks.base import Network
+from networks.bounded import BoundedValue
 from networks.composites import actor_critic, ensemble, forked, q_network
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
@@ -20,6 +21,7 @@ from networks.heads import (
     Value,
 )
 from networks.noisy import Noise, NoisyDense
+from networks.streams import DotProduct, Streams
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, SmallCNN, Torso, fan_in_uniform
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "LSTM",
     "MLP",
     "ActionValues",
+    "BoundedValue",
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
     "DeterministicPolicy",
+    "DotProduct",
     "Gaussian",
     "GaussianPolicy",
     "ImpalaCNN",
@@ -45,6 +49,7 @@ __all__ = [
     "QuantileQ",
     "Quantiles",
     "SmallCNN",
+    "Streams",
     "TanhGaussian",
     "TanhGaussianPolicy",
     "Torso",
