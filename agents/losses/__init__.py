@@ -17,6 +17,16 @@ from agents.losses.distributional import (
     quantile_huber,
     soft_policy,
 )
+from agents.losses.goals import (
+    Relabelled,
+    action_log_prob,
+    direction_reward,
+    goal_candidates,
+    goal_distance,
+    goal_reward,
+    goal_transition,
+    relabel_goals,
+)
 from agents.losses.off_policy import (
     beta_leave_one_out,
     categorical_retrace,
@@ -46,6 +56,8 @@ from agents.losses.values import (
 __all__ = [
     "IDENTITY_PAIR",
     "SIGNED_HYPERBOLIC_PAIR",
+    "Relabelled",
+    "action_log_prob",
     "approx_kl",
     "beta_leave_one_out",
     "boundaries",
@@ -55,6 +67,7 @@ __all__ = [
     "clip_fraction",
     "clip_gradient",
     "clipped_surrogate",
+    "direction_reward",
     "discounted_returns",
     "double_q_learning",
     "entropy",
@@ -62,6 +75,10 @@ __all__ = [
     "expected_sarsa",
     "expected_soft_value",
     "gae",
+    "goal_candidates",
+    "goal_distance",
+    "goal_reward",
+    "goal_transition",
     "huber",
     "lambda_returns",
     "midpoints",
@@ -73,6 +90,7 @@ __all__ = [
     "q_learning",
     "quadratic_advantage",
     "quantile_huber",
+    "relabel_goals",
     "retrace_returns",
     "retrace_weights",
     "signed_hyperbolic",
