@@ -25,8 +25,8 @@ from agents.dqn import epsilon_greedy
 class Tables(NamedTuple):
     """Action values."""
 
-    low: Array  # [S, A, S]
-    high: Array  # [S, S], of the one goal that the task has
+    low: Array  # [S, A, S]; with one level [S, A, 1], of the task's goal
+    high: Array  # [S, S], of the one goal that the task has; with one level not used
 
 
 class State(NamedTuple):
@@ -83,7 +83,8 @@ def hierq(
     never = -1e6  # a cell that was never reached from here is no choice
 
     def init(key: Key, timestep: TimeStep) -> State:
-        return State(Tables(jnp.full((cells, actions, cells), start_at), jnp.full((cells, cells), never)))
+        low = jnp.full((cells, actions, cells if two else 1), start_at)
+        return State(Tables(low, jnp.full((cells, cells) if two else (1, 1), never)))
 
     def begin(batch: int) -> Carry:
         return Carry(*(jnp.zeros(batch, jnp.int32) for _ in range(3)), jnp.zeros(batch, bool))
@@ -110,7 +111,8 @@ def hierq(
         else:
             new, fresh = timestep.first(), Carry(goal, cell, jnp.zeros_like(cell), jnp.zeros(cell.shape, bool))
         now: Carry = jax.tree.map(lambda a, b: jnp.where(new, a, b), fresh, carry)
-        values = jnp.take_along_axis(actor.low[cell], now.subgoal[:, None, None], axis=2)[..., 0]
+        column = now.subgoal if two else jnp.zeros_like(cell)
+        values = jnp.take_along_axis(actor.low[cell], column[:, None, None], axis=2)[..., 0]
         noise = jnp.where(now.test, 0.0, epsilon)[:, None] if explore else jnp.zeros((cell.size, 1))
         action = jax.vmap(lambda k, q, e: greedy(k, q[None], e)[0])(jax.random.split(k_low, cell.size), values, noise)
         return action, now._replace(steps=now.steps + 1), {"attempt": now}
@@ -119,11 +121,13 @@ def hierq(
         """One transition of one lane."""
         cell, action, after, goal, attempt, counts, last = row
         low, high = tables
-        everywhere = jnp.arange(cells)
-        best = jnp.where(everywhere == after, 0.0, jnp.max(low[after], axis=0))
+        goals = jnp.arange(cells) if two else goal[None]
+        best = jnp.where(goals == after, 0.0, jnp.max(low[after], axis=0))
         error = jnp.maximum(-1 + best, floor) - low[cell, action]
         low = low.at[cell, action].add(jnp.where(counts, rate * error, 0.0))
-        ended = counts & (over(after, attempt._replace(steps=attempt.steps + 1)) | last) & two
+        if not two:
+            return Tables(low, high), jnp.where(counts, jnp.abs(error[0]), 0.0)
+        ended = counts & (over(after, attempt._replace(steps=attempt.steps + 1)) | last)
         value = -1 + jnp.where(after == goal, 0.0, jnp.maximum(jnp.max(high[after]), -float(cells)))
         old = high[attempt.start, after]
         # The first value takes the place of "never".

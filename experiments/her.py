@@ -75,13 +75,12 @@ def learner(config: Config, spec: Any, scale: runs.Scale) -> Any:
     if kind == "ddpg":
         return ddpg.make(plain, spec, scale).agent
     actions = build.discrete_actions(spec, "dqn")
-    streams = networks.Streams(spec.observation, config.hidden)
-    joined = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
-    network = (
-        networks.q_network(streams, networks.DotProduct(actions, config.rank))
-        if config.rank
-        else networks.q_network(joined, networks.QValues(actions))
-    )
+    if config.rank:
+        streams = networks.Streams(spec.observation, config.hidden)
+        network = networks.q_network(streams, networks.DotProduct(actions, config.rank))
+    else:
+        joined = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+        network = networks.q_network(joined, networks.QValues(actions))
     return dqn(
         network,
         optimisers.adam(config.learning_rate),

@@ -143,7 +143,7 @@ def test_apples_and_bombs():
     qpos = np.zeros((1, 15))
     qpos[:, 3] = 1
     items = np.full((1, 16, 2), 50.0)
-    items[0, 0], items[0, 1], items[0, 8], items[0, 9] = (3, 0.1), (4.5, 0.1), (0.1, -1.5), (-2, 0)
+    items[0, 0], items[0, 1], items[0, 8], items[0, 9] = (3, 0.1), (4.5, 0.1), (0.1, -1.5), (-2, 1)
     left = np.ones((1, 16), bool)
     sensed = world.sense(qpos, items, left)[0]
     assert np.flatnonzero(sensed).tolist() == [5, 10], "the bomb behind is out of view"
