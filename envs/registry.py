@@ -13,14 +13,18 @@ from envs.host import unknown
 
 # The project's own tasks: id, module and constructor.
 TASKS = {
+    "bit-flip": ("envs.bit_flip", "bit_flip"),
     "catch": ("envs.catch", "catch"),
     "cartpole": ("envs.cartpole", "cartpole"),
     "cartpole-no-velocity": ("envs.hidden", "cartpole_no_velocity"),
     "deep-sea": ("envs.deep_sea", "deep_sea"),
+    "drifting-worker": ("envs.drifting_worker", "drifting_worker"),
     "flickering-catch": ("envs.hidden", "flickering_catch"),
+    "four-rooms": ("envs.four_rooms", "four_rooms"),
     "memory-chain": ("envs.memory_chain", "memory_chain"),
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
+    "point-maze": ("envs.point_maze", "point_maze"),
     "probe-constant": ("envs.probes", "constant"),
     "probe-observation": ("envs.probes", "observation"),
     "probe-two-step": ("envs.probes", "two_step"),
@@ -33,6 +37,7 @@ IDS: dict[str, Callable[[], Iterable[str]]] = {
     "envpool": lambda: import_module("envpool").list_all_envs(),
     "gymnasium": lambda: import_module("gymnasium").registry,
     "atari": lambda: import_module("envs.atari").games(),
+    "mujoco": lambda: import_module("envs.mujoco").ids(),
 }
 PACKAGES = {"atari": "envpool"}
 """What a suite needs, where it is not a package of the suite's name."""
@@ -59,7 +64,7 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     """The task of that name.
 
     Args:
-      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>` or `gymnasium/<id>`, or
+      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>`, `mujoco/<id>` or `gymnasium/<id>`, or
         `gymnasium/<module>:<id>` for a task that `<module>` registers.
       **options: of the task's constructor, or of its suite's adapter.
 

@@ -19,6 +19,7 @@ import numpy as np
 from agents import keys as run_keys
 from agents import parallel
 from agents.base import Key, Step, TimeStep, Tree
+from envs import goals
 from envs.base import HostEnvironment, Pool, blank
 from experiments import devices, loops
 from experiments.devices import Layout
@@ -255,16 +256,19 @@ def around_pool(
         timestep, carry, k_act = lanes.reset(), begin_greedy_all(hypers), devices.place(lay, keys)
         over, t = np.zeros(lanes.num_envs, bool), 0
         returns, lengths = np.zeros(lanes.num_envs, np.float32), np.zeros(lanes.num_envs, np.int32)
+        success = np.zeros(lanes.num_envs, bool)
         while not over.all() and t < (env.spec.time_limit or 100_000):
             action, carry = greedy_all(hypers, actors, carry, k_act, devices.lanes_in(lay, timestep), t)
             lanes.send(devices.lanes_out(lay, action))
             timestep = lanes.recv()
             returns += np.where(over, 0.0, timestep.reward)
             lengths += ~over
+            success = np.where(over, success, goals.succeeded(env.spec, timestep))
             over |= timestep.last()
             t += 1
         by_run = lambda x: x.reshape(devices.places(lay), eval_episodes)[: lay.runs]  # noqa: E731
-        return {"eval_return": by_run(returns), "eval_length": by_run(lengths)}
+        reached = {"eval_success": by_run(success.astype(np.float32))} if env.spec.goals else {}
+        return {"eval_return": by_run(returns), "eval_length": by_run(lengths), **reached}
 
     def shape() -> Any:
         keys = devices.place(lay, run_keys.key(np.arange(lay.runs)))

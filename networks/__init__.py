@@ -1,15 +1,19 @@
 """Networks: torsos, recurrent cores, heads, action distributions, and builders that join them."""
 
 from networks.base import Network
-from networks.composites import actor_critic, forked, q_network
+from networks.bounded import BoundedValue
+from networks.composites import actor_critic, ensemble, forked, q_network
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
 from networks.heads import (
     ActionValues,
     CategoricalPolicy,
     CategoricalQ,
+    DeterministicPolicy,
     GaussianPolicy,
     ImplicitQ,
+    Quadratic,
+    QuadraticQ,
     QuantileQ,
     Quantiles,
     QValues,
@@ -17,6 +21,7 @@ from networks.heads import (
     Value,
 )
 from networks.noisy import Noise, NoisyDense
+from networks.streams import DotProduct, Streams
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, SmallCNN, Torso, fan_in_uniform
 
 __all__ = [
@@ -24,9 +29,12 @@ __all__ = [
     "LSTM",
     "MLP",
     "ActionValues",
+    "BoundedValue",
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
+    "DeterministicPolicy",
+    "DotProduct",
     "Gaussian",
     "GaussianPolicy",
     "ImpalaCNN",
@@ -36,14 +44,18 @@ __all__ = [
     "Noise",
     "NoisyDense",
     "QValues",
+    "Quadratic",
+    "QuadraticQ",
     "QuantileQ",
     "Quantiles",
     "SmallCNN",
+    "Streams",
     "TanhGaussian",
     "TanhGaussianPolicy",
     "Torso",
     "Value",
     "actor_critic",
+    "ensemble",
     "fan_in_uniform",
     "forked",
     "q_network",

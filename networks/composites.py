@@ -63,6 +63,28 @@ def forked(torso: nn.Module, policy: nn.Module, critic: nn.Module, core: nn.Modu
     return _network(module, lambda batch: (core.begin(batch), core.begin(batch)))
 
 
+def ensemble(network: Network, num: int) -> Network:
+    """`num` feed-forward networks of one kind side by side: parameters and outputs `[num, ...]`, inputs shared.
+
+    Raises:
+      ValueError: `num` is less than 1, or the network has memory.
+    """
+    if num < 1:
+        raise ValueError(f"num: {num} must be at least 1")
+    if jax.tree.leaves(network.begin(1)):
+        raise ValueError("network: an ensemble's members must be feed-forward")
+
+    def init(key: Key, observation: Tree) -> Any:
+        return jax.vmap(network.init, (0, None))(jax.random.split(key, num), observation)
+
+    def apply(params: Any, key: Key | None, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        keys = None if key is None else jax.random.split(key, num)
+        member = lambda params, key: network.apply(params, key, (), observation, first)[0]  # noqa: E731
+        return jax.vmap(member, (0, None if key is None else 0))(params, keys), carry
+
+    return Network(init, apply, network.begin)
+
+
 def _nothing(batch: int) -> tuple[()]:
     return ()
 

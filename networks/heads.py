@@ -192,6 +192,65 @@ class TanhGaussianPolicy(nn.Module):
         return TanhGaussian(mean, jnp.clip(log_std, *self.log_std_bounds), low, high)
 
 
+class DeterministicPolicy(nn.Module):
+    """Actions `tanh(...)` of `size` dimensions in [-1, 1], close to 0 at first."""
+
+    size: int
+    kernel_init: Initializer = orthogonal(0.01)
+    bias_init: Initializer = zeros
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """`[..., D] -> [..., size]`."""
+        return jnp.tanh(linear(features, self.size, self.kernel_init, self.bias_init))
+
+
+class Quadratic(NamedTuple):
+    """An action value that is quadratic in the action, for NAF."""
+
+    value: Array  # [...], the largest
+    action: Array  # [..., D], where it is
+    lower: Array  # [..., D, D], the Cholesky factor of its negative curvature
+
+
+class QuadraticQ(nn.Module):
+    """A `Quadratic` over `size` action dimensions, its best action in [-1, 1], or anywhere without `squash`.
+
+    The factor is "full" with a diagonal of exponentials, "diagonal", or the "identity", which nothing changes.
+
+    Raises:
+      ValueError: another `precision`.
+    """
+
+    size: int
+    precision: str = "full"
+    squash: bool = True
+    kernel_init: Initializer = orthogonal(0.01)
+    bias_init: Initializer = zeros
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("full", "diagonal", "identity"):
+            raise ValueError(f"precision: {self.precision!r} is not one of 'full', 'diagonal', 'identity'")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, features: Array) -> Quadratic:
+        """`[..., D] -> Quadratic [...]`."""
+        init = (self.kernel_init, self.bias_init)
+        value = Value(*init)(features)
+        action = linear(features, self.size, *init, name="action")
+        action = jnp.tanh(action) if self.squash else action
+        shape = (*action.shape, self.size)
+        lower = jnp.broadcast_to(jnp.eye(self.size).reshape((1,) * (len(shape) - 2) + shape[-2:]), shape)
+        if self.precision != "identity":
+            log_diagonal = linear(features, self.size, *init, name="log_diagonal")
+            lower = lower * jnp.exp(jnp.clip(log_diagonal, -5.0, 5.0))[..., None]
+        if self.precision == "full":
+            entries = linear(features, self.size**2, *init, name="below").reshape(shape)
+            lower = lower + jnp.tril(entries, -1)
+        return Quadratic(value, action, lower)
+
+
 def _bounds(name: str, bound: Any, size: int) -> tuple[float, ...]:
     """A hashable bound per dimension."""
     array = np.asarray(bound, float)

@@ -10,6 +10,9 @@ import networks
 import replay
 from agents import objectives, optimisers, wrappers
 from agents.a2c import a2c
+from agents.base import Agent, Info, Key, Sample, TimeStep
+from agents.critics import with_action
+from agents.ddpg import Params, ddpg
 from agents.dqn import Munchausen, dqn
 from agents.ppo import ppo
 from agents.pqn import pqn
@@ -125,6 +128,30 @@ def reactor_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.uniform(4000, 8, 8), Schedule(4, 2, 8))
 
 
+def binned(agent: Agent, num: int) -> Agent:
+    """An agent that acts in [-1, 1] on a task of `num` discrete actions: equal parts of that range."""
+
+    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Any, Any, Any]:
+        unit, carry, extras = agent.act(actor, key, carry, timestep, explore)
+        action = jnp.clip((unit[:, 0] + 1) / 2 * num, 0, num - 1).astype(jnp.int32)
+        return action, carry, {**extras, "unit": unit}
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        steps = sample.steps
+        return agent.update(state, key, sample._replace(steps=steps._replace(action=steps.extras["unit"])))
+
+    return agent._replace(act=act, update=update)
+
+
+def td3_parts(spec: Spec, **overrides: Any) -> Parts:
+    policy = networks.q_network(torso(spec), networks.DeterministicPolicy(1))
+    features = networks.Torso(with_action(spec.observation, Box((1,))), (64,), cnn=None)
+    critic = networks.ensemble(networks.q_network(features, networks.Value()), 2)
+    settings = {"discount": 0.9, "smoothing": 0.2, "delay": 2, "target_rate": 0.05, "epsilon": 0.2, **overrides}
+    agent = ddpg(policy, critic, Params(optimisers.adam(1e-3), optimisers.adam(2e-3)), **settings)
+    return Parts(binned(agent, spec.action.num), replay.uniform(4000, 64), Schedule(4, 2, 8))
+
+
 WHOLE = {"epochs": 1, "minibatches": 1}
 
 AGENTS = {
@@ -138,4 +165,5 @@ AGENTS = {
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),
     "reactor": Entry(reactor_parts, chunks=16),
+    "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}),
 }
