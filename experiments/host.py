@@ -31,7 +31,13 @@ SWITCH_SECONDS = 2e-5
 
 
 def host(
-    env: HostEnvironment, make: Callable[[Any], Parts], hypers: Any, lay: Layout, *, seeds: Sequence[int], **numbers: Any
+    env: HostEnvironment,
+    make: Callable[[Any], Parts],
+    hypers: Any,
+    lay: Layout,
+    *,
+    seeds: Sequence[int],
+    **numbers: Any,
 ) -> Driver:
     """Runs of one agent around a simulator: one pool of lanes for each device, driven by a thread of its own.
 

@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import pytest
 
 import envs
 from agents import keys
