@@ -16,9 +16,12 @@ TASKS = {
     "catch": ("envs.catch", "catch"),
     "cartpole": ("envs.cartpole", "cartpole"),
     "cartpole-no-velocity": ("envs.hidden", "cartpole_no_velocity"),
+    "cartpole-swingup": ("envs.swingup", "swingup"),
     "deep-sea": ("envs.deep_sea", "deep_sea"),
+    "dyna-maze": ("envs.dyna_maze", "dyna_maze"),
     "flickering-catch": ("envs.hidden", "flickering_catch"),
     "memory-chain": ("envs.memory_chain", "memory_chain"),
+    "minipacman": ("envs.minipacman", "minipacman"),
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
     "probe-constant": ("envs.probes", "constant"),
@@ -26,6 +29,7 @@ TASKS = {
     "probe-two-step": ("envs.probes", "two_step"),
     "probe-action": ("envs.probes", "action"),
     "probe-both": ("envs.probes", "both"),
+    "sokoban": ("envs.sokoban", "sokoban"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {
     "bellmax": lambda: TASKS,
