@@ -57,7 +57,8 @@ def read(folder: str, most: int | None = None) -> np.ndarray:
     Raises:
       ValueError: there is no level, or one that cannot be played, with its file.
     """
-    path, found = Path(folder), []
+    path = Path(folder)
+    found: list[np.ndarray] = []
     for file in [path] if path.is_file() else sorted(path.rglob("*.txt")):
         try:
             levels = parse(file.read_text())
@@ -115,7 +116,8 @@ def generate(num: int, size: int, boxes: int, fewest: int | None = None, seed: i
     fewest = boxes if fewest is None else fewest
     if size < 5 or not 1 <= fewest <= boxes or num < 1:
         raise ValueError(f"levels: size {size} (from 5), boxes {fewest} to {boxes} (from 1), {num} levels (from 1)")
-    rng, found, left = np.random.default_rng(seed), [], num
+    rng, left = np.random.default_rng(seed), num
+    found: list[np.ndarray] = []
     for _ in range(50):
         found.append(_pulled(rng, left + left // 4 + 16, size, boxes, fewest)[:left])
         left -= len(found[-1])
