@@ -4,6 +4,7 @@ from networks.base import Network
 from networks.composites import actor_critic, forked, q_network
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
+from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
     ActionValues,
     CategoricalPolicy,
@@ -27,8 +28,11 @@ __all__ = [
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
+    "FramePredictor",
+    "FrameTorso",
     "Gaussian",
     "GaussianPolicy",
+    "ImaginationTorso",
     "ImpalaCNN",
     "ImplicitQ",
     "NatureCNN",
