@@ -17,11 +17,14 @@ TASKS = {
     "catch": ("envs.catch", "catch"),
     "cartpole": ("envs.cartpole", "cartpole"),
     "cartpole-no-velocity": ("envs.hidden", "cartpole_no_velocity"),
+    "cartpole-swingup": ("envs.swingup", "swingup"),
     "deep-sea": ("envs.deep_sea", "deep_sea"),
     "drifting-worker": ("envs.drifting_worker", "drifting_worker"),
+    "dyna-maze": ("envs.dyna_maze", "dyna_maze"),
     "flickering-catch": ("envs.hidden", "flickering_catch"),
     "four-rooms": ("envs.four_rooms", "four_rooms"),
     "memory-chain": ("envs.memory_chain", "memory_chain"),
+    "minipacman": ("envs.minipacman", "minipacman"),
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
     "point-maze": ("envs.point_maze", "point_maze"),
@@ -30,6 +33,7 @@ TASKS = {
     "probe-two-step": ("envs.probes", "two_step"),
     "probe-action": ("envs.probes", "action"),
     "probe-both": ("envs.probes", "both"),
+    "sokoban": ("envs.sokoban", "sokoban"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {
     "bellmax": lambda: TASKS,

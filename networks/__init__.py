@@ -5,6 +5,7 @@ from networks.bounded import BoundedValue
 from networks.composites import actor_critic, ensemble, forked, q_network
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
+from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
     ActionValues,
     CategoricalPolicy,
@@ -35,8 +36,11 @@ __all__ = [
     "CategoricalQ",
     "DeterministicPolicy",
     "DotProduct",
+    "FramePredictor",
+    "FrameTorso",
     "Gaussian",
     "GaussianPolicy",
+    "ImaginationTorso",
     "ImpalaCNN",
     "ImplicitQ",
     "NatureCNN",
