@@ -21,6 +21,7 @@ TASKS = {
     "memory-chain": ("envs.memory_chain", "memory_chain"),
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
+    "pixel-catch": ("envs.pixel_catch", "pixel_catch"),
     "probe-constant": ("envs.probes", "constant"),
     "probe-observation": ("envs.probes", "observation"),
     "probe-two-step": ("envs.probes", "two_step"),

@@ -1,7 +1,7 @@
 """Networks: torsos, recurrent cores, heads, action distributions, and builders that join them."""
 
 from networks.base import Network
-from networks.composites import actor_critic, forked, q_network
+from networks.composites import actor_critic, forked, q_network, unreal, view
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
 from networks.heads import (
@@ -10,6 +10,7 @@ from networks.heads import (
     CategoricalQ,
     GaussianPolicy,
     ImplicitQ,
+    PixelValues,
     QuantileQ,
     Quantiles,
     QValues,
@@ -35,6 +36,7 @@ __all__ = [
     "Network",
     "Noise",
     "NoisyDense",
+    "PixelValues",
     "QValues",
     "QuantileQ",
     "Quantiles",
@@ -47,4 +49,6 @@ __all__ = [
     "fan_in_uniform",
     "forked",
     "q_network",
+    "unreal",
+    "view",
 ]
