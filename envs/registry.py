@@ -28,6 +28,7 @@ TASKS = {
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
     "point-maze": ("envs.point_maze", "point_maze"),
+    "pixel-catch": ("envs.pixel_catch", "pixel_catch"),
     "probe-constant": ("envs.probes", "constant"),
     "probe-observation": ("envs.probes", "observation"),
     "probe-two-step": ("envs.probes", "two_step"),

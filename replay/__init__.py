@@ -1,5 +1,7 @@
 from replay.attempts import Levels, attempts
 from replay.base import Beyond, Relabel, Replay, mapped
+from replay.base import Relabel, Replay, mapped
+from replay.beside import beside
 from replay.dataset import dataset
 from replay.hindsight import hindsight
 from replay.on_policy import on_policy
@@ -23,3 +25,4 @@ __all__ = [
     "segments",
     "uniform",
 ]
+__all__ = ["Relabel", "Replay", "beside", "dataset", "mapped", "n_step", "on_policy", "prioritised", "uniform"]

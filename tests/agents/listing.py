@@ -15,10 +15,12 @@ from agents.critics import with_action
 from agents.ddpg import Params, ddpg
 from agents.dqn import Munchausen, dqn
 from agents.i2a import i2a
+from agents.impala import impala
 from agents.ppo import ppo
 from agents.pqn import pqn
 from agents.r2d2 import r2d2
 from agents.reactor import reactor
+from agents.trpo import Region, trpo
 from envs.base import Box, Spec
 from experiments.drivers import Parts
 from experiments.loops import Schedule
@@ -113,6 +115,21 @@ def ppo_lstm_parts(spec: Spec, **overrides: Any) -> Parts:
     return ppo_parts(spec, networks.LSTM(16), **overrides)
 
 
+def trpo_parts(spec: Spec, **overrides: Any) -> Parts:
+    settings = {"discount": 0.9, "region": Region(0.02), "epochs": 4, **overrides}
+    network = networks.actor_critic(
+        torso(spec), networks.CategoricalPolicy(spec.action.num), networks.Value(), critic_torso=torso(spec)
+    )
+    return Parts(trpo(network, optimisers.adam(3e-3), **settings), replay.on_policy(16), Schedule(16))
+
+
+def impala_parts(spec: Spec, **overrides: Any) -> Parts:
+    agent = impala(
+        actor_critic(spec), optimisers.adam(3e-3, 1.0), **{"lag": 4, "discount": 0.9, "lambda_": 0.9, **overrides}
+    )
+    return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
 def pqn_parts(spec: Spec, **overrides: Any) -> Parts:
     features = networks.Torso(spec.observation, (32,), cnn=None, layer_norm=True)
     network = networks.q_network(features, networks.QValues(spec.action.num))
@@ -173,6 +190,8 @@ AGENTS = {
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
     "i2a": Entry(i2a_parts),
+    "trpo": Entry(trpo_parts, whole=WHOLE),
+    "impala": Entry(impala_parts),
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),
