@@ -2,7 +2,7 @@
 
 from networks.base import Network
 from networks.bounded import BoundedValue
-from networks.composites import actor_critic, ensemble, forked, q_network
+from networks.composites import actor_critic, ensemble, forked, q_network, unreal, view
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
 from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
@@ -13,6 +13,7 @@ from networks.heads import (
     DeterministicPolicy,
     GaussianPolicy,
     ImplicitQ,
+    PixelValues,
     Quadratic,
     QuadraticQ,
     QuantileQ,
@@ -47,6 +48,7 @@ __all__ = [
     "Network",
     "Noise",
     "NoisyDense",
+    "PixelValues",
     "QValues",
     "Quadratic",
     "QuadraticQ",
@@ -63,4 +65,6 @@ __all__ = [
     "fan_in_uniform",
     "forked",
     "q_network",
+    "unreal",
+    "view",
 ]

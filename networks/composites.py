@@ -63,7 +63,6 @@ def forked(torso: nn.Module, policy: nn.Module, critic: nn.Module, core: nn.Modu
     return _network(module, lambda batch: (core.begin(batch), core.begin(batch)))
 
 
-<<<<<<< HEAD
 def ensemble(network: Network, num: int) -> Network:
     """`num` feed-forward networks of one kind side by side: parameters and outputs `[num, ...]`, inputs shared.
 
@@ -84,7 +83,8 @@ def ensemble(network: Network, num: int) -> Network:
         return jax.vmap(member, (0, None if key is None else 0))(params, keys), carry
 
     return Network(init, apply, network.begin)
-=======
+
+
 def unreal(
     torso: nn.Module, policy: nn.Module, value: nn.Module, pixels: nn.Module, core: nn.Module | None = None
 ) -> Network:
@@ -109,7 +109,6 @@ def view(network: Network, of: Callable[[Any], Any]) -> Network:
         return of(output), carry
 
     return network._replace(apply=apply)
->>>>>>> policy
 
 
 def _nothing(batch: int) -> tuple[()]:

@@ -1,6 +1,5 @@
 from replay.attempts import Levels, attempts
 from replay.base import Beyond, Relabel, Replay, mapped
-from replay.base import Relabel, Replay, mapped
 from replay.beside import beside
 from replay.dataset import dataset
 from replay.hindsight import hindsight
@@ -16,6 +15,7 @@ __all__ = [
     "Relabel",
     "Replay",
     "attempts",
+    "beside",
     "dataset",
     "hindsight",
     "mapped",
@@ -25,4 +25,3 @@ __all__ = [
     "segments",
     "uniform",
 ]
-__all__ = ["Relabel", "Replay", "beside", "dataset", "mapped", "n_step", "on_policy", "prioritised", "uniform"]

@@ -1,5 +1,6 @@
 """Losses: arrays in, arrays out, per step. Compose them, sum them, mask them once."""
 
+from agents.losses.auxiliary import pixel_control, reward_prediction
 from agents.losses.continuous import (
     expected_soft_value,
     pessimistic_target,
@@ -42,8 +43,18 @@ from agents.losses.off_policy import (
     q_lambda_returns,
     retrace_returns,
     retrace_weights,
+    vtrace,
 )
-from agents.losses.policies import approx_kl, clip_fraction, clipped_surrogate, entropy, policy_gradient
+from agents.losses.policies import (
+    adapted_penalty,
+    approx_kl,
+    clip_fraction,
+    clipped_surrogate,
+    entropy,
+    policy_gradient,
+    surrogate,
+)
+from agents.losses.psi import Control, Psi, control, policy_weights, total_returns
 from agents.losses.returns import boundaries, discounted_returns, gae, lambda_returns, n_step_returns
 from agents.losses.transforms import (
     IDENTITY_PAIR,
@@ -52,6 +63,7 @@ from agents.losses.transforms import (
     signed_parabolic,
     transformed_n_step_q_learning,
 )
+from agents.losses.trust import truncated_gradient, trusted_gradient
 from agents.losses.values import (
     clip_gradient,
     double_q_learning,
@@ -65,8 +77,11 @@ from agents.losses.values import (
 __all__ = [
     "IDENTITY_PAIR",
     "SIGNED_HYPERBOLIC_PAIR",
+    "Control",
+    "Psi",
     "Relabelled",
     "action_log_prob",
+    "adapted_penalty",
     "approx_kl",
     "beta_leave_one_out",
     "boundaries",
@@ -76,6 +91,7 @@ __all__ = [
     "clip_fraction",
     "clip_gradient",
     "clipped_surrogate",
+    "control",
     "direction_reward",
     "discounted_returns",
     "distillation",
@@ -96,8 +112,10 @@ __all__ = [
     "munchausen_bonus",
     "n_step_returns",
     "pessimistic_target",
+    "pixel_control",
     "pixel_cross_entropy",
     "policy_gradient",
+    "policy_weights",
     "q_lambda_returns",
     "q_learning",
     "quadratic_advantage",
@@ -105,17 +123,23 @@ __all__ = [
     "relabel_goals",
     "retrace_returns",
     "retrace_weights",
+    "reward_prediction",
     "signed_hyperbolic",
     "signed_parabolic",
     "smoothed_action",
     "soft_policy",
     "soft_value",
     "squared",
+    "surrogate",
     "symexp",
     "symlog",
     "temperature_loss",
+    "total_returns",
     "transformed_n_step_q_learning",
+    "truncated_gradient",
+    "trusted_gradient",
     "two_hot",
     "two_hot_cross_entropy",
     "value_loss",
+    "vtrace",
 ]
