@@ -13,11 +13,14 @@ from envs.host import unknown
 
 # The project's own tasks: id, module and constructor.
 TASKS = {
+    "card-pairs": ("envs.card_pairs", "card_pairs"),
     "catch": ("envs.catch", "catch"),
     "cartpole": ("envs.cartpole", "cartpole"),
     "cartpole-no-velocity": ("envs.hidden", "cartpole_no_velocity"),
+    "copy": ("envs.copy", "copy"),
     "deep-sea": ("envs.deep_sea", "deep_sea"),
     "flickering-catch": ("envs.hidden", "flickering_catch"),
+    "i-maze": ("envs.i_maze", "i_maze"),
     "memory-chain": ("envs.memory_chain", "memory_chain"),
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
@@ -26,6 +29,9 @@ TASKS = {
     "probe-two-step": ("envs.probes", "two_step"),
     "probe-action": ("envs.probes", "action"),
     "probe-both": ("envs.probes", "both"),
+    "repeat-previous": ("envs.repeat_previous", "repeat_previous"),
+    "t-maze": ("envs.t_maze", "t_maze"),
+    "teleport-maze": ("envs.teleport_maze", "teleport_maze"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {
     "bellmax": lambda: TASKS,
