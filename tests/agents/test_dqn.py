@@ -170,9 +170,9 @@ def test_prediction_target_and_choice_draw_apart(head: Any) -> None:
     timestep = same.timestep._replace(step_type=jnp.full((2, 3), MID, jnp.int8), observation=jnp.ones((2, 3, 2)))
     update = lambda key: agent.update(state, key, Sample(same._replace(timestep=timestep)))[1].priority  # noqa: E731
     gaps = np.asarray(jax.jit(jax.vmap(update))(jax.random.split(keys.key(0), 64)))
-    assert gaps[:, 0].min() > 1e-4, "prediction and target"
-    assert (gaps[:, 1] > 1e-4).mean() > 0.3, "choice and target"
-    assert (gaps[:, 2] > 1e-4).mean() > 0.3, "choice and prediction"
+    # Not for each key: layers may be silent. With a draw in common, a gap would be 0 for every one.
+    for pair, gap in zip(("prediction, target", "choice, target", "choice, prediction"), gaps.T, strict=True):
+        assert (gap > 1e-4).mean() > 0.3, pair
 
 
 def mean_of(x: Any) -> Any:
@@ -185,7 +185,8 @@ def test_lanes_act_with_noise_of_their_own_and_are_evaluated_without() -> None:
     params = parameters(net, 0)
     actor = agent.actor(State(params, params, (), jnp.int32(0)))
     row = TimeStep(jnp.full(64, MID, jnp.int8), jnp.zeros(64), jnp.ones(64), jnp.ones((64, 2)))
-    acts = [agent.act(actor, keys.key(k), (), row, explore)[0] for explore in (True, False) for k in (0, 1)]
+    act = jax.jit(lambda key, explore: agent.act(actor, key, (), row, explore)[0], static_argnums=1)
+    acts = [act(keys.key(k), explore) for explore in (True, False) for k in (0, 1)]
     assert len(np.unique(acts[0])) > 1 and np.any(acts[0] != acts[1])
     assert len(np.unique(acts[2])) == 1 and np.all(acts[2] == acts[3])
 

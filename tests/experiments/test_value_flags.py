@@ -99,7 +99,8 @@ def test_memory_is_stored_where_windows_begin_with_it(experiment: str, start: st
 
 def test_sequential_windows_begin_with_episodes() -> None:
     env = envs.make("bellmax/memory-chain", length=5)
-    config = parsed("drqn", *SMALL, "--agent.sampling", "sequential", "--agent.length", "6", "--agent.warmup", "200")
+    words = ["--agent.sampling", "sequential", "--agent.length", "6", "--agent.warmup", "200", "--agent.memory", "none"]
+    config = parsed("drqn", *SMALL, *words)
     module: Any = import_module("experiments.drqn")
     built = module.make(config, env.spec, runs.Scale(4, 1, 10_000))
     loop = loops.in_graph(env, *built, num_envs=4, iterations=1)

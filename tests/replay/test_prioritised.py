@@ -156,7 +156,7 @@ def test_every_rank_counts_where_priorities_differ():
     kind = Kind(rank=True, alpha=0.7)
     steps = model.history(DULL, 15)
     state, plain = filled(kind, steps, [8, *[1] * 7])
-    given_back = {(t, b): float((5 * t + 17 * b) % 31) for t, b in plain.priority}
+    given_back = {(t, b): float(7 * (3 * t + b) % 61) for t, b in plain.priority}  # no two alike
     index = Index(*(np.array(x, np.int32) for x in zip(*[(t % ROWS, b) for t, b in given_back], strict=True)))
     padded = jax.tree.map(lambda x: np.resize(x, DRAWS), index)
     state = compiled(kind).feedback(state, padded, np.resize(np.float32(list(given_back.values())), DRAWS))
@@ -180,7 +180,7 @@ def skewed(kind: Kind, total: int = 16) -> tuple[Any, Step, model.Prioritised]:
     steps = model.history(DULL, total)
     state, plain = filled(kind, steps, [8, *[1] * (total - 8)])
     sample = compiled(kind).sample(state, jax.random.key(9))
-    given_back = {at: 0.05 * 1.3 ** (at[0] % 7 * LANES + at[1]) for at in drawn_at(sample)}
+    given_back = {at: (0.05 + at[0] / 1000) * 1.3 ** (at[0] % 7 * LANES + at[1]) for at in drawn_at(sample)}
     priority = np.array([given_back[at] for at in drawn_at(sample)], np.float32)
     plain.feedback(given_back)
     return compiled(kind).feedback(state, sample.index, priority), steps, plain
@@ -192,13 +192,14 @@ def test_full_correction_gives_the_uniform_mean(rank, beta, unbiased):
     """E_P[w g] / E_P[w] is the mean of g over all windows if β = 1, and another number if β = 0."""
     kind = Kind(alpha=0.8, beta=beta, rank=rank)
     state, _, plain = skewed(kind)
+    sample = compiled(kind).sample(state, jax.random.key(0))
+    weight = dict(zip(drawn_at(sample), np.asarray(sample.weight, np.float64), strict=True))
+    chances = plain.probabilities(kind.alpha, kind.epsilon, kind.mix, rank)  # draws have them, see above
     gradient = {at: np.cos(at[0]) + at[1] + 0.1 * plain.priority[at] for at in plain.priority}
-    uniform = np.mean(list(gradient.values()))
-    samples = samples_of(kind, state, 0, 256)
-    drawn = np.array([gradient[at] for sample in samples for at in drawn_at(sample)])
-    weight = np.concatenate([np.asarray(sample.weight, np.float64) for sample in samples])
-    error = abs(np.sum(weight * drawn) / np.sum(weight) - uniform)
-    assert error < 0.003 if unbiased else error > 0.05
+    total = sum(chances[at] * weight[at] for at in chances)
+    mean = sum(chances[at] * weight[at] * gradient[at] for at in chances) / total
+    error = abs(mean - np.mean(list(gradient.values())))
+    assert error < 1e-5 if unbiased else error > 0.05, error
 
 
 @pytest.mark.parametrize("rank", [False, True])
