@@ -79,10 +79,10 @@ from agents.losses.variational import (
     categorical_kl,
     categorical_nll,
     gaussian_kl,
-    gaussian_nll,
     residual_gaussian_kl,
     return_nll,
     text_nll,
+    unit_gaussian_nll,
     weighted,
 )
 
@@ -160,6 +160,7 @@ __all__ = [
     "trusted_gradient",
     "two_hot",
     "two_hot_cross_entropy",
+    "unit_gaussian_nll",
     "value_loss",
     "vtrace",
     "weighted",
