@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs
+from experiments import build, flags, presets_control, runs
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
 
 
-main = runs.main("ppo", Flags, make)
+main = runs.main("ppo", Flags, make, presets_control.PPO)
 
 if __name__ == "__main__":
     main()
