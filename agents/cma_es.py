@@ -8,8 +8,8 @@ names the i-th best of λ, and with ⟨y⟩ = Σ_{w_i>0} w_i y_{i:λ}
     p_c ← (1 - c_c) p_c + h √(c_c (2 - c_c) μ_w) ⟨y⟩
     C ← (1 - c_1 - c_μ Σ w_i) C + c_1 (p_c p_cᵀ + (1 - h) c_c (2 - c_c) C) + c_μ Σ w_i° y_{i:λ} y_{i:λ}ᵀ
 
-where h is 0 while p_σ is long, which holds C back while σ still grows. The worse half has negative weights, which shrink
-C where candidates were bad; w_i° is w_i, and n w_i / ‖C^{-½} y_{i:λ}‖² if that is negative, so that C stays positive.
+where h is 0 while p_σ is long, which holds C back while σ grows. The worse half has negative weights, which shrink
+C where candidates were bad; w_i° is w_i, or n w_i / ‖C^{-½} y_{i:λ}‖² if that is negative, so that C stays positive.
 Only the ranks of candidates count.
 """
 
