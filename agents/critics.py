@@ -18,7 +18,7 @@ from agents.base import Array, Key, Sample, Step, TimeStep, Tree, valid
 from networks.base import Network
 
 
-def with_action(observation: Tree, action: Array) -> dict[str, Any]:
+def with_action(observation: Tree, action: Any) -> dict[str, Any]:
     """What a critic observes: the entries of the observation if it is a dict, else `observation`; and `action`.
 
     Of spaces it makes the space to build the critic from.

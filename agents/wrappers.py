@@ -217,8 +217,8 @@ def unit_actions(agent: Agent, space: Box) -> Agent:
         raise ValueError(f"actions between {space.low} and {space.high}: needs finite bounds, low < high")
     middle, half = (low + high) / 2, (high - low) / 2
 
-    def fit(bound: np.ndarray, x: Array) -> np.ndarray:
-        return bound.reshape((1,) * (x.ndim - bound.ndim) + bound.shape)
+    def fit(bound: np.ndarray, x: Array) -> Array:
+        return jnp.asarray(bound).reshape((1,) * (x.ndim - bound.ndim) + bound.shape)
 
     def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         action, carry, extras = agent.act(actor, key, carry, timestep, explore)

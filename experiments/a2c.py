@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, policy_presets, runs
+from experiments import actor_critics, flags, presets_policy, runs
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def make(config: Config, spec: Any, scale: runs.Scale, learner: Any = None) -> A
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("a2c", Flags, make, policy_presets.A2C)
+main = runs.main("a2c", Flags, make, presets_policy.A2C)
 
 if __name__ == "__main__":
     main()

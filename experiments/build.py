@@ -167,5 +167,5 @@ def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs:
     from agents.critics import with_action
     from envs.base import Box
 
-    seen = spec._replace(observation=with_action(spec.observation, Box(spec.action.shape, -1.0, 1.0)))  # type: ignore[arg-type]
+    seen = spec._replace(observation=with_action(spec.observation, Box(spec.action.shape, -1.0, 1.0)))
     return networks.ensemble(networks.q_network(torso(seen, hidden, cnn, **kwargs), networks.Value()), num)

@@ -17,7 +17,7 @@ class Learning:
     """Adam's step size for the values."""
     discount: float = 0.99
     """γ."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[int, ...] = (64, 64)
     """Sizes of the dense layers."""
     layer_norm: bool = False
     """Layer normalisation before each of their activations."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, policy_presets, runs
+from experiments import actor_critics, flags, presets_policy, runs
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("impala", Flags, make, policy_presets.IMPALA)
+main = runs.main("impala", Flags, make, presets_policy.IMPALA)
 
 if __name__ == "__main__":
     main()

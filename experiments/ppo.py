@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, policy_presets, runs
+from experiments import actor_critics, build, flags, presets_policy, runs
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("ppo", Flags, make, policy_presets.PPO)
+main = runs.main("ppo", Flags, make, presets_policy.PPO)
 
 if __name__ == "__main__":
     main()

@@ -25,8 +25,8 @@ POLICY = networks.q_network(networks.Torso(SEEN, (8,), layer_norm=True), network
 CRITIC = networks.q_network(networks.Torso(with_action(SEEN, Box((SIZE,))), (8,)), networks.Value())
 
 
-def agent(critics: int = 2, **settings: Any) -> Any:
-    optimiser = Params(optimisers.chain(optax.sgd(0.1)), optimisers.chain(optax.sgd(0.1)))
+def agent(critics: int = 2, rate: float = 0.1, **settings: Any) -> Any:
+    optimiser = Params(optimisers.chain(optax.sgd(rate)), optimisers.chain(optax.sgd(rate)))
     return ddpg(POLICY, networks.ensemble(CRITIC, critics), optimiser, **settings)
 
 
@@ -47,6 +47,7 @@ def window() -> Step:
 
 ROWS = window()
 TIMESTEP = jax.tree.map(lambda x: x[0], ROWS.timestep)
+UPDATE = jax.jit(lambda state, key: agent(1).update(state, key, Sample(ROWS)))
 
 
 def test_ornstein_uhlenbeck_settles_at_its_variance_and_starts_at_zero() -> None:
@@ -67,12 +68,8 @@ def test_ornstein_uhlenbeck_settles_at_its_variance_and_starts_at_zero() -> None
     np.testing.assert_array_equal(again, fresh)
 
 
-def test_an_update_is_the_papers() -> None:
-    """Two critic steps on halves of the sample, one policy step on the second, then all targets."""
-    td3 = agent(discount=0.9, delay=2, target_rate=0.25, action_cost=0.5, target_range=(-0.5, 0.4))
-    state = td3.init(keys.key(0), TIMESTEP)
-    state = state._replace(target=jax.tree.map(lambda x: x + 0.1, state.target))
-    after, info = jax.jit(td3.update)(state, keys.key(1), Sample(ROWS, weight=jnp.arange(LANES) / 4.0))
+def reference(state: Any) -> tuple[Params, Any]:
+    """Parameters and priorities after an update with the settings of the test below, plainly."""
     critic = networks.ensemble(CRITIC, 2)
     params = state.critic.params
     priorities = []
@@ -81,15 +78,15 @@ def test_an_update_is_the_papers() -> None:
         before, arrived = ends(rows)
         a_t = apply(POLICY, state.target.policy, arrived)
         y = arrived.reward + 0.9 * jnp.min(apply(critic, state.target.critic, arrived, a_t), 0)
-        y, mask = jnp.clip(y, -0.5, 0.4), np.float32(rows.timestep.step_type[1:] != FIRST)
-        weight = mask * (np.arange(LANES)[half] / 4.0)[None]
+        y, mask = jnp.clip(y, -0.5, 0.4), jnp.float32(rows.timestep.step_type[1:] != FIRST)
+        weight = mask * jnp.float32(np.arange(LANES)[half] / 4.0)[None]
 
         def loss(params, before=before, rows=rows, y=y, weight=weight, mask=mask):
             q = apply(critic, params, before, rows.action[:-1])
             return jnp.sum(0.5 * jnp.square(y[None] - q) * weight[None]) / mask.sum()
 
         td = y[None] - apply(critic, params, before, rows.action[:-1])
-        priorities.append(np.mean(np.mean(np.abs(td), 0) * mask, 0))
+        priorities.append(jnp.mean(jnp.mean(jnp.abs(td), 0) * mask, 0))
         params = jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(loss)(params))
 
     def policy_loss(policy):
@@ -98,9 +95,19 @@ def test_an_update_is_the_papers() -> None:
         return jnp.sum(each * mask) / mask.sum()
 
     policy = jax.tree.map(lambda p, g: p - 0.1 * g, state.policy.params, jax.grad(policy_loss)(state.policy.params))
-    chex.assert_trees_all_close(after.params, Params(policy, params), atol=1e-5)
+    return Params(policy, params), jnp.concatenate(priorities)
+
+
+def test_an_update_is_the_papers() -> None:
+    """Two critic steps on halves of the sample, one policy step on the second, then all targets."""
+    td3 = agent(discount=0.9, delay=2, target_rate=0.25, action_cost=0.5, target_range=(-0.5, 0.4))
+    state = td3.init(keys.key(0), TIMESTEP)
+    state = state._replace(target=jax.tree.map(lambda x: x + 0.1, state.target))
+    after, info = jax.jit(td3.update)(state, keys.key(1), Sample(ROWS, weight=jnp.arange(LANES) / 4.0))
+    params, priorities = jax.jit(reference)(state)
+    chex.assert_trees_all_close(after.params, params, atol=1e-5)
     chex.assert_trees_all_close(after.target, optax.incremental_update(after.params, state.target, 0.25), atol=1e-6)
-    np.testing.assert_allclose(info.priority, np.concatenate(priorities), atol=1e-5)
+    np.testing.assert_allclose(info.priority, priorities, atol=1e-5)
 
 
 def test_smoothing_draws_anew_and_only_matters_if_asked_for() -> None:
@@ -108,7 +115,8 @@ def test_smoothing_draws_anew_and_only_matters_if_asked_for() -> None:
     for smoothing in (0.0, 0.2):
         td3 = agent(smoothing=smoothing)
         state = td3.init(keys.key(0), TIMESTEP)
-        losses = [td3.update(state, keys.key(k), Sample(ROWS))[1].metrics["loss"] for k in range(2)]
+        update = jax.jit(lambda key, td3=td3, state=state: td3.update(state, key, Sample(ROWS))[1].metrics["loss"])
+        losses = [update(keys.key(k)) for k in range(2)]
         changed.append(bool(losses[0] != losses[1]))
     assert changed == [False, True]
 
@@ -119,7 +127,7 @@ def test_actions_are_random_until_the_first_update_and_noisy_after() -> None:
     many = jax.tree.map(lambda x: jnp.repeat(x, 200, 0), TIMESTEP)
     before, _, _ = ddpg_.act(ddpg_.actor(state), keys.key(1), (), many, True)
     np.testing.assert_allclose([before.mean(), before.std()], [0, 1 / np.sqrt(3)], atol=0.03)
-    state, _ = ddpg_.update(state, keys.key(0), Sample(ROWS))
+    state, _ = UPDATE(state, keys.key(0))
     greedy, _, _ = ddpg_.act(ddpg_.actor(state), keys.key(1), (), many, False)
     noisy, _, _ = ddpg_.act(ddpg_.actor(state), keys.key(1), (), many, True)
     np.testing.assert_allclose(np.std(noisy - greedy), 0.01, rtol=0.05)
@@ -133,19 +141,24 @@ def test_unit_actions_are_a_map_between_the_bounds() -> None:
     unit, _, _ = inner.act(inner.actor(state), keys.key(1), (), TIMESTEP, True)
     action, _, _ = outer.act(outer.actor(state), keys.key(1), (), TIMESTEP, True)
     np.testing.assert_allclose(action, np.array([[1.0, 3.0]]) + np.array([[2.0, 1.0]]) * unit, rtol=1e-6)
-    stored = ROWS._replace(action=np.float32([1.0, 3.0]) + np.float32([2.0, 1.0]) * ROWS.action)
-    chex.assert_trees_all_close(
-        outer.update(state, keys.key(0), Sample(stored))[0],
-        inner.update(state, keys.key(0), Sample(ROWS))[0],
-        atol=1e-5,
+    stored = ROWS._replace(action=jnp.float32([[[1.0, 3.0]]]) + jnp.float32([[[2.0, 1.0]]]) * ROWS.action)
+    both = (
+        jax.jit(lambda rows: outer.update(state, keys.key(0), Sample(rows))[0])(stored),
+        UPDATE(state, keys.key(0))[0],
     )
+    chex.assert_trees_all_close(*both, atol=1e-5)
     with pytest.raises(ValueError, match="needs finite bounds"):
         wrappers.unit_actions(inner, Box((SIZE,)))
 
 
 def test_parameter_noise_moves_the_policy_by_about_the_threshold() -> None:
     noisy = exploration.parameter_noise(
-        agent(1, noise=noise.gaussian(0.0)), exploration.action_distance(POLICY), 0.2, sigma=0.01, growth=1.2, period=1
+        agent(1, 1e-6, noise=noise.gaussian(0.0)),
+        exploration.action_distance(POLICY),
+        0.2,
+        sigma=0.01,
+        growth=1.2,
+        period=1,
     )
     state = noisy.init(keys.key(0), TIMESTEP)
     update = jax.jit(noisy.update)

@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 
 from experiments import flags, runs
-from experiments.policy_presets import PRESETS
+from experiments.presets_policy import PRESETS
 from tests.experiments.test_presets import typed
 
 ALL = [(experiment, name) for experiment, presets in PRESETS.items() for name in presets]
