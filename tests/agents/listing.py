@@ -11,6 +11,7 @@ import replay
 from agents import objectives, optimisers, wrappers
 from agents.a2c import a2c
 from agents.dqn import Munchausen, dqn
+from agents.merlin import merlin
 from agents.ppo import ppo
 from agents.pqn import pqn
 from agents.r2d2 import r2d2
@@ -18,6 +19,7 @@ from agents.reactor import reactor
 from envs.base import Box, Spec
 from experiments.drivers import Parts
 from experiments.loops import Schedule
+from networks.predictor import MemoryPolicy, Predictor, modalities
 
 
 class Entry(NamedTuple):
@@ -125,6 +127,18 @@ def reactor_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.uniform(4000, 8, 8), Schedule(4, 2, 8))
 
 
+def merlin_parts(spec: Spec, **overrides: Any) -> Parts:
+    seen, actions = modalities(spec.observation), spec.action.num
+    scales = {"observation": 1.0, "return": 1.0, "kl": 0.1}
+    agent = merlin(
+        Predictor(seen, actions, 8, (16,), 1, (32,), width=16),
+        MemoryPolicy(actions, 8, (16,), 1, 16),
+        optimisers.apart(predictor=optimisers.adam(3e-3, 1.0, 1e-4), policy=optimisers.adam(3e-3, 1.0, 1e-4)),
+        **{"scales": scales, "rows": 4, "discount": 0.9, **overrides},
+    )
+    return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
 WHOLE = {"epochs": 1, "minibatches": 1}
 
 AGENTS = {
@@ -138,4 +152,5 @@ AGENTS = {
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),
     "reactor": Entry(reactor_parts, chunks=16),
+    "merlin": Entry(merlin_parts, chunks=40),
 }
