@@ -43,7 +43,7 @@ class Modality(NamedTuple):
             return losses.text_nll(output, x)
         if self.kind == "category":
             return losses.categorical_nll(output, self.target(x))
-        kind = losses.gaussian_nll if self.kind == "vector" else losses.bernoulli_nll
+        kind = losses.unit_gaussian_nll if self.kind == "vector" else losses.bernoulli_nll
         return kind(output, self.target(x), len(self.shape))
 
 

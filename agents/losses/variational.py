@@ -100,7 +100,7 @@ def bernoulli_nll(logits: Array, target: Array, event_ndim: int = 1) -> Array:
     return _over_event(jax.nn.softplus(logits) - target * logits, event_ndim)
 
 
-def gaussian_nll(mean: Array, target: Array, event_ndim: int = 1) -> Array:
+def unit_gaussian_nll(mean: Array, target: Array, event_ndim: int = 1) -> Array:
     """½ Σ (x - μ)²: a normal of unit variance without its constant, `[..., *event] -> [...]`."""
     return _over_event(squared(mean - target), event_ndim)
 

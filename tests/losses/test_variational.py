@@ -82,7 +82,7 @@ CASES = (
         reference_bernoulli,
         (normal(12, T, 2, 3, 2), IMAGE),
     ),
-    ("gaussian_nll", losses.gaussian_nll, lambda m, x: 0.5 * ((m - x) ** 2).sum(-1), MEANS),
+    ("unit_gaussian_nll", losses.unit_gaussian_nll, lambda m, x: 0.5 * ((m - x) ** 2).sum(-1), MEANS),
     (
         "categorical_nll",
         losses.categorical_nll,
