@@ -56,10 +56,10 @@ def test_other_planners_beat_doing_nothing(name):
 def test_searches_solve_small_sokoban(name):
     env = sokoban.sokoban(5, 1, num_levels=60, time_limit=15)
     if name == "mcts":
-        planner = search.mcts(SOKOBAN, env.spec.action, simulations=24, depth=6, discount=0.95)
+        planner = search.mcts(SOKOBAN, env.spec.action, simulations=20, depth=6, discount=0.95)
     else:
         planner = search.monte_carlo(SOKOBAN, env.spec.action, depth=8, rollouts=40, discount=0.95)
-    returns = played(env, planning.mpc(planner, env.spec.action), lanes=32)
+    returns = played(env, planning.mpc(planner, env.spec.action), lanes=16)
     assert (returns > 5).mean() > 0.8
 
 
