@@ -1,4 +1,4 @@
-"""Planning with a model, anew at every step: random shooting, CEM and MPPI; `agents.search` has what counts actions.
+"""Planning with a model, anew at every step: random shooting, CEM and MPPI; trees: `agents.tree_search`.
 
 A planner looks at B observations at once and gives B actions. All candidates of all lanes are one batch of the model.
 `mpc` makes an agent of it, which may learn its model as it goes (PETS: Chua et al., 2018).

@@ -1,80 +1,144 @@
-"""Planning for discrete actions: flat Monte-Carlo search, and tree search by the package mctx.
+"""Policy search: an agent that tries out parameters by whole episodes and learns from their returns alone.
 
-Both are `agents.planning.Planner`s on any `agents.models.Model`, true or learned.
+A `Strategy` proposes a population of parameter vectors and is told how good they were. Lanes take candidates in order:
+a lane whose episode begins takes the next one that waits, holds its number in its carry, and plays the episode with its
+parameters. So no step of a short episode is waited out, whatever the number of lanes; only at the end of a generation
+are there lanes with nothing left to try, which play on with the mean. Numbers and returns reach `update` in the extras
+of LAST rows, and once all are in, there is a new generation.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
-from agents import models
-from agents.base import Array, Key, Tree, batch_of
-from agents.models import Model
-from agents.planning import Planner, nothing, scored, uniform
-from envs.base import Discrete
-
-
-def monte_carlo(model: Model, actions: Discrete, depth: int, rollouts: int, discount: float | Array = 1.0) -> Planner:
-    """Flat search: the action whose `rollouts`, that go on at random for `depth` steps in all, earn most on average."""
-
-    def plan(params: Any, key: Key, carry: Any, observation: Tree) -> tuple[Array, Any]:
-        k_plans, k_model = jax.random.split(key)
-        lanes, num = batch_of(observation), actions.num
-        later = uniform(actions, k_plans, (lanes, num * rollouts, depth - 1))
-        first = jnp.broadcast_to(jnp.repeat(jnp.arange(num, dtype=jnp.int32), rollouts)[None], later.shape[:2])
-        plans = jnp.concatenate([first[..., None], later], -1)
-        score = scored(model, params, k_model, observation, plans, discount, 1).reshape((lanes, num, rollouts))
-        return jnp.argmax(jnp.mean(score, -1), -1).astype(jnp.int32), carry
-
-    return Planner(nothing, plan)
+from agents import parallel
+from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, batch_of
+from networks.base import Network
 
 
-def mcts(
-    model: Model,
-    actions: Discrete,
-    simulations: int,
-    depth: int,
-    discount: float | Array = 0.99,
-    heuristic: Callable[[Any, Tree], tuple[Array, Array]] | None = None,
-) -> Planner:
-    """Tree search by the package mctx, with PUCT (Schrittwieser et al., 2020).
+class Strategy(NamedTuple):
+    """A black-box maximiser of n numbers; all sizes are static."""
+
+    population: int
+    """λ, candidates per generation."""
+
+    init: Callable[[Array], Any]
+    """`(x[n]) -> state`: around a first guess."""
+
+    ask: Callable[[Any, Key], Array]
+    """`(state, key) -> candidates[λ, n]`."""
+
+    tell: Callable[[Any, Array, Array], Any]
+    """`(state, candidates[λ, n], fitness[λ]) -> state`; more is better."""
+
+    mean: Callable[[Any], Array]
+    """`(state) -> x[n]`: the best guess."""
+
+
+class State(NamedTuple):
+    """A generation under way."""
+
+    strategy: Any
+    candidates: Array  # [λ, n]
+    returns: Array  # [λ, episodes], of episodes that ended
+    counted: Array  # bool [λ, episodes]
+    generation: Array  # int32
+    fitness: Array  # mean return of the last generation
+
+    @property
+    def params(self) -> Array:
+        """The candidates."""
+        return self.candidates
+
+
+class Actor(NamedTuple):
+    """What acting needs."""
+
+    candidates: Array
+    mean: Array
+    generation: Array
+
+
+class Carry(NamedTuple):
+    """Who plays what."""
+
+    slot: Array  # int32 [B], episode of a candidate, `candidate * episodes + i`; -1 for none that counts
+    returns: Array  # [B], of the episode under way
+    taken: Array  # int32, slots handed out in this generation by this device
+    generation: Array  # int32
+
+
+def search(policy: Network, example: Tree, strategy: Strategy, *, episodes: int = 1, discrete: bool = False) -> Agent:
+    """The agent; learns from `replay.on_policy()`.
 
     Args:
-      model: to be searched; its state is what the nodes hold.
-      actions: discrete.
-      simulations: nodes that are added for each action taken.
-      depth: of a random rollout that values a new node, without a heuristic.
-      discount: γ.
-      heuristic: `(params, observation[N]) -> (prior logits [N, A], value [N])`.
+      policy: observation -> action, or for discrete actions the preferences `[A]` of which the largest acts;
+        feed-forward.
+      example: its parameters, or their shapes.
+      strategy: what proposes parameters.
+      episodes: for each candidate, whose fitness is their mean return.
+      discrete: whether actions are.
     """
-    import mctx
+    flat, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example))
+    slots = strategy.population * episodes
 
-    def judged(params: Any, key: Key, observation: Tree) -> tuple[Array, Array]:
-        if heuristic is not None:
-            return heuristic(params, observation)
-        lanes = batch_of(observation)
-        plan = uniform(actions, key, (depth, lanes))
-        return jnp.zeros((lanes, actions.num)), models.returns(model, params, key, observation, plan, discount)
+    def play(x: Array, timestep: TimeStep) -> Array:
+        """The action of one lane with parameters `x[n]`."""
+        lone = jax.tree.map(lambda leaf: leaf[None, None], timestep)
+        output = policy.apply(unravel(x), None, (), lone.observation, lone.first())[0][0, 0]
+        return jnp.argmax(output, -1).astype(jnp.int32) if discrete else output
 
-    def recurrent(params: Any, key: Key, action: Array, state: Any) -> tuple[Any, Any]:
-        k_model, k_judge = jax.random.split(key)
-        after, said = model.step(params, k_model, state, action)
-        logits, value = judged(params, k_judge, said.observation)
-        value = value * said.discount
-        found = mctx.RecurrentFnOutput(
-            reward=said.reward, discount=discount * said.discount, prior_logits=logits, value=value
-        )
-        return found, after
+    def fresh(inner: Any, generation: Array, fitness: Array, key: Key) -> State:
+        nothing = jnp.zeros((strategy.population, episodes))
+        return State(inner, strategy.ask(inner, key), nothing, nothing > 0, generation, fitness)
 
-    def plan(params: Any, key: Key, carry: Any, observation: Tree) -> tuple[Array, Any]:
-        k_judge, k_search = jax.random.split(key)
-        logits, value = judged(params, k_judge, observation)
-        root = mctx.RootFnOutput(prior_logits=logits, value=value, embedding=model.start(observation))
-        found = mctx.muzero_policy(
-            params, k_search, root, recurrent, simulations, dirichlet_fraction=0.0, temperature=0.0
-        )
-        return found.action.astype(jnp.int32), carry
+    def init(key: Key, timestep: TimeStep) -> State:
+        k_params, k_ask = jax.random.split(key)
+        x, _ = ravel_pytree(policy.init(k_params, timestep.observation))
+        return fresh(strategy.init(x), jnp.int32(0), jnp.float32(0), k_ask)
 
-    return Planner(nothing, plan)
+    def actor(state: State) -> Actor:
+        return Actor(state.candidates, strategy.mean(state.strategy), state.generation)
+
+    def begin(batch: int) -> Carry:
+        return Carry(jnp.full(batch, -1, jnp.int32), jnp.zeros(batch), jnp.int32(0), jnp.int32(0))
+
+    def act(actor: Actor, key: Key, carry: Carry, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
+        lanes, first = batch_of(timestep), timestep.first()
+        if not explore:
+            mean = jnp.broadcast_to(actor.mean[None], (lanes, flat.size))
+            return jax.vmap(play)(mean, timestep), carry, {}
+        same = carry.generation == actor.generation
+        taken, slot = jnp.where(same, carry.taken, 0), jnp.where(same, carry.slot, -1)
+        order = taken + jnp.cumsum(first) - 1  # of the lanes that begin; devices take turns
+        waiting = order * parallel.size() + parallel.index()
+        slot = jnp.where(first, jnp.where(waiting < slots, waiting, -1), slot).astype(jnp.int32)
+        returns = jnp.where(first, 0.0, carry.returns + timestep.reward)
+        chosen = jnp.where((slot >= 0)[:, None], actor.candidates[jnp.maximum(slot, 0) // episodes], actor.mean[None])
+        carry = Carry(slot, returns, taken + jnp.sum(first, dtype=jnp.int32), actor.generation)
+        return jax.vmap(play)(chosen, timestep), carry, {"slot": slot, "returns": returns}
+
+    def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
+        rows = jax.tree.map(lambda x: x[:-1].reshape(-1, *x.shape[2:]), sample.steps)  # the last row comes again
+        ended = rows.timestep.last() & (rows.extras["slot"] >= 0)
+        at = jnp.where(ended, rows.extras["slot"], slots)
+        new = jnp.zeros(slots).at[at].set(rows.extras["returns"], mode="drop")
+        done = jnp.zeros(slots).at[at].set(1.0, mode="drop")
+        new, done = (parallel.total(x).reshape(strategy.population, episodes) for x in (new, done))
+        counted = state.counted | (done > 0)
+        state = state._replace(returns=state.returns + new, counted=counted)
+
+        def renew(state: State) -> State:
+            fitness = jnp.mean(state.returns, axis=1)
+            inner = strategy.tell(state.strategy, state.candidates, fitness)
+            return fresh(inner, state.generation + 1, jnp.mean(fitness), key)
+
+        # One run on a device pays for a generation when there is one; vmapped runs pay in every update.
+        state = jax.lax.cond(jnp.all(counted), renew, lambda state: state, state)
+        metrics = {"loss": -state.fitness, "generation": state.generation.astype(jnp.float32)}
+        return state, Info(metrics)
+
+    return Agent(init, actor, begin, act, update)

@@ -71,7 +71,7 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
     Raises:
       ValueError: it does not fit the task's actions.
     """
-    from agents import planning, search
+    from agents import planning, tree_search
     from envs.base import Box
 
     continuous, actions = isinstance(spec.action, Box), spec.action
@@ -89,8 +89,8 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
     if config.planner == "shooting":
         return planning.random_shooting(model, actions, config.horizon, config.population, **shared)
     if config.planner == "mcts":
-        return search.mcts(model, actions, config.simulations, config.horizon, config.discount)
-    return search.monte_carlo(model, actions, config.horizon, config.population, config.discount)
+        return tree_search.mcts(model, actions, config.simulations, config.horizon, config.discount)
+    return tree_search.monte_carlo(model, actions, config.horizon, config.population, config.discount)
 
 
 def make(config: Config, spec: Any, scale: runs.Scale) -> Any:

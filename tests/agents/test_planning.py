@@ -9,7 +9,7 @@ import pytest
 
 import networks
 import replay
-from agents import keys, models, optimisers, planning, search
+from agents import keys, models, optimisers, planning, tree_search
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
 from agents.dqn import dqn
 from agents.dyna import dyna, imagined
@@ -56,9 +56,9 @@ def test_other_planners_beat_doing_nothing(name):
 def test_searches_solve_small_sokoban(name):
     env = sokoban.sokoban(5, 1, num_levels=60, time_limit=15)
     if name == "mcts":
-        planner = search.mcts(SOKOBAN, env.spec.action, simulations=20, depth=6, discount=0.95)
+        planner = tree_search.mcts(SOKOBAN, env.spec.action, simulations=20, depth=6, discount=0.95)
     else:
-        planner = search.monte_carlo(SOKOBAN, env.spec.action, depth=8, rollouts=40, discount=0.95)
+        planner = tree_search.monte_carlo(SOKOBAN, env.spec.action, depth=8, rollouts=40, discount=0.95)
     returns = played(env, planning.mpc(planner, env.spec.action), lanes=16)
     assert (returns > 5).mean() > 0.8
 
