@@ -33,7 +33,7 @@ def played(env, agent, lanes=1):
     return np.asarray(evaluate(actor, key)["eval_return"])
 
 
-@pytest.mark.parametrize(("horizon", "low", "high"), [(25, 170, 200), (10, 0, 10)])
+@pytest.mark.parametrize(("horizon", "low", "high"), [(25, 170, 200), (5, 0, 10)])
 def test_cem_swings_up_with_a_horizon_that_reaches(horizon, low, high):
     planner = planning.cem(CARTPOLE, ACTION, horizon, population=200, elites=20, iterations=3)
     returns = played(swingup.swingup(), planning.mpc(planner, ACTION))
