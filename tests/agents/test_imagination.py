@@ -305,5 +305,5 @@ def on_sokoban(world):
 @pytest.mark.slow
 @pytest.mark.parametrize("without", ["none", "copy"])
 def test_imagination_helps_if_it_is_true(without):
-    """Ten points of solved levels are worth at least one and a half of return: 10 for the end, and the steps it saves."""
+    """Ten points of levels solved are worth more than one and a half of return: 10 for the end, and the steps saved."""
     assert on_sokoban("exact").min() > on_sokoban(without).max() + 1.5, (on_sokoban("exact"), on_sokoban(without))
