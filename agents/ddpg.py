@@ -72,6 +72,7 @@ def ddpg(
     noise: Noise | None = None,
     epsilon: float | Array = 0.0,
     target_rate: float | Array = 0.005,
+    target_period: int | Array = 1,
     smoothing: float | Array = 0.0,
     smoothing_limit: float | Array = 0.5,
     delay: int = 1,
@@ -88,6 +89,7 @@ def ddpg(
       noise: of the actions when exploring; by default Gaussian with standard deviation 0.1.
       epsilon: probability of a uniformly random action when exploring. Until the first update all are random.
       target_rate: τ; 1 is no target network.
+      target_period: updates between moves of the targets.
       smoothing: σ̃.
       smoothing_limit: c.
       delay: d, critic steps per update of policy and targets. Each takes its own d-th of the sample.
@@ -140,7 +142,9 @@ def ddpg(
 
         critics, metrics, priority, last = fit(optimiser.critic, predict, targets, state.critic, key, sample, delay)
         actor, more = descend(optimiser.policy, policy_loss, state.policy, critics.params, last)
-        target = optax.incremental_update(Params(actor.params, critics.params), state.target, target_rate)
-        return State(actor, critics, target, state.updates + 1), Info({**metrics, **more}, priority=priority)
+        count = state.updates + 1
+        rate = jnp.where(count % target_period == 0, target_rate, 0.0)
+        target = optax.incremental_update(Params(actor.params, critics.params), state.target, rate)
+        return State(actor, critics, target, count), Info({**metrics, **more}, priority=priority)
 
     return Agent(init, actor, noise.begin, act, update)

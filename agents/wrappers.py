@@ -68,10 +68,11 @@ def variance(moments: Moments) -> Tree:
     return jax.tree.map(lambda m2: jnp.where(moments.rows > 1, m2 / jnp.maximum(moments.rows, 1.0), 1.0), moments.m2)
 
 
-def normalise_observations(agent: Agent, clip: float = 10.0) -> Agent:
+def normalise_observations(agent: Agent, clip: float = 10.0, least: float = 1e-4) -> Agent:
     """The inner agent sees observations with running mean 0 and variance 1, clipped to ±`clip`.
 
-    Images (uint8) pass untouched: networks scale them.
+    Images (uint8) pass untouched: networks scale them. Statistics are of what is learned from, relabelled or not. What
+    hardly varies is divided by `least`, which is added to the standard deviation in squares.
     """
 
     def see(moments: Moments, timestep: TimeStep) -> TimeStep:
@@ -80,7 +81,7 @@ def normalise_observations(agent: Agent, clip: float = 10.0) -> Agent:
                 return x
             lead = (1,) * (x.ndim - mean.ndim)
             mean, var = mean.reshape(lead + mean.shape), var.reshape(lead + var.shape)
-            return jnp.clip((x - mean) * jax.lax.rsqrt(var + 1e-8), -clip, clip)
+            return jnp.clip((x - mean) * jax.lax.rsqrt(var + least**2), -clip, clip)
 
         return timestep._replace(observation=jax.tree.map(scale, timestep.observation, moments.mean, variance(moments)))
 

@@ -31,7 +31,7 @@ def torso(
     dtype: Precision = "float32",
     **kwargs: Any,
 ) -> Any:
-    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`."""
+    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`, if not "none"."""
     import flax.linen as nn
     import jax.numpy as jnp
 
@@ -39,7 +39,12 @@ def torso(
 
     if any(size < 1 for size in hidden):
         raise ValueError(f"--agent.hidden {' '.join(map(str, hidden))}: layer sizes must be positive")
-    options = {"cnn": cnn, "activation": getattr(nn, activation), "dtype": jnp.dtype(dtype), **kwargs}
+    options = {
+        "cnn": None if cnn == "none" else cnn,
+        "activation": getattr(nn, activation),
+        "dtype": jnp.dtype(dtype),
+        **kwargs,
+    }
     return networks.Torso(spec.observation, hidden, **options)
 
 

@@ -33,6 +33,8 @@ class Config(control.Learning):
     """Probability of a uniformly random action."""
     parameter_noise_period: int = 50
     """Updates for which perturbed parameters are held."""
+    target_period: int = 1
+    """Updates between moves of the targets."""
     target_low: float = -1e9
     """Least value that a critic may be taught, such as -1 / (1 - γ)."""
     target_high: float = 1e9
@@ -62,7 +64,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
     from agents import exploration, noise, optimisers
     from agents.ddpg import Params, ddpg
 
-    control.check(config, ("critics", "delay", "parameter_noise_period"))
+    control.check(config, ("critics", "delay", "target_period", "parameter_noise_period"))
     box = build.unit_box(spec, "ddpg")
     (size,) = box.shape
     torso = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
@@ -80,6 +82,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
         noise=processes[config.noise](),
         epsilon=config.epsilon,
         target_rate=config.target_rate,
+        target_period=config.target_period,
         smoothing=config.smoothing,
         smoothing_limit=config.smoothing_limit,
         delay=config.delay,

@@ -65,20 +65,5 @@ NAF: Presets = {
     "mujoco": merge(OFF_POLICY, sigma=0.1),
     "dm-control": merge(OFF_POLICY | SUITE, sigma=0.1),
 }
-PPO: Presets = {
-    "mujoco": merge(
-        RUN,
-        learning_rate=3e-4,
-        unroll=256,
-        epochs=10,
-        minibatches=32,
-        entropy_cost=0.0,
-        value_clip=0.2,
-        normalise_observations=True,
-        normalise_rewards=True,
-    ),
-}
-"""PPO's is CleanRL's, whose rollout of 2048 steps comes from eight environments here."""
-
-PRESETS: dict[str, Presets] = {"ddpg": DDPG, "td3": TD3, "sac": SAC, "naf": NAF, "ppo": PPO}
+PRESETS: dict[str, Presets] = {"ddpg": DDPG, "td3": TD3, "sac": SAC, "naf": NAF}
 """By experiment."""

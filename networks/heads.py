@@ -125,6 +125,27 @@ class ImplicitQ(ActionValues):
         return Quantiles(jnp.moveaxis(self.values(features[..., None, :] * phi, 1)[..., 0], -2, -1), tau)
 
 
+class PixelValues(nn.Module):
+    """Action values of changing each cell of an image, dueling: `[..., D] -> [..., *cells, A]`.
+
+    A dense layer stands where UNREAL has a deconvolution.
+    """
+
+    cells: tuple[int, int]
+    num_actions: int
+    kernel_init: Initializer = orthogonal()
+    bias_init: Initializer = zeros
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """`[..., D] -> [..., *cells, A]`."""
+        size = self.cells[0] * self.cells[1] * (1 + self.num_actions)
+        x = linear(features, size, self.kernel_init, self.bias_init)
+        x = x.reshape((*features.shape[:-1], *self.cells, 1 + self.num_actions))
+        value, advantage = x[..., :1], x[..., 1:]
+        return value + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
+
+
 class CategoricalPolicy(nn.Module):
     """A `Categorical` over `num_actions`, close to uniform at first."""
 

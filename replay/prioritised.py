@@ -147,6 +147,9 @@ def prioritised(
             leaf, probability = draw_ranked(state.tree[0].reshape(-1), key)
         else:
             leaf, probability = draw(state.tree, state.even, key)
+        # What is drawn is made to depend on its probability, or else XLA may read that after `feedback` has written the
+        # tree, for which it copies all leaves.
+        leaf = jnp.where(probability >= 0, leaf, 0)
         held, lanes = ring.shape_of(state.ring.rows)
         time, lane = leaf // lanes * stride, leaf % lanes
         age = (time - state.ring.head + state.ring.fill) % held

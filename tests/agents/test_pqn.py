@@ -116,7 +116,7 @@ def test_with_memory_it_remembers_and_without_it_cannot() -> None:
 
 
 def test_values_recomputed_from_stored_memory_are_those_of_acting() -> None:
-    """So that lanes keep their time and memory when minibatches are dealt, the first minibatch has no error but TD's."""
+    """Lanes keep their time and memory when minibatches are dealt: the first one has no error but TD's."""
     run, _ = remembering(networks.GRU(16))
     network = q_network(memory_chain(4).spec, core=networks.GRU(16))
     agent = pqn(network, optimisers.adam(0.0), discount=DISCOUNT, lambda_=0.0, epochs=1)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from experiments import benchmark, peers
-from experiments.benchmark import Case, Config, Work
+from experiments import benchmark, benchmark_cases, benchmark_page, benchmark_work, peers
+from experiments.benchmark import Config
+from experiments.benchmark_cases import Case, Work
 
 
 class Clock:
@@ -28,11 +29,11 @@ class Clock:
 def test_own_parts_are_measured(tmp_path: Path) -> None:
     table = tmp_path / "all.json"
     (tmp_path / "benchmark.md").write_text("# Old\n\n| old |\n\n## Notes\n\nKept.\n")
-    flags = ["--only", "env", "replay", "--peers", "--repeats", "1", "--scale", "1e-4"]
+    flags = ["--only", "env", "--peers", "--repeats", "1", "--scale", "1e-4"]
     benchmark.main([*flags, "--out", str(tmp_path), "--json", str(table)])
     rows = json.loads(table.read_text())["rows"]
-    assert {row["part"] for row in rows} == {"env", "replay"}
-    assert {row["seeds"] for row in rows} == {1, 16, 32}
+    assert {row["part"] for row in rows} == {"env"}
+    assert {row["seeds"] for row in rows} == {1, 16}
     assert all(row["ours"] > 0 and row["theirs"] is None for row in rows)
     page = (tmp_path / "benchmark.md").read_text()
     assert all(row["name"] in page for row in rows)
@@ -40,14 +41,49 @@ def test_own_parts_are_measured(tmp_path: Path) -> None:
     assert "jax" in page and "cores" in page
 
 
-TINY = {**benchmark.DQN, "hidden": (8,), "batch_size": 4, "buffer_size": 200, "warmup": 8}
+TINY = {**benchmark_cases.DQN, "hidden": (8,), "batch_size": 4, "buffer_size": 200, "warmup": 8}
 
 
 @pytest.mark.parametrize(("work", "env"), [("in_graph", "bellmax/cartpole"), ("on_host", "envpool/CartPole-v1")])
 def test_trainings_count_their_steps(work: str, env: str) -> None:
-    run = benchmark.WORK[work](agent="dqn", env=env, seeds=2, steps=40, num_envs=4, config=TINY)
+    run = benchmark_work.WORK[work](agent="dqn", env=env, seeds=2, steps=40, num_envs=4, config=TINY)
     assert run() == 2 * 40
     assert run() == 2 * 40
+
+
+def test_every_case_is_of_work_that_there_is() -> None:
+    found = list(benchmark_cases.cases(benchmark_cases.PARTS, 1e-4))
+    assert {case.part for case in found} == set(benchmark_cases.PARTS)
+    for case in found:
+        assert {work.function for work in case.ours.values()} <= benchmark_work.WORK.keys()
+        assert {work.function for work in case.peers.values()} <= peers.WORK.keys()
+        assert case.goals.keys() <= {*case.peers, case.against}
+        assert not case.against or case.against in case.ours
+
+
+@pytest.mark.parametrize(("kind", "operations"), [("uniform", "add+sample"), ("prioritised", "add+sample+update")])
+def test_calls_of_replays_are_counted(kind: str, operations: str) -> None:
+    sizes = {"capacity": 64, "lanes": 4, "batch": 4, "seeds": 2, "calls": 3}
+    run = benchmark_work.WORK["replay_of"](kind=kind, operations=operations, scan=True, **sizes)
+    assert run() == 3
+
+
+@pytest.mark.parametrize(("name", "draws"), [("DQN", True), ("all of these, Rainbow", False)])
+def test_learning_steps_are_counted(name: str, draws: bool) -> None:
+    config = {**benchmark_cases.PLAIN, "hidden": (8, 8), "batch_size": 4, "buffer_size": 200}
+    config |= benchmark_cases.Q_PARTS[name]
+    run = benchmark_work.WORK["learning"](config=config, draws=draws, num_envs=4, calls=3)
+    assert run() == 3
+    assert run() == 3
+
+
+def test_own_work_is_compared_with_other_own_work() -> None:
+    sides = {"ours": Clock(plain=2.0, noisy=4.0)}
+    own = {"DQN": Work("plain", {}), "noisy": Work("noisy", {})}
+    case = Case("learning", "step", 1, "µs", own, rate=False, scale=1e6, against="DQN", goals={"DQN": 0.4})
+    plain, noisy = benchmark.measure(case, sides, Config(repeats=1))
+    assert (plain.ours, plain.theirs, plain.ratio) == (2e5, None, None)
+    assert (noisy.ours, noisy.theirs, noisy.ratio, noisy.peer, noisy.met) == (4e5, 2e5, 0.5, "DQN", True)
 
 
 def test_contenders_take_turns_and_the_median_counts() -> None:
@@ -74,14 +110,14 @@ def test_a_peer_that_is_not_installed_is_told(tmp_path: Path) -> None:
     case = Case("dqn", "training", 1, "env steps/s", {"task": Work("a", {})}, {"rejax": Work("b", {})})
     (row,) = benchmark.measure(case, sides, Config(repeats=1))
     assert row.ours > 0 and row.theirs is None and benchmark.INSTALL in row.peer
-    page = benchmark.write([row], Config(out=str(tmp_path)), "here")
+    page = benchmark_page.write([row], str(tmp_path), 5, "here")
     assert "not installed" in page.read_text() and not (tmp_path / "benchmark.png").exists()
 
 
 def test_ratios_are_drawn(tmp_path: Path) -> None:
-    row = benchmark.Row("dqn", "DQN", 1, "env steps/s", 6.0, "rejax", 2.0, 3.0, "at least 2 x", True, {})
+    row = benchmark_page.Row("dqn", "DQN", 1, "env steps/s", 6.0, "rejax", 2.0, 3.0, "at least 2 x", True, {})
     slow = row._replace(name="PPO", ratio=0.5, met=False)
-    page = benchmark.write([row, slow], Config(out=str(tmp_path)), "here")
+    page = benchmark_page.write([row, slow], str(tmp_path), 5, "here")
     assert "missed" in page.read_text() and page.with_suffix(".png").stat().st_size > 1000
 
 

@@ -205,14 +205,37 @@ def test_kappa_of_the_returns_scale_gives_expectiles() -> None:
     np.testing.assert_allclose(fixed_quantiles()[1].var(), 0.106, atol=0.01)
 
 
-def test_iqn_learns_the_uniform_return() -> None:
+@cache
+def sampled_quantiles() -> tuple[np.ndarray, np.ndarray]:
+    """Quantiles `[2, 50]` that an implicit head learned with κ = 0 and κ = 1, and their levels `[50]`."""
     head = networks.ImplicitQ(1, hidden=(64,), samples=16, embedding=64)
 
     def output(params: Any, key: Any, n: int) -> Any:
         return head.apply(params, jnp.ones((n, 16)), rngs={"noise": key})
 
-    init = lambda key: head.init(key, jnp.ones((1, 16)))  # noqa: E731
-    params = binary_expansion(objectives.quantile(0.0), init, output, 1e-3, 4_000)
-    q = head.clone(samples=50).apply(params, jnp.ones((1, 16)))
-    error = np.abs(q.values[0, 0] - 2 * q.tau[0]).mean()
-    assert error <= 0.08, error
+    def learn(kappa: Any) -> Any:
+        init = lambda key: head.init(key, jnp.ones((1, 16)))  # noqa: E731
+        params = binary_expansion(objectives.quantile(kappa), init, output, 1e-3, 4_000)
+        return head.clone(samples=50).apply(params, jnp.ones((1, 16)))
+
+    q = jax.vmap(learn)(jnp.array([0.0, 1.0]))
+    return np.asarray(q.values[:, 0, 0]), np.asarray(q.tau[0, 0])
+
+
+def test_iqn_learns_the_uniform_return() -> None:
+    q, tau = sampled_quantiles()
+    assert np.abs(q[0] - 2 * tau).mean() <= 0.08
+    np.testing.assert_allclose(q[0].var(), 1 / 3, atol=0.06)
+
+
+def test_kappa_of_the_returns_scale_gives_expectiles_from_samples_too() -> None:
+    q, tau = sampled_quantiles()
+    np.testing.assert_allclose(q[1].var(), 0.106, atol=0.03)
+    assert np.abs(q[1] - 2 * tau).mean() > 0.2
+
+
+def test_atoms_of_next_to_no_mass_still_learn() -> None:
+    """The gradient is p - m whatever p is; probabilities clipped from below have none where they are clipped."""
+    logits, target = jnp.array([0.0, -30.0]), jnp.array([0.2, 0.8])
+    gradient = jax.grad(lambda x: losses.categorical_cross_entropy(x, target))(logits)
+    np.testing.assert_allclose(gradient, [0.8, -0.8], atol=1e-6)

@@ -1,0 +1,126 @@
+"""What the flags of value-based experiments build: Rainbow's ablations, R2D2's windows, what DRQN begins with."""
+
+from importlib import import_module
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import agents.dqn
+import envs
+from agents import keys
+from agents.base import Sample, TimeStep
+from experiments import flags, loops, runs
+from replay.prioritised import State as Prioritised
+
+SMALL = ["--agent.hidden", "8", "8", "--agent.batch-size", "4", "--agent.buffer-size", "400"]
+
+
+def parsed(experiment: str, *words: str) -> Any:
+    return flags.parse(import_module(f"experiments.{experiment}").Flags, list(words), f"experiments.{experiment}").agent
+
+
+def parts(experiment: str, config: Any, env: str = "bellmax/catch", lanes: int = 4) -> Any:
+    module = import_module(f"experiments.{experiment}")
+    return module.make(config, envs.make(env).spec, runs.Scale(lanes, 1, 10_000))
+
+
+def shapes(experiment: str, config: Any, env: str = "bellmax/catch") -> loops.RunState:
+    """Of a run that has begun."""
+    loop = loops.in_graph(envs.make(env), *parts(experiment, config, env), num_envs=4, iterations=1)
+    return jax.eval_shape(loop.init, keys.key(0))
+
+
+def described(monkeypatch: pytest.MonkeyPatch, *words: str) -> dict[str, Any]:
+    """What Rainbow with these flags is made of."""
+    seen: dict[str, Any] = {}
+    make = agents.dqn.dqn
+    with monkeypatch.context() as patch:
+        patch.setattr(agents.dqn, "dqn", lambda *args, **settings: seen.update(settings) or make(*args, **settings))
+        run = shapes("rainbow", parsed("rainbow", *SMALL, *words))
+    names = {jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(run.agent.params)}
+    rows = run.replay.ring.rows if isinstance(run.replay, Prioritised) else run.replay.rows
+    head = run.agent.params["head"]
+    return {
+        "double": seen["double"],
+        "dueling": any("'advantage'" in name for name in names),
+        "prioritised": isinstance(run.replay, Prioritised),
+        "distributional": 51 * 3 in {x.shape[-1] for x in jax.tree.leaves(head)},
+        "noisy": all(name.replace("kernel", "sigma_kernel") in names for name in names if name.endswith("['kernel']")),
+        "explores": float(seen["epsilon"](0)),
+        "streams": sum("MLP" in name and "kernel" in name and "sigma" not in name for name in names),
+        "rows": rows.timestep.reward.shape,
+    }
+
+
+RAINBOW = {"double": True, "dueling": True, "prioritised": True, "distributional": True, "noisy": True, "explores": 0.0}
+ABLATIONS = {
+    "double": ["--agent.no-double"],
+    "dueling": ["--agent.no-dueling"],
+    "prioritised": ["--agent.priorities", "none"],
+    "distributional": ["--agent.objective", "expected"],
+    "noisy": ["--agent.noisy", "none", "--agent.epsilon-start", "1", "--agent.epsilon-end", "0.02"],
+}
+
+
+@pytest.mark.parametrize("without", [None, *ABLATIONS])
+def test_each_ablation_takes_one_part_out_of_rainbow(without: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = described(monkeypatch, *ABLATIONS.get(without or "", []))
+    expected = RAINBOW if without is None else RAINBOW | {without: False}
+    assert {name: found[name] for name in expected} == expected | {"explores": 1.0 if without == "noisy" else 0.0}
+    assert found["streams"] == 1 + (2 if found["dueling"] else 1), "each stream has a layer of its own"
+
+
+def test_the_sixth_is_n_step() -> None:
+    for words, length in (([], 3), (["--agent.n-step", "1"], 1)):
+        storage = parts("rainbow", parsed("rainbow", *SMALL, *words)).replay
+        assert storage.minimum == length + 1
+
+
+def test_r2d2_learns_from_windows_with_the_burn_in_on_top() -> None:
+    config = parsed("r2d2", *SMALL, "--agent.burn-in", "3", "--agent.length", "5", "--agent.stride", "2")
+    built, run = parts("r2d2", config), shapes("r2d2", config)
+    sample = jax.eval_shape(built.replay.sample, run.replay, keys.key(0))
+    assert sample.steps.timestep.reward.shape == (1 + 3 + 5, 4)
+    assert run.replay.tree[0].size >= 400 // 2
+    # Importance weights are not annealed, and the target is copied.
+    assert (config.beta, config.target_rate) == (0.6, 1.0)
+
+
+@pytest.mark.parametrize("start", ["stored", "zero"])
+@pytest.mark.parametrize("experiment", ["r2d2", "drqn"])
+def test_memory_is_stored_where_windows_begin_with_it(experiment: str, start: str) -> None:
+    run = shapes(experiment, parsed(experiment, *SMALL, "--agent.start", start), "bellmax/memory-chain")
+    rows = run.replay.ring.rows if isinstance(run.replay, Prioritised) else run.replay.rows
+    assert ("carry" in rows.extras) == (start == "stored")
+
+
+def test_sequential_windows_begin_with_episodes() -> None:
+    env = envs.make("bellmax/memory-chain", length=5)
+    words = ["--agent.sampling", "sequential", "--agent.length", "6", "--agent.warmup", "200", "--agent.memory", "none"]
+    config = parsed("drqn", *SMALL, *words)
+    module: Any = import_module("experiments.drqn")
+    built = module.make(config, env.spec, runs.Scale(4, 1, 10_000))
+    loop = loops.in_graph(env, *built, num_envs=4, iterations=1)
+
+    def drawn(key: Any) -> Sample:
+        return built.replay.sample(loop.init(key).replay, key)
+
+    step_type = np.asarray(jax.jit(drawn)(keys.key(0)).steps.timestep.step_type)
+    assert (step_type[0] == 0).all() and (step_type[1:] == 1).any()
+
+
+def test_pqn_without_layer_normalisation_has_none() -> None:
+    for words, has in (([], True), (["--agent.no-layer-norm"], False)):
+        config = parsed("pqn", "--agent.hidden", "8", "8", "--agent.unroll", "16", "--agent.minibatches", "4", *words)
+        params = jax.eval_shape(
+            lambda key, config=config: parts("pqn", config).agent.init(key, TimeStep(*zeros())), keys.key(0)
+        ).params
+        assert ("LayerNorm" in str(jax.tree_util.tree_structure(params))) == has
+
+
+def zeros() -> tuple[Any, ...]:
+    """A row of catch in four lanes."""
+    return jnp.zeros(4, jnp.int8), jnp.zeros(4), jnp.ones(4), jnp.zeros((4, 10, 5))
