@@ -64,12 +64,41 @@ def learner(
 
 
 def descend(
-    optimiser: optax.GradientTransformation, loss: Callable[..., tuple[Array, dict]], state: Any, *args: Any
-) -> tuple[Any, dict[str, Array]]:
+    optimiser: optax.GradientTransformation, loss: Callable[..., tuple[Array, Any]], state: Any, *args: Any
+) -> tuple[Any, Any]:
     """One gradient step on `loss(params, *args) -> (value, metrics)`, for any state with `params` and `optimiser`."""
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params, *args)
     updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
     return state._replace(params=optax.apply_updates(state.params, updates), optimiser=opt_state), metrics
+
+
+def objective(
+    network: Network,
+    *,
+    discount: float | Array,
+    lambda_: float | Array,
+    value_cost: float | Array,
+    entropy_cost: float | Array,
+) -> Callable[..., tuple[Array, dict[str, Array]]]:
+    """L of a window, `(params, key, steps[T+1, N]) -> (value, metrics)`."""
+
+    def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
+        policy, value = memory.unroll(network, params, key, steps)
+        policy = jax.tree.map(lambda x: x[:-1], policy)
+        fixed = jax.lax.stop_gradient(value)
+        advantage = advantages(steps, fixed, discount=discount, lambda_=lambda_)
+        terms = {
+            "policy_loss": losses.policy_gradient(
+                policy.log_prob(jax.tree.map(lambda x: x[:-1], steps.action)), advantage
+            ),
+            "value_loss": losses.squared(advantage + fixed[:-1] - value[:-1]),
+            "entropy": policy.entropy(),
+        }
+        means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
+        total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
+        return total, {"loss": total, **means}
+
+    return loss
 
 
 def a2c(
@@ -93,21 +122,7 @@ def a2c(
     """
     init, actor = learner(network, optimiser)
 
-    def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
-        policy, value = memory.unroll(network, params, key, steps)
-        policy = jax.tree.map(lambda x: x[:-1], policy)
-        fixed = jax.lax.stop_gradient(value)
-        advantage = advantages(steps, fixed, discount=discount, lambda_=lambda_)
-        terms = {
-            "policy_loss": losses.policy_gradient(
-                policy.log_prob(jax.tree.map(lambda x: x[:-1], steps.action)), advantage
-            ),
-            "value_loss": losses.squared(advantage + fixed[:-1] - value[:-1]),
-            "entropy": policy.entropy(),
-        }
-        means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
-        total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
-        return total, {"loss": total, **means}
+    loss = objective(network, discount=discount, lambda_=lambda_, value_cost=value_cost, entropy_cost=entropy_cost)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         state, metrics = descend(optimiser, loss, state, key, sample.steps)

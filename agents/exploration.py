@@ -52,6 +52,20 @@ def softmax_divergence(network: Network, objective: Objective) -> Callable[..., 
     return distance
 
 
+def action_distance(network: Network) -> Callable[..., Array]:
+    """The distance for deterministic policies: √E[(μ - μ̃)²] over the rows of a window and the actions' dimensions.
+
+    As strong as Gaussian noise of standard deviation σ is δ = σ.
+    """
+
+    def distance(params: Any, perturbed: Any, key: Key, steps: Step) -> Array:
+        action, other = (memory.unroll(network, p, key, steps) for p in (params, perturbed))
+        square = jnp.mean(jnp.square(action - other), axis=-1)
+        return jnp.sqrt(parallel.mean(parallel.masked_mean(square, jnp.ones_like(square))))
+
+    return distance
+
+
 def parameter_noise(
     agent: Agent,
     distance: Callable[..., Array],
@@ -68,7 +82,7 @@ def parameter_noise(
     is what lets one σ fit all layers.
 
     Args:
-      agent: its state and its actor are NamedTuples with a field `params`.
+      agent: its actor is a NamedTuple with a field `params`.
       distance: `(params, perturbed, key, steps[T+1, N]) -> d`.
       threshold: δ.
       sigma: the first σ.
@@ -90,7 +104,7 @@ def parameter_noise(
     def init(key: Key, timestep: TimeStep) -> State:
         k_inner, k_noise = jax.random.split(key)
         inner = agent.init(k_inner, timestep)
-        return State(inner, draw(k_noise, inner.params), jnp.asarray(sigma, jnp.float32), jnp.int32(0))
+        return State(inner, draw(k_noise, agent.actor(inner).params), jnp.asarray(sigma, jnp.float32), jnp.int32(0))
 
     def actor(state: State) -> Actor:
         clean = agent.actor(state.inner)
@@ -105,8 +119,9 @@ def parameter_noise(
         count = state.updates + 1
 
         def renew(state: State) -> tuple[Tree, Array]:
-            noise = draw(k_noise, inner.params)
-            d = distance(inner.params, perturbed(inner.params, noise, state.sigma), k_distance, sample.steps)
+            params = agent.actor(inner).params
+            noise = draw(k_noise, params)
+            d = distance(params, perturbed(params, noise, state.sigma), k_distance, sample.steps)
             return noise, jnp.where(d <= threshold, state.sigma * growth, state.sigma / growth)
 
         # One run on a device pays for a draw once a period; vmapped runs pay in every update.

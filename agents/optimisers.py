@@ -1,5 +1,7 @@
 """Optimiser chains that are safe under data parallelism: gradients are averaged over devices before anything else."""
 
+from typing import Any
+
 import optax
 
 from agents import parallel
@@ -34,3 +36,16 @@ def rmsprop(
 ) -> optax.GradientTransformation:
     """RMSProp with ε outside the root, as A3C's descendants use it, in such a chain."""
     return chain(optax.rmsprop(learning_rate, decay=decay, eps=eps, eps_in_sqrt=False), max_norm)
+
+
+def apart(**parts: optax.GradientTransformation) -> optax.GradientTransformation:
+    """One optimiser for each part of the parameters, a dict with these keys: `apart(predictor=..., policy=...)`."""
+
+    def init(params: Any) -> dict[str, Any]:
+        return {name: part.init(params[name]) for name, part in parts.items()}
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        results = {name: part.update(updates[name], state[name], params[name]) for name, part in parts.items()}
+        return {name: new for name, (new, _) in results.items()}, {name: after for name, (_, after) in results.items()}
+
+    return optax.GradientTransformation(init, update)

@@ -4,13 +4,16 @@ Schulman et al., "Proximal policy optimization algorithms", 2017. With ρ_t = π
 
     L = E[ -min(ρ_t Â_t, clip(ρ_t, 1-ε, 1+ε) Â_t) + c_v L_V - c_e H(π(·|x_{t-1})) ],     L_V = ½ (Ĝ_t - V(x_{t-1}))²
 
+or, without clipping, with the divergence from the old policy as a penalty, whose weight β may be adapted to a target:
+
+    L = E[ -ρ_t Â_t + β KL(π_old(·|x_{t-1}) ‖ π(·|x_{t-1})) + c_v L_V - c_e H(π(·|x_{t-1})) ]
+
 over several epochs of minibatches of one rollout. Advantages come from the values that `act` recorded and are
 normalised per minibatch; Ĝ_t = Â_t + V_old. Minibatches are drawn over single steps, or over whole lanes if the network
 has memory.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,9 +21,18 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses, memory, parallel
-from agents.a2c import State, acting, advantages, descend, learner
-from agents.base import Agent, Array, Info, Key, Sample, Step, valid
+from agents.a2c import acting, advantages, descend
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
 from networks.base import Network
+
+
+class State(NamedTuple):
+    """What PPO learns, counts and adapts."""
+
+    params: Any
+    optimiser: Any
+    updates: Array  # int32, rollouts
+    kl_cost: Array  # β
 
 
 class Batch(NamedTuple):
@@ -30,6 +42,7 @@ class Batch(NamedTuple):
     advantage: Array
     target: Array
     mask: Array
+    policy: Any = ()  # the distribution that acted, where its divergence is asked for
 
 
 def split(batch: Any, key: Key, minibatches: int) -> Any:
@@ -92,7 +105,9 @@ def ppo(
     *,
     discount: float | Array = 0.99,
     lambda_: float | Array = 0.95,
-    clip: float | Array = 0.2,
+    clip: float | Array | optax.Schedule = 0.2,
+    kl_cost: float | Array | None = None,
+    kl_target: float | Array | None = None,
     value_clip: float | Array | None = None,
     value_cost: float | Array = 0.5,
     entropy_cost: float | Array = 0.0,
@@ -107,40 +122,65 @@ def ppo(
       optimiser: an `agents.optimisers` chain.
       discount: γ.
       lambda_: λ of the generalised advantage.
-      clip: ε, how far the ratio may profit from leaving 1.
+      clip: ε, how far the ratio may profit from leaving 1, or a schedule of it over rollouts; ∞ for no clipping.
+      kl_cost: β; None for no penalty.
+      kl_target: the KL that β is adapted to from rollout to rollout; None keeps it fixed.
       value_clip: bound on how far V may profit from leaving V_old; None for the plain squared loss.
       value_cost: c_v.
       entropy_cost: c_e.
       epochs: passes over each rollout.
       minibatches: gradient steps per pass; must divide the rollout's steps (its lanes, if the network has memory).
       normalise: normalise advantages in each minibatch.
-    """
-    init, actor = learner(network, optimiser)
 
-    def loss(params: Any, key: Key, batch: Batch) -> tuple[Array, dict[str, Array]]:
+    Raises:
+      ValueError: a target for a penalty that there is not.
+    """
+    if kl_target is not None and kl_cost is None:
+        raise ValueError(f"kl_target: {kl_target} needs a kl_cost to begin with")
+
+    def init(key: Key, timestep: TimeStep) -> State:
+        params = network.init(key, timestep.observation)
+        return State(params, optimiser.init(params), jnp.int32(0), jnp.float32(0.0 if kl_cost is None else kl_cost))
+
+    def loss(params: Any, key: Key, batch: Batch, state: State) -> tuple[Array, dict[str, Array]]:
         steps, mask = batch.steps, batch.mask
         policy, value = memory.unroll(network, params, key, steps)
         advantage = normalised(batch.advantage, mask) if normalise else batch.advantage
         log_prob, old = policy.log_prob(steps.action), steps.extras
+        epsilon = clip(state.updates) if callable(clip) else clip
         terms = {
-            "policy_loss": losses.clipped_surrogate(log_prob, old["log_prob"], advantage, clip),
+            "policy_loss": losses.clipped_surrogate(log_prob, old["log_prob"], advantage, epsilon),
             "value_loss": losses.value_loss(
                 value, batch.target, None if value_clip is None else old["value"], value_clip
             ),
             "entropy": policy.entropy(),
             "approx_kl": losses.approx_kl(log_prob, old["log_prob"]),
-            "clip_fraction": losses.clip_fraction(log_prob, old["log_prob"], clip),
+            "clip_fraction": losses.clip_fraction(log_prob, old["log_prob"], epsilon),
         }
+        if kl_cost is not None:
+            terms["kl"] = batch.policy.kl(policy)
         means = {name: parallel.masked_mean(term, mask) for name, term in terms.items()}
         total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
+        if kl_cost is not None:
+            total += state.kl_cost * means["kl"]
         return total, {"loss": total, **means}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         steps = sample.steps
         value, mask = steps.extras["value"], valid(steps)
         advantage = advantages(steps, value, discount=discount, lambda_=lambda_)
-        batch = Batch(jax.tree.map(lambda x: x[:-1], steps), advantage, advantage + value[:-1], mask)
-        state, metrics = passes(partial(descend, optimiser, loss), state, key, batch, epochs, minibatches)
-        return state, Info(metrics)
+        rows = jax.tree.map(lambda x: x[:-1], steps)
+        policy = lambda params: memory.unroll(network, params, key, rows)[0]  # noqa: E731
+        old: Any = () if kl_cost is None else policy(state.params)
+        batch = Batch(rows, advantage, advantage + value[:-1], mask, old)
 
-    return Agent(init, actor, network.begin, acting(network), update)
+        def step(learned: State, key: Key, batch: Batch) -> tuple[State, dict[str, Array]]:
+            return descend(optimiser, loss, learned, key, batch, state)
+
+        after, metrics = passes(step, state, key, batch, epochs, minibatches)
+        if kl_target is not None:
+            kl = parallel.mean(parallel.masked_mean(old.kl(policy(after.params)), mask))
+            after = after._replace(kl_cost=losses.adapted_penalty(state.kl_cost, kl, kl_target))
+        return after._replace(updates=state.updates + 1), Info({**metrics, "kl_cost": state.kl_cost})
+
+    return Agent(init, lambda state: state.params, network.begin, acting(network), update)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agents import parallel
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, select, valid
@@ -67,10 +68,11 @@ def variance(moments: Moments) -> Tree:
     return jax.tree.map(lambda m2: jnp.where(moments.rows > 1, m2 / jnp.maximum(moments.rows, 1.0), 1.0), moments.m2)
 
 
-def normalise_observations(agent: Agent, clip: float = 10.0) -> Agent:
+def normalise_observations(agent: Agent, clip: float = 10.0, least: float = 1e-4) -> Agent:
     """The inner agent sees observations with running mean 0 and variance 1, clipped to ±`clip`.
 
-    Images (uint8) pass untouched: networks scale them.
+    Images (uint8) pass untouched: networks scale them. Statistics are of what is learned from, relabelled or not. What
+    hardly varies is divided by `least`, which is added to the standard deviation in squares.
     """
 
     def see(moments: Moments, timestep: TimeStep) -> TimeStep:
@@ -79,7 +81,7 @@ def normalise_observations(agent: Agent, clip: float = 10.0) -> Agent:
                 return x
             lead = (1,) * (x.ndim - mean.ndim)
             mean, var = mean.reshape(lead + mean.shape), var.reshape(lead + var.shape)
-            return jnp.clip((x - mean) * jax.lax.rsqrt(var + 1e-8), -clip, clip)
+            return jnp.clip((x - mean) * jax.lax.rsqrt(var + least**2), -clip, clip)
 
         return timestep._replace(observation=jax.tree.map(scale, timestep.observation, moments.mean, variance(moments)))
 
@@ -202,3 +204,29 @@ def recalled(observation: Any, actions: Space) -> dict[str, Space]:
     own = observation if isinstance(observation, dict) else {"observation": observation}
     shape = (actions.num,) if isinstance(actions, Discrete) else actions.shape
     return {**own, "last_action": Box(shape), "last_reward": Box((1,))}
+
+
+def unit_actions(agent: Agent, space: Box) -> Agent:
+    """The inner agent acts in [-1, 1], the outer one between the bounds of the task's actions.
+
+    Raises:
+      ValueError: the bounds are not finite, or not low < high.
+    """
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        raise ValueError(f"actions between {space.low} and {space.high}: needs finite bounds, low < high")
+    middle, half = (low + high) / 2, (high - low) / 2
+
+    def fit(bound: np.ndarray, x: Array) -> Array:
+        return jnp.asarray(bound).reshape((1,) * (x.ndim - bound.ndim) + bound.shape)
+
+    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
+        action, carry, extras = agent.act(actor, key, carry, timestep, explore)
+        return fit(middle, action) + fit(half, action) * action, carry, extras
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        action = sample.steps.action
+        inner = jnp.clip((action - fit(middle, action)) / fit(half, action), -1.0, 1.0)
+        return agent.update(state, key, sample._replace(steps=sample.steps._replace(action=inner)))
+
+    return agent._replace(act=act, update=update)

@@ -1,7 +1,7 @@
 """Environments: in graph (`Environment`) and outside it (`HostEnvironment`), by name (`make`) or by constructor."""
 
 from envs import wrappers
-from envs.base import Box, Discrete, Environment, HostEnvironment, Pool, Space, Spec, blank, episodic
+from envs.base import Box, Discrete, Environment, Goals, HostEnvironment, Pool, Space, Spec, blank, episodic
 from envs.host import pool_of
 from envs.registry import make, names, parse_options, suites
 
@@ -9,6 +9,7 @@ __all__ = [
     "Box",
     "Discrete",
     "Environment",
+    "Goals",
     "HostEnvironment",
     "Pool",
     "Space",

@@ -42,6 +42,21 @@ class Box(NamedTuple):
 Space = Discrete | Box
 
 
+class Goals(NamedTuple):
+    """What is known of a task with goals; its functions take numpy's arrays and JAX's, of any leading axes.
+
+    The observation of such a task is a dict with `observation`, `achieved_goal` (of the state that was reached) and
+    `desired_goal`, the latter two of one space. So the reward of a row can be computed anew for any goal.
+    """
+
+    reward: Callable[[Any, Any], Any]
+    """`(achieved[..., *goal], desired[..., *goal]) -> float32 [...]`, the reward that arrives with the state."""
+    reached: Callable[[Any, Any], Any]
+    """The same for success, boolean."""
+    terminates: bool = False
+    """Whether success ends the episode; else it goes on to its time limit, and success is counted at its end."""
+
+
 class Spec(NamedTuple):
     """What an agent is built from."""
 
@@ -49,6 +64,7 @@ class Spec(NamedTuple):
     observation: Any  # a Space, or a dict of them
     action: Space
     time_limit: int | None = None  # steps after which an episode is truncated, if there is such a limit
+    goals: Goals | None = None  # of a task with goals whose reward can be computed anew
 
 
 def blank(spec: Spec, lanes: int) -> TimeStep:

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from agents.base import FIRST, LAST, MID, TimeStep
-from envs.base import Box, Discrete, HostEnvironment, Pool, Spec, host_rows
+from envs.base import Box, Discrete, Goals, HostEnvironment, Pool, Spec, host_rows
+from envs.goals import near
 from envs.host import finite_or_inf, lane_seeds, narrowed, unknown
 
 # Families by what they need. Cheap: a second thread costs more than it saves, up to so many lanes.
@@ -74,7 +75,7 @@ def envpool(
     observation, observe = _observation(task.state_array_spec, (drop,) if isinstance(drop, str) else tuple(drop))
     action, convert = _action(id, task)
     limit = task.config.max_episode_steps
-    spec = Spec(f"envpool/{id}", observation, action, limit if 0 < limit < NO_LIMIT else None)
+    spec = Spec(f"envpool/{id}", observation, action, limit if 0 < limit < NO_LIMIT else None, _goals(id))
     stretched = spec.time_limit is not None and family in STRETCHABLE
     paid_when_solved = id.removeprefix("Jumanji/") in PAID_WHEN_SOLVED
     lives_count = family == "atari" and task.config.zero_discount_on_life_loss
@@ -152,6 +153,18 @@ def _configured(simulator: Any, id: str, family: str, options: Mapping[str, Any]
         return simulator.make_spec(id, **options)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise ValueError(f"envpool/{id} refuses the options {dict(options)}: {error}") from error
+
+
+def _goals(id: str) -> Goals | None:
+    """How the tasks with goals in a Euclidean space pay; not the hand's manipulation, whose goals are poses."""
+    dense = "Dense" in id
+    if id.startswith("Fetch"):
+        return near(0.05, "distance" if dense else "cost")
+    if id.startswith("PointMaze_"):
+        return near(0.45, "exponential" if dense else "bonus")
+    if id.startswith("HandReach"):
+        return near(0.01, "distance" if dense else "cost")
+    return None
 
 
 def _observation(arrays: Mapping[str, Any], drop: tuple[str, ...]) -> tuple[Any, Callable[[list], Any]]:

@@ -13,19 +13,34 @@ from envs.host import unknown
 
 # The project's own tasks: id, module and constructor.
 TASKS = {
+    "bit-flip": ("envs.bit_flip", "bit_flip"),
     "catch": ("envs.catch", "catch"),
     "cartpole": ("envs.cartpole", "cartpole"),
     "cartpole-no-velocity": ("envs.hidden", "cartpole_no_velocity"),
+    "cartpole-swingup": ("envs.swingup", "swingup"),
+    "card-pairs": ("envs.card_pairs", "card_pairs"),
+    "copy": ("envs.copy", "copy"),
     "deep-sea": ("envs.deep_sea", "deep_sea"),
+    "drifting-worker": ("envs.drifting_worker", "drifting_worker"),
+    "dyna-maze": ("envs.dyna_maze", "dyna_maze"),
     "flickering-catch": ("envs.hidden", "flickering_catch"),
+    "four-rooms": ("envs.four_rooms", "four_rooms"),
+    "i-maze": ("envs.i_maze", "i_maze"),
     "memory-chain": ("envs.memory_chain", "memory_chain"),
+    "minipacman": ("envs.minipacman", "minipacman"),
     "noise": ("envs.noise", "noise"),
     "pendulum": ("envs.pendulum", "pendulum"),
+    "point-maze": ("envs.point_maze", "point_maze"),
+    "pixel-catch": ("envs.pixel_catch", "pixel_catch"),
     "probe-constant": ("envs.probes", "constant"),
     "probe-observation": ("envs.probes", "observation"),
     "probe-two-step": ("envs.probes", "two_step"),
     "probe-action": ("envs.probes", "action"),
     "probe-both": ("envs.probes", "both"),
+    "sokoban": ("envs.sokoban", "sokoban"),
+    "repeat-previous": ("envs.repeat_previous", "repeat_previous"),
+    "t-maze": ("envs.t_maze", "t_maze"),
+    "teleport-maze": ("envs.teleport_maze", "teleport_maze"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {
     "bellmax": lambda: TASKS,
@@ -33,6 +48,7 @@ IDS: dict[str, Callable[[], Iterable[str]]] = {
     "envpool": lambda: import_module("envpool").list_all_envs(),
     "gymnasium": lambda: import_module("gymnasium").registry,
     "atari": lambda: import_module("envs.atari").games(),
+    "mujoco": lambda: import_module("envs.mujoco").ids(),
 }
 PACKAGES = {"atari": "envpool"}
 """What a suite needs, where it is not a package of the suite's name."""
@@ -59,7 +75,7 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     """The task of that name.
 
     Args:
-      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>` or `gymnasium/<id>`, or
+      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>`, `mujoco/<id>` or `gymnasium/<id>`, or
         `gymnasium/<module>:<id>` for a task that `<module>` registers.
       **options: of the task's constructor, or of its suite's adapter.
 

@@ -31,7 +31,7 @@ def torso(
     dtype: Precision = "float32",
     **kwargs: Any,
 ) -> Any:
-    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`."""
+    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`, if not "none"."""
     import flax.linen as nn
     import jax.numpy as jnp
 
@@ -39,7 +39,12 @@ def torso(
 
     if any(size < 1 for size in hidden):
         raise ValueError(f"--agent.hidden {' '.join(map(str, hidden))}: layer sizes must be positive")
-    options = {"cnn": cnn, "activation": getattr(nn, activation), "dtype": jnp.dtype(dtype), **kwargs}
+    options = {
+        "cnn": None if cnn == "none" else cnn,
+        "activation": getattr(nn, activation),
+        "dtype": jnp.dtype(dtype),
+        **kwargs,
+    }
     return networks.Torso(spec.observation, hidden, **options)
 
 
@@ -138,3 +143,29 @@ def normalised(agent: Any, observations: bool, rewards: bool, discount: Any) -> 
 
     agent = wrappers.normalise_rewards(agent, discount) if rewards else agent
     return wrappers.normalise_observations(agent) if observations else agent
+
+
+def unit_box(spec: "Spec", agent: str) -> Any:
+    """The task's actions, which an agent that acts in [-1, 1] can be scaled to.
+
+    Raises:
+      ValueError: they are no vector within finite bounds.
+    """
+    import numpy as np
+
+    from envs.base import Box
+
+    box = spec.action
+    if not isinstance(box, Box) or len(box.shape) != 1 or not all(np.isfinite(b).all() for b in box[1:3]):
+        raise ValueError(f"--env {spec.name}: {agent} needs a vector of bounded actions, but the task's are {box}")
+    return box
+
+
+def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> Any:
+    """An ensemble of `num` networks `agents.critics.with_action` of an observation -> Q; arguments as for `torso`."""
+    import networks
+    from agents.critics import with_action
+    from envs.base import Box
+
+    seen = spec._replace(observation=with_action(spec.observation, Box(spec.action.shape, -1.0, 1.0)))
+    return networks.ensemble(networks.q_network(torso(seen, hidden, cnn, **kwargs), networks.Value()), num)

@@ -56,18 +56,22 @@ def layout(runs: int, share: int = 1, devices: Sequence[Any] | None = None) -> L
     return Layout(runs, available[: math.ceil(runs / per_device)], per_device, False)
 
 
+def order(lay: Layout) -> np.ndarray:
+    """Which run is at which place, `[G, r]`. Spare places repeat the first run."""
+    groups = len(lay.devices)
+    if lay.shared:
+        return np.tile(np.arange(lay.runs), (groups, 1))
+    index = np.arange(groups * lay.per_device)
+    return np.where(index < lay.runs, index, 0).reshape(groups, lay.per_device)
+
+
 def place(lay: Layout, tree: Tree) -> Tree:
-    """Arrays `[R, ...]` to `[G, r, ...]` on the devices. Spare places repeat the first run."""
+    """Arrays `[R, ...]` to `[G, r, ...]` on the devices."""
+    index = order(lay)
 
     def put(x: Any) -> Any:
-        groups = len(lay.devices)
-        if lay.shared:
-            index = np.tile(np.arange(lay.runs), (groups, 1))
-        else:
-            index = np.arange(groups * lay.per_device)
-            index = np.where(index < lay.runs, index, 0).reshape(groups, lay.per_device)
         own = [i for i, device in enumerate(lay.devices) if device.process_index == jax.process_index()]
-        if len(own) < groups:
+        if len(own) < len(lay.devices):
             return x[index[own]]  # `pmap` takes what is for this process's devices, and puts it there
         return jax.device_put(x[index], lay.sharding)
 
@@ -82,6 +86,27 @@ def collect(lay: Layout, tree: Tree) -> Tree:
         return x[0] if lay.shared else x.reshape(-1, *x.shape[2:])[: lay.runs]
 
     return jax.tree.map(get, tree)
+
+
+def groups(lay: Layout) -> list[Layout]:
+    """A spread layout as one layout of r runs for each device, spare places included."""
+    return [Layout(lay.per_device, (device,), lay.per_device, False) for device in lay.devices]
+
+
+def apart(lay: Layout, tree: Tree) -> list[Tree]:
+    """Arrays `[G, r, ...]` as G trees of arrays `[1, r, ...]`, each on its device; nothing is copied."""
+    leaves, structure = jax.tree.flatten(tree)
+    shards = [{shard.device: shard.data for shard in x.addressable_shards} for x in leaves]
+    return [jax.tree.unflatten(structure, [by_device[device] for by_device in shards]) for device in lay.devices]
+
+
+def together(lay: Layout, parts: Sequence[Tree]) -> Tree:
+    """The inverse of `apart`."""
+
+    def join(*shards: Any) -> Any:
+        return jax.make_array_from_single_device_arrays((len(shards), *shards[0].shape[1:]), lay.sharding, shards)
+
+    return jax.tree.map(join, *parts)
 
 
 def lanes_in(lay: Layout, tree: Tree) -> Tree:

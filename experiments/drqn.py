@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import build, flags, runs
-from experiments.r2d2 import check_counts, recurrent, wrapped
+from experiments.r2d2 import check_counts, default_core, recurrent, wrapped
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,14 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core) -> Any:
     """The parts of one run.
+
+    Args:
+      config: the agent's flags.
+      spec: the task.
+      scale: of the run.
+      core: from flags to the recurrent core, or None without one.
 
     Raises:
       ValueError: flags that do not go together, or continuous actions.
@@ -103,7 +109,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     updates = scale.steps / per_iteration * config.updates
     rate = build.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = dqn(
-        recurrent(config, spec),
+        recurrent(config, spec, core),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         objective=objectives.expected(config.error_clip),
         discount=config.discount,

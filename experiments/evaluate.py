@@ -43,9 +43,7 @@ def play(arguments: Flags) -> dict[str, Any]:
     import numpy as np
 
     from agents import keys
-    from envs.base import blank
     from experiments import devices, stats
-    from experiments.checkpoint import Checkpointer
 
     folder, video = arguments.run, Path(arguments.video) if arguments.video else None
     if arguments.episodes < 1:
@@ -54,6 +52,54 @@ def play(arguments: Flags) -> dict[str, Any]:
         raise ValueError(f"--seed {arguments.seed}: must not be negative")
     if video and video.suffix not in (".mp4", ".gif"):
         raise ValueError(f"--video {video}: must end in .mp4 or .gif")
+    experiment, config, env, make, at_steps, chosen = saved(folder, arguments.which)
+    lay = devices.layout(config.seeds)
+    hypers = {"run": np.arange(config.seeds)}
+    seeds = arguments.seed + np.arange(config.seeds)
+    driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
+    episodes = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
+    driver.close()
+    returns = np.asarray(episodes["eval_return"]).mean(axis=1)
+    if video:
+        best = int(np.nanargmax(returns))
+        try:
+            film(env, make({}).agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, video)
+        except OSError as error:
+            raise ValueError(f"--video {video}: cannot be written ({error})") from None
+    return {
+        "experiment": experiment,
+        "env": config.env,
+        "seeds": list(range(config.seed, config.seed + config.seeds)),
+        "policy": arguments.which,
+        "at_steps": at_steps,
+        "episodes": arguments.episodes,
+        "eval_returns": [float(x) for x in returns],
+        "eval_iqm": stats.iqm(returns),
+        "eval_ci95": stats.interval(returns),
+    }
+
+
+def saved(folder: Path, which: str) -> tuple[str, Any, Any, Any, int, Any]:
+    """The policies of a run folder.
+
+    Args:
+      folder: of a run, or of one point of a sweep.
+      which: "best" or "last".
+
+    Returns:
+      Experiment, its flags, the task, what makes the run's parts, the steps that were trained, and the actors
+      `[seeds, ...]` as numpy arrays.
+
+    Raises:
+      ValueError: it is no such folder, or holds no policies.
+    """
+    import jax
+    import numpy as np
+
+    from agents import keys
+    from envs.base import blank
+    from experiments.checkpoint import Checkpointer
+
     experiment = flags.contents(folder)["experiment"]
     try:
         module = importlib.import_module(f"experiments.{experiment}")
@@ -65,8 +111,6 @@ def play(arguments: Flags) -> dict[str, Any]:
         raise ValueError(f"{folder}: is a sweep; give the folder of one of its points: {points}")
     env = runs.environment(config)
     make = runs.maker(config, env.spec, module.make)
-    lay = devices.layout(config.seeds)
-    hypers = {"run": np.arange(config.seeds)}
     agent = make({}).agent
 
     def actors(key: Any) -> Any:
@@ -78,29 +122,7 @@ def play(arguments: Flags) -> dict[str, Any]:
         found = policies.restore({"best": on_host, "last": on_host}, {})
     if found is None:
         raise ValueError(f"{folder}: holds no policies yet; they are saved with every evaluation")
-    chosen = found[1][arguments.which]
-    seeds = arguments.seed + np.arange(config.seeds)
-    driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
-    episodes = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
-    driver.close()
-    returns = np.asarray(episodes["eval_return"]).mean(axis=1)
-    if video:
-        best = int(np.nanargmax(returns))
-        try:
-            film(env, agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, video)
-        except OSError as error:
-            raise ValueError(f"--video {video}: cannot be written ({error})") from None
-    return {
-        "experiment": experiment,
-        "env": config.env,
-        "seeds": list(range(config.seed, config.seed + config.seeds)),
-        "policy": arguments.which,
-        "at_steps": found[0],
-        "episodes": arguments.episodes,
-        "eval_returns": [float(x) for x in returns],
-        "eval_iqm": stats.iqm(returns),
-        "eval_ci95": stats.interval(returns),
-    }
+    return experiment, config, env, make, found[0], found[1][which]
 
 
 def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_000) -> None:

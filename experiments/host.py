@@ -1,12 +1,14 @@
 """The host driver: a simulator outside the graph, acting and learning compiled around it.
 
-The lanes of all runs are lanes of one pool. Acting and learning are the functions of `loops`, mapped over runs and
+The runs of a device are lanes of one pool. Acting and learning are the functions of `loops`, mapped over runs and
 devices as in graph and drawing the same keys in the same order, so that the same task gives the same result on either
 driver. Where the replay wants no peek, the update is dispatched while the simulator still works on the last step of an
 unroll: learning and simulation overlap, and nothing is learned from later than it would have been.
 """
 
+import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -17,14 +19,92 @@ import numpy as np
 from agents import keys as run_keys
 from agents import parallel
 from agents.base import Key, Step, TimeStep, Tree
+from envs import goals
 from envs.base import HostEnvironment, Pool, blank
 from experiments import devices, loops
 from experiments.devices import Layout
 from experiments.drivers import Driver, Parts, laid_out
 from experiments.loops import Live, Loop, RunState
 
+# A step takes a fraction of Python's usual 5 ms, for which a thread would keep the interpreter from the others.
+SWITCH_SECONDS = 2e-5
+
 
 def host(
+    env: HostEnvironment,
+    make: Callable[[Any], Parts],
+    hypers: Any,
+    lay: Layout,
+    *,
+    seeds: Sequence[int],
+    **numbers: Any,
+) -> Driver:
+    """Runs of one agent around a simulator: one pool of lanes for each device, driven by a thread of its own.
+
+    Runs on different devices know nothing of each other, so neither waits for the other, and while one simulates the
+    other computes. Where devices share the runs there is one pool for all.
+
+    Args:
+      env: opens pools of lanes.
+      make: hyper-parameters of one run -> its parts.
+      hypers: a tree of arrays `[R]`; the empty tree if there is no sweep.
+      lay: over which devices.
+      seeds: of the runs, R of them; a run's episodes do not depend on which others there are.
+      **numbers: those of `around_pool`.
+    """
+    if lay.shared or len(lay.devices) == 1:
+        return around_pool(env, make, hypers, lay, seeds=seeds, **numbers)
+    members, index = devices.groups(lay), devices.order(lay)
+    chosen = [jax.tree.map(lambda x, runs=runs: np.asarray(x)[runs], (hypers, np.asarray(seeds))) for runs in index]
+    drivers = [
+        around_pool(env, make, h, member, seeds=s.tolist(), **numbers)
+        for member, (h, s) in zip(members, chosen, strict=True)
+    ]
+    threads = ThreadPoolExecutor(len(drivers), thread_name_prefix="device")
+
+    def each(function: Callable[[Driver], Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            calls = [threads.submit(function(d), *own) for d, *own in zip(drivers, *arguments, strict=True)]
+            return [call.result() for call in calls]
+        finally:
+            sys.setswitchinterval(before)
+
+    def numbers_of(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return jax.tree.map(lambda *xs: np.concatenate(xs)[: lay.runs], *parts)
+
+    def init(keys: Key) -> RunState:
+        return devices.together(lay, each(lambda d: d.loop.init, [keys[runs] for runs in index]))
+
+    def step(run: RunState) -> tuple[RunState, dict[str, np.ndarray]]:
+        states, metrics = zip(*each(lambda d: d.loop.step, devices.apart(lay, run)), strict=True)
+        return devices.together(lay, states), numbers_of(metrics)
+
+    def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
+        return numbers_of(each(lambda d: d.loop.evaluate, devices.apart(lay, actors), [keys[runs] for runs in index]))
+
+    placed = devices.place(lay, hypers)
+    actor_all = devices.mapped(lay, partial(actor_of, make))
+
+    def shape() -> Any:
+        whole = lambda x: jax.ShapeDtypeStruct((len(drivers), *x.shape[1:]), x.dtype)  # noqa: E731
+        return laid_out(lay, jax.tree.map(whole, drivers[0].shape()))
+
+    def close() -> None:
+        threads.shutdown()
+        for d in drivers:
+            d.close()
+
+    return Driver(Loop(init, step, evaluate, lambda run: actor_all(placed, run)), shape, close)
+
+
+def actor_of(make: Callable[[Any], Parts], hypers: Any, run: RunState) -> Any:
+    """What acting needs of a run, in buffers of its own, since the run's are donated to learning."""
+    return jax.tree.map(jnp.copy, make(hypers).agent.actor(run.agent))
+
+
+def around_pool(
     env: HostEnvironment,
     make: Callable[[Any], Parts],
     hypers: Any,
@@ -65,9 +145,6 @@ def host(
         run = loops.begin_run(parts.agent, parts.replay, k_rest, timestep)
         row, _ = loops.act_row(parts.agent, parts.agent.actor(run.agent), run.live, k_rest, timestep)
         return run, jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
-
-    def actor(hypers: Any, run: RunState) -> Any:
-        return jax.tree.map(jnp.copy, make(hypers).agent.actor(run.agent))  # the run's buffers are donated to `learn`
 
     def warmup_keys(hypers: Any, run: RunState) -> tuple[RunState, Key]:
         k_warmup, k_run = jax.random.split(run.key)
@@ -112,7 +189,7 @@ def host(
         axes = (0,) * (arguments - common) + (None,) * common
         return devices.mapped(lay, fn, in_axes=axes, donate=donate, backend=backend)
 
-    begin_all, actor_all = mapped(begin, 3), mapped(actor, 2)
+    begin_all, actor_all = mapped(begin, 3), mapped(partial(actor_of, make), 2)
     warmup_keys_all, chunk_keys_all = mapped(warmup_keys, 2), mapped(chunk_keys, 2)
     act_all, add_all = mapped(act, 8, common=2, donate=(2, 3)), mapped(add, 3, donate=(1,))
     learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0), donate=(1, 2), backend=backend)
@@ -185,16 +262,19 @@ def host(
         timestep, carry, k_act = lanes.reset(), begin_greedy_all(hypers), devices.place(lay, keys)
         over, t = np.zeros(lanes.num_envs, bool), 0
         returns, lengths = np.zeros(lanes.num_envs, np.float32), np.zeros(lanes.num_envs, np.int32)
+        success = np.zeros(lanes.num_envs, bool)
         while not over.all() and t < (env.spec.time_limit or 100_000):
             action, carry = greedy_all(hypers, actors, carry, k_act, devices.lanes_in(lay, timestep), t)
             lanes.send(devices.lanes_out(lay, action))
             timestep = lanes.recv()
             returns += np.where(over, 0.0, timestep.reward)
             lengths += ~over
+            success = np.where(over, success, goals.succeeded(env.spec, timestep))
             over |= timestep.last()
             t += 1
         by_run = lambda x: x.reshape(devices.places(lay), eval_episodes)[: lay.runs]  # noqa: E731
-        return {"eval_return": by_run(returns), "eval_length": by_run(lengths)}
+        reached = {"eval_success": by_run(success.astype(np.float32))} if env.spec.goals else {}
+        return {"eval_return": by_run(returns), "eval_length": by_run(lengths), **reached}
 
     def shape() -> Any:
         keys = devices.place(lay, run_keys.key(np.arange(lay.runs)))

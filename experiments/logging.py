@@ -16,7 +16,8 @@ scalar that all share, and passes it to every sink. A *run* is one seed, or one 
     eval_return        eval: mean return of the greedy policy
     eval_length        eval: mean length of these episodes
 
-then one column for each further metric (losses and so on) by order of appearance. A cell is empty where the metric was
+then one column for each further metric (losses and so on; `eval_success`, the share of evaluation episodes that reach
+their goal, in tasks with goals) by order of appearance. A cell is empty where the metric was
 not reported or was NaN (as is `episode_return` when no episode ended). A metric that first appears later adds a column
 to the whole file.
 """

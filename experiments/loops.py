@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from agents import parallel
 from agents.base import Agent, Array, Key, Step, TimeStep, Tree
+from envs import goals
 from envs.base import Box, Environment, Spec
 from replay.base import Replay
 
@@ -65,7 +66,7 @@ class Loop(NamedTuple):
     step: Callable[[RunState], tuple[RunState, dict[str, Any]]]
     """`(run) -> (run, metrics)`: scalars of the chunk, the agent's and the episodes' number, mean return and length."""
     evaluate: Callable[[Any, Key], dict[str, Any]]
-    """`(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`."""
+    """`(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`; "eval_success" too if the task has goals."""
     actor: Callable[[RunState], Any]
     """What `evaluate` needs of a run."""
 
@@ -230,7 +231,8 @@ def in_graph(
 def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int = 100_000) -> Callable[..., Any]:
     """Greedy evaluation in graph: `(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`.
 
-    Every lane plays one episode, so long and short episodes count alike. Episodes longer than `max_steps` are cut.
+    Every lane plays one episode, so long and short episodes count alike. Episodes longer than `max_steps` are cut. For
+    tasks with goals there is also "eval_success": whether the goal is reached in the last row.
     """
     limit = env.spec.time_limit or max_steps
 
@@ -239,20 +241,22 @@ def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int = 1
         env_state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, episodes))
 
         def body(state: tuple) -> tuple:
-            t, env_state, timestep, carry, over, returns, lengths = state
+            t, env_state, timestep, carry, over, returns, lengths, success = state
             action, carry, _ = agent.act(actor, jax.random.fold_in(k_act, t), carry, timestep, False)
             env_state, timestep = jax.vmap(env.step)(env_state, env_action(env.spec, action))
             returns = returns + jnp.where(over, 0.0, timestep.reward)
             lengths = lengths + jnp.where(over, 0, 1)
-            return t + 1, env_state, timestep, carry, over | timestep.last(), returns, lengths
+            success = jnp.where(over, success, goals.succeeded(env.spec, timestep))
+            return t + 1, env_state, timestep, carry, over | timestep.last(), returns, lengths, success
 
         def unfinished(state: tuple) -> Array:
             return (state[0] < limit) & ~jnp.all(state[4])
 
         over = jnp.zeros(episodes, bool)
-        nothing = (jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32))
+        nothing = (jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32), over)
         state = (jnp.int32(0), env_state, timestep, agent.begin(episodes), over, *nothing)
-        *_, returns, lengths = jax.lax.while_loop(unfinished, body, state)
-        return {"eval_return": returns, "eval_length": lengths}
+        *_, returns, lengths, success = jax.lax.while_loop(unfinished, body, state)
+        reached = {"eval_success": success.astype(jnp.float32)} if env.spec.goals else {}
+        return {"eval_return": returns, "eval_length": lengths, **reached}
 
     return evaluate

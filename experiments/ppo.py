@@ -1,13 +1,13 @@
 """PPO: `python -m experiments.ppo --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from experiments import build, flags, runs
+from experiments import actor_critics, build, flags, presets_policy, runs
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(actor_critics.Body):
     """Flags of the agent."""
 
     learning_rate: float = 2.5e-4
@@ -18,12 +18,16 @@ class Config:
     """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: float = 0.5
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
-    """γ."""
     gae_lambda: float = 0.95
     """λ of the generalised advantage."""
     clip: float = 0.2
-    """ε of the surrogate."""
+    """ε of the surrogate; inf for no clipping, with a kl-cost instead."""
+    anneal_clip: bool = False
+    """Let ε fall linearly to 0 over the run."""
+    kl_cost: float | None = None
+    """β, the weight of KL(old policy ‖ policy); none by default."""
+    kl_target: float | None = None
+    """The divergence per rollout that β is adapted to; by default it stays fixed."""
     value_clip: float | None = None
     """Bound on how far a value may profit from leaving its old one; none by default."""
     value_cost: float = 0.5
@@ -32,26 +36,12 @@ class Config:
     """Weight of the entropy bonus."""
     normalise_advantages: bool = True
     """Normalise advantages in each minibatch."""
-    unroll: int = 128
-    """Steps in each environment per rollout."""
     epochs: int = 4
     """Passes over each rollout."""
     minibatches: int = 4
     """Gradient steps per pass."""
-    hidden: tuple[int, ...] = (64, 64)
-    """Sizes of the dense layers."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Torso for image observations."""
-    dtype: build.Precision = "float32"
-    """What the layers compute in; parameters and losses are float32 in either case."""
-    memory: Literal["none", "lstm", "gru"] = "none"
-    """Recurrent core, of the size of the last hidden layer."""
-    shared: bool = False
-    """One torso for policy and value."""
-    normalise_observations: bool = False
-    """Running mean 0 and variance 1 for observations that are not images."""
-    normalise_rewards: bool = False
-    """Divide rewards by the standard deviation of the discounted return."""
+    clip_rewards: bool = False
+    """Learn from rewards clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +59,23 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     Raises:
       ValueError: flags that do not go together.
     """
-    import replay
-    from agents import optimisers
+    from agents import optimisers, wrappers
     from agents.ppo import ppo
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     build.check_passes(config, scale)
-    rollouts = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
-    steps = rollouts * config.epochs * config.minibatches
-    rate = build.linear(config.learning_rate, 0.0, steps) if config.anneal else config.learning_rate
+    rollouts = actor_critics.iterations(config, scale)
+    rate = actor_critics.annealed(config.learning_rate, config.anneal, rollouts * config.epochs * config.minibatches)
+    if config.kl_target is not None and config.kl_cost is None:
+        raise ValueError(f"--agent.kl-target {config.kl_target}: needs --agent.kl-cost to begin with")
+    clip = build.linear(config.clip, 0.0, rollouts) if config.anneal_clip else config.clip
     agent = ppo(
-        build.actor_critic(spec, config.hidden, config.cnn, config.memory, config.shared, config.dtype),
+        actor_critics.network(config, spec),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         discount=config.discount,
         lambda_=config.gae_lambda,
-        clip=config.clip,
+        clip=clip,
+        kl_cost=config.kl_cost,
+        kl_target=config.kl_target,
         value_clip=config.value_clip,
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
@@ -92,11 +83,11 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise_advantages,
     )
-    agent = build.normalised(agent, config.normalise_observations, config.normalise_rewards, config.discount)
-    return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+    agent = wrappers.clip_rewards(agent) if config.clip_rewards else agent
+    return actor_critics.parts(agent, config)
 
 
-main = runs.main("ppo", Flags, make)
+main = runs.main("ppo", Flags, make, presets_policy.PPO)
 
 if __name__ == "__main__":
     main()

@@ -95,8 +95,18 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
-def recurrent(config: Any, spec: Any) -> Any:
+def default_core(config: Any) -> Any:
+    """The core that `memory` and `memory_size` describe."""
+    return build.core(config.memory, (config.memory_size,))
+
+
+def recurrent(config: Any, spec: Any, core: Any = default_core) -> Any:
     """A network of torso, memory and head from flags as above.
+
+    Args:
+      config: the agent's flags.
+      spec: the task.
+      core: from flags to the recurrent core, or None without one.
 
     Raises:
       ValueError: naming the flag.
@@ -113,7 +123,7 @@ def recurrent(config: Any, spec: Any) -> Any:
     torso = build.torso(spec._replace(observation=seen), config.hidden, config.cnn, layer_norm=config.layer_norm)
     return networks.q_network(
         torso, networks.QValues(actions, hidden=config.head, dueling=config.dueling),
-        build.core(config.memory, (config.memory_size,)),
+        core(config),
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -68,12 +70,13 @@ def git_commit() -> str | None:
 
 
 class Compilation:
-    """Seconds that JAX has spent tracing, lowering and compiling since this was made."""
+    """Seconds in which JAX was tracing, lowering or compiling since this was made, in one thread or in several."""
 
     def __init__(self) -> None:
         import jax
 
-        self.seconds = 0.0
+        self.spans: list[tuple[float, float]] = []  # apart from each other, in order
+        self.lock = threading.Lock()
         jax.monitoring.register_event_duration_secs_listener(self._listen)
 
     def close(self) -> None:
@@ -84,7 +87,18 @@ class Compilation:
 
     def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event.startswith("/jax/core/compile/"):
-            self.seconds += duration_secs
+            with self.lock:
+                end = time.monotonic()
+                begin = end - duration_secs
+                while self.spans and self.spans[-1][1] >= begin:
+                    begin = min(begin, self.spans.pop()[0])
+                self.spans.append((begin, end))
+
+    @property
+    def seconds(self) -> float:
+        """How many so far."""
+        with self.lock:
+            return sum(end - begin for begin, end in self.spans)
 
 
 class Interrupt:

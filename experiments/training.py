@@ -162,8 +162,8 @@ class Session:
         actors = loop.actor(self.state)
         evaluation_keys = jax.vmap(jax.random.fold_in, (0, None))(self.keys, 1_000_003 + self.chunk)
         episodes = loop.evaluate(actors, evaluation_keys)
-        returns, lengths = (np.float64(episodes[f"eval_{what}"]).mean(axis=1) for what in ("return", "length"))
-        returns = np.where(self.results.dead, np.nan, returns)
+        means = {name: np.float64(each).mean(axis=1) for name, each in episodes.items()}
+        returns = np.where(self.results.dead, np.nan, means["eval_return"])
         better = returns > self.results.best_returns
         self.results = self.results._replace(
             best=self.keep(devices.place(lay, better), actors, self.results.best),
@@ -171,7 +171,7 @@ class Session:
             last_returns=returns,
         )
         self.clock()
-        self.report(log, {"eval_return": returns, "eval_length": lengths}, "eval")
+        self.report(log, {**means, "eval_return": returns}, "eval")
         each = self.prepared.config.seeds
         both = devices.collect(lay, {"best": self.results.best, "last": actors})
         for i, policies in enumerate(self.policies):

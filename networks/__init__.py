@@ -1,15 +1,21 @@
 """Networks: torsos, recurrent cores, heads, action distributions, and builders that join them."""
 
 from networks.base import Network
-from networks.composites import actor_critic, forked, q_network
+from networks.bounded import BoundedValue
+from networks.composites import actor_critic, ensemble, forked, q_network, unreal, view
 from networks.cores import GRU, LSTM
 from networks.distributions import Categorical, Gaussian, TanhGaussian
+from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
     ActionValues,
     CategoricalPolicy,
     CategoricalQ,
+    DeterministicPolicy,
     GaussianPolicy,
     ImplicitQ,
+    PixelValues,
+    Quadratic,
+    QuadraticQ,
     QuantileQ,
     Quantiles,
     QValues,
@@ -17,6 +23,7 @@ from networks.heads import (
     Value,
 )
 from networks.noisy import Noise, NoisyDense
+from networks.streams import DotProduct, Streams
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, SmallCNN, Torso, fan_in_uniform
 
 __all__ = [
@@ -24,27 +31,40 @@ __all__ = [
     "LSTM",
     "MLP",
     "ActionValues",
+    "BoundedValue",
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
+    "DeterministicPolicy",
+    "DotProduct",
+    "FramePredictor",
+    "FrameTorso",
     "Gaussian",
     "GaussianPolicy",
+    "ImaginationTorso",
     "ImpalaCNN",
     "ImplicitQ",
     "NatureCNN",
     "Network",
     "Noise",
     "NoisyDense",
+    "PixelValues",
     "QValues",
+    "Quadratic",
+    "QuadraticQ",
     "QuantileQ",
     "Quantiles",
     "SmallCNN",
+    "Streams",
     "TanhGaussian",
     "TanhGaussianPolicy",
     "Torso",
     "Value",
     "actor_critic",
+    "ensemble",
     "fan_in_uniform",
     "forked",
     "q_network",
+    "unreal",
+    "view",
 ]

@@ -63,6 +63,54 @@ def forked(torso: nn.Module, policy: nn.Module, critic: nn.Module, core: nn.Modu
     return _network(module, lambda batch: (core.begin(batch), core.begin(batch)))
 
 
+def ensemble(network: Network, num: int) -> Network:
+    """`num` feed-forward networks of one kind side by side: parameters and outputs `[num, ...]`, inputs shared.
+
+    Raises:
+      ValueError: `num` is less than 1, or the network has memory.
+    """
+    if num < 1:
+        raise ValueError(f"num: {num} must be at least 1")
+    if jax.tree.leaves(network.begin(1)):
+        raise ValueError("network: an ensemble's members must be feed-forward")
+
+    def init(key: Key, observation: Tree) -> Any:
+        return jax.vmap(network.init, (0, None))(jax.random.split(key, num), observation)
+
+    def apply(params: Any, key: Key | None, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        keys = None if key is None else jax.random.split(key, num)
+        member = lambda params, key: network.apply(params, key, (), observation, first)[0]  # noqa: E731
+        return jax.vmap(member, (0, None if key is None else 0))(params, keys), carry
+
+    return Network(init, apply, network.begin)
+
+
+def unreal(
+    torso: nn.Module, policy: nn.Module, value: nn.Module, pixels: nn.Module, core: nn.Module | None = None
+) -> Network:
+    """A network whose output is `(policy, value, {"pixels", "reward"})`, the last for auxiliary tasks, as UNREAL's.
+
+    Args:
+      torso: `observation[N, ...] -> [N, D]`, shared by everything.
+      policy: `[N, D] -> distribution`, or whatever else the agent wants in its place.
+      value: `[N, D] -> [N]`.
+      pixels: `[N, D] -> [N, H', W', A]`, values of changing each cell of the image.
+      core: an `LSTM`, a `GRU` or alike between torso and all heads but `reward`, whose logits `[T, B, 3]` come from the
+        torso's features of the last three rows of the episode, zeros where there are fewer.
+    """
+    return _network(_Unreal(torso, policy, value, pixels, core), core.begin if core else _nothing)
+
+
+def view(network: Network, of: Callable[[Any], Any]) -> Network:
+    """The network with `of(output)` as its output: some of the heads, for an agent that knows no others."""
+
+    def apply(*args: Any) -> tuple[Any, Any]:
+        output, carry = network.apply(*args)
+        return of(output), carry
+
+    return network._replace(apply=apply)
+
+
 def _nothing(batch: int) -> tuple[()]:
     return ()
 
@@ -114,6 +162,26 @@ class _Forked(nn.Module):
         for_critic, critic_carry = _features(lambda x: x, self.critic_core, before[1], features, first)
         output = self.policy(for_policy), self.critic(for_critic)
         return _split(output, first), carry and (policy_carry, critic_carry)
+
+
+class _Unreal(nn.Module):
+    torso: nn.Module
+    policy: nn.Module
+    value: nn.Module
+    pixels: nn.Module
+    core: nn.Module | None
+
+    @nn.compact
+    def __call__(self, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
+        seen = _split(self.torso(jax.tree.map(_merge, observation)), first)
+        features, carry = _features(lambda x: x, self.core, carry, seen, first)
+        rows = [seen]
+        for _ in range(2):
+            before = jnp.concatenate([jnp.zeros_like(seen[:1]), rows[-1][:-1]])
+            rows.append(jnp.where(first[..., None], 0.0, before))
+        reward = nn.Dense(3)(nn.relu(nn.Dense(seen.shape[-1])(_merge(jnp.concatenate(rows, -1)))))
+        heads = {"pixels": self.pixels(features), "reward": reward}
+        return _split((self.policy(features), self.value(features), heads), first), carry
 
 
 def _features(

@@ -39,9 +39,7 @@ class LSTM(nn.Module):
         def step(carry: tuple[Array, Array], row: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
             driven, first = row
             c, h = _reset(carry, first)
-            i, f, g, o = jnp.split(driven + h @ kernel, 4, -1)
-            c = nn.sigmoid(f + 1) * c + nn.sigmoid(i) * jnp.tanh(g)
-            h = nn.sigmoid(o) * jnp.tanh(c)
+            c, h = lstm_gates(c, driven + h @ kernel)
             return (c, h), h
 
         return _over_time(step, carry, (driven, first))
@@ -80,6 +78,41 @@ class GRU(nn.Module):
             return h, h
 
         return _over_time(step, carry, (driven, first))
+
+
+def lstm_gates(c: Array, affine: Array) -> tuple[Array, Array]:
+    """`(c, h)` after a step of an LSTM, `[B, H]`, from c before and what is affine in input and h, `[B, 4 H]`."""
+    i, f, g, o = jnp.split(affine, 4, -1)
+    c = nn.sigmoid(f + 1) * c + nn.sigmoid(i) * jnp.tanh(g)
+    return c, nn.sigmoid(o) * jnp.tanh(c)
+
+
+class DeepLSTM(nn.Module):
+    """One step of several layers of LSTM, for a `scan` that does more: every layer sees the input and the layer below.
+
+    The carry is `((c, h), ...)`, a pair per layer; the output joins the h of all layers.
+    """
+
+    sizes: tuple[int, ...]
+
+    @nn.nowrap
+    def begin(self, batch: int) -> tuple[tuple[Array, Array], ...]:
+        """Zeros."""
+        return tuple((jnp.zeros((batch, size)),) * 2 for size in self.sizes)
+
+    @nn.compact
+    def __call__(self, carry: tuple[tuple[Array, Array], ...], x: Array) -> tuple[tuple, Array]:
+        """`(carry[B], x[B, D]) -> (carry[B], output[B, sum(sizes)])`."""
+        after: list[tuple[Array, Array]] = []
+        for (c, h), size in zip(carry, self.sizes, strict=True):
+            seen = jnp.concatenate([x, h, *(below for _, below in after[-1:])], -1)
+            after.append(lstm_gates(c, linear(seen, 4 * size, orthogonal(), zeros)))
+        return tuple(after), outputs_of(tuple(after))
+
+
+def outputs_of(carry: tuple[tuple[Array, Array], ...]) -> Array:
+    """The h of all layers side by side, `[B, sum(sizes)]`."""
+    return jnp.concatenate([h for _, h in carry], -1)
 
 
 def _reset(carry: Tree, first: Array) -> Tree:

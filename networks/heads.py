@@ -125,6 +125,27 @@ class ImplicitQ(ActionValues):
         return Quantiles(jnp.moveaxis(self.values(features[..., None, :] * phi, 1)[..., 0], -2, -1), tau)
 
 
+class PixelValues(nn.Module):
+    """Action values of changing each cell of an image, dueling: `[..., D] -> [..., *cells, A]`.
+
+    A dense layer stands where UNREAL has a deconvolution.
+    """
+
+    cells: tuple[int, int]
+    num_actions: int
+    kernel_init: Initializer = orthogonal()
+    bias_init: Initializer = zeros
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """`[..., D] -> [..., *cells, A]`."""
+        size = self.cells[0] * self.cells[1] * (1 + self.num_actions)
+        x = linear(features, size, self.kernel_init, self.bias_init)
+        x = x.reshape((*features.shape[:-1], *self.cells, 1 + self.num_actions))
+        value, advantage = x[..., :1], x[..., 1:]
+        return value + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
+
+
 class CategoricalPolicy(nn.Module):
     """A `Categorical` over `num_actions`, close to uniform at first."""
 
@@ -190,6 +211,65 @@ class TanhGaussianPolicy(nn.Module):
         mean, log_std = jnp.split(linear(features, 2 * self.size, self.kernel_init, self.bias_init), 2, -1)
         low, high = (jnp.broadcast_to(jnp.float32(bound), mean.shape) for bound in (self.low, self.high))
         return TanhGaussian(mean, jnp.clip(log_std, *self.log_std_bounds), low, high)
+
+
+class DeterministicPolicy(nn.Module):
+    """Actions `tanh(...)` of `size` dimensions in [-1, 1], close to 0 at first."""
+
+    size: int
+    kernel_init: Initializer = orthogonal(0.01)
+    bias_init: Initializer = zeros
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """`[..., D] -> [..., size]`."""
+        return jnp.tanh(linear(features, self.size, self.kernel_init, self.bias_init))
+
+
+class Quadratic(NamedTuple):
+    """An action value that is quadratic in the action, for NAF."""
+
+    value: Array  # [...], the largest
+    action: Array  # [..., D], where it is
+    lower: Array  # [..., D, D], the Cholesky factor of its negative curvature
+
+
+class QuadraticQ(nn.Module):
+    """A `Quadratic` over `size` action dimensions, its best action in [-1, 1], or anywhere without `squash`.
+
+    The factor is "full" with a diagonal of exponentials, "diagonal", or the "identity", which nothing changes.
+
+    Raises:
+      ValueError: another `precision`.
+    """
+
+    size: int
+    precision: str = "full"
+    squash: bool = True
+    kernel_init: Initializer = orthogonal(0.01)
+    bias_init: Initializer = zeros
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("full", "diagonal", "identity"):
+            raise ValueError(f"precision: {self.precision!r} is not one of 'full', 'diagonal', 'identity'")
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(self, features: Array) -> Quadratic:
+        """`[..., D] -> Quadratic [...]`."""
+        init = (self.kernel_init, self.bias_init)
+        value = Value(*init)(features)
+        action = linear(features, self.size, *init, name="action")
+        action = jnp.tanh(action) if self.squash else action
+        shape = (*action.shape, self.size)
+        lower = jnp.broadcast_to(jnp.eye(self.size).reshape((1,) * (len(shape) - 2) + shape[-2:]), shape)
+        if self.precision != "identity":
+            log_diagonal = linear(features, self.size, *init, name="log_diagonal")
+            lower = lower * jnp.exp(jnp.clip(log_diagonal, -5.0, 5.0))[..., None]
+        if self.precision == "full":
+            entries = linear(features, self.size**2, *init, name="below").reshape(shape)
+            lower = lower + jnp.tril(entries, -1)
+        return Quadratic(value, action, lower)
 
 
 def _bounds(name: str, bound: Any, size: int) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from agents.base import Info, Key, Sample, Step
+from replay.ring import Index, Ring
 
 
 class Replay(NamedTuple):
@@ -38,15 +39,40 @@ Relabel = Callable[[Step, Key], Step]
 """A stateless map over sampled windows: `(steps[T+1, N], key) -> steps[T'+1, N]`."""
 
 
-def mapped(replay: Replay, *relabels: Relabel) -> Replay:
-    """A replay whose samples pass through `relabels`, in order: n-step returns, hindsight goals, augmentation."""
+class Beyond(NamedTuple):
+    """A map over sampled windows that also reads rows outside them."""
+
+    relabel: Callable[[Ring, Index, Step, Key], Step]
+    """`(ring, index, steps[T+1, N], key) -> steps[T'+1, N]`: the storage and where in it each window begins."""
+
+
+def mapped(replay: Replay, *relabels: Relabel | Beyond) -> Replay:
+    """A replay whose samples pass through `relabels`, in order: n-step returns, hindsight goals, augmentation.
+
+    A `Beyond` is handed the storage too, and comes before relabels that leave out rows.
+
+    Raises:
+      ValueError: from `sample`, if there is a `Beyond` and the replay stores no ring of rows.
+    """
 
     def sample(state: Any, key: Key) -> Sample:
         k_sample, *keys = jax.random.split(key, 1 + len(relabels))
         drawn = replay.sample(state, k_sample)
         steps = drawn.steps
         for relabel, k in zip(relabels, keys, strict=True):
-            steps = relabel(steps, k)
+            if isinstance(relabel, Beyond):
+                steps = relabel.relabel(_ring_of(state), drawn.index, steps, k)
+            else:
+                steps = relabel(steps, k)
         return drawn._replace(steps=steps)
 
     return replay._replace(sample=sample)
+
+
+def _ring_of(state: Any) -> Ring:
+    found = state if isinstance(state, Ring) else getattr(state, "ring", None)
+    if not isinstance(found, Ring):
+        raise ValueError(
+            f"a relabelling looks beyond its windows, but the replay keeps {type(state).__name__}, no ring"
+        )
+    return found

@@ -1,5 +1,14 @@
 """Losses: arrays in, arrays out, per step. Compose them, sum them, mask them once."""
 
+from agents.losses.auxiliary import pixel_control, reward_prediction
+from agents.losses.continuous import (
+    expected_soft_value,
+    pessimistic_target,
+    quadratic_advantage,
+    smoothed_action,
+    soft_value,
+    temperature_loss,
+)
 from agents.losses.distributional import (
     categorical_cross_entropy,
     categorical_projection,
@@ -9,14 +18,43 @@ from agents.losses.distributional import (
     quantile_huber,
     soft_policy,
 )
+from agents.losses.goals import (
+    Relabelled,
+    action_log_prob,
+    direction_reward,
+    goal_candidates,
+    goal_distance,
+    goal_reward,
+    goal_transition,
+    relabel_goals,
+)
+from agents.losses.models import (
+    distillation,
+    gaussian_nll,
+    pixel_cross_entropy,
+    symexp,
+    symlog,
+    two_hot,
+    two_hot_cross_entropy,
+)
 from agents.losses.off_policy import (
     beta_leave_one_out,
     categorical_retrace,
     q_lambda_returns,
     retrace_returns,
     retrace_weights,
+    vtrace,
 )
-from agents.losses.policies import approx_kl, clip_fraction, clipped_surrogate, entropy, policy_gradient
+from agents.losses.policies import (
+    adapted_penalty,
+    approx_kl,
+    clip_fraction,
+    clipped_surrogate,
+    entropy,
+    policy_gradient,
+    surrogate,
+)
+from agents.losses.psi import Control, Psi, control, policy_weights, total_returns
 from agents.losses.returns import boundaries, discounted_returns, gae, lambda_returns, n_step_returns
 from agents.losses.transforms import (
     IDENTITY_PAIR,
@@ -25,6 +63,7 @@ from agents.losses.transforms import (
     signed_parabolic,
     transformed_n_step_q_learning,
 )
+from agents.losses.trust import truncated_gradient, trusted_gradient
 from agents.losses.values import (
     clip_gradient,
     double_q_learning,
@@ -34,40 +73,95 @@ from agents.losses.values import (
     squared,
     value_loss,
 )
+from agents.losses.variational import (
+    balanced_kl,
+    bernoulli_nll,
+    categorical_kl,
+    categorical_nll,
+    gaussian_kl,
+    residual_gaussian_kl,
+    return_nll,
+    text_nll,
+    unit_gaussian_nll,
+    weighted,
+)
 
 __all__ = [
     "IDENTITY_PAIR",
     "SIGNED_HYPERBOLIC_PAIR",
+    "Control",
+    "Psi",
+    "Relabelled",
+    "action_log_prob",
+    "adapted_penalty",
     "approx_kl",
+    "balanced_kl",
+    "bernoulli_nll",
     "beta_leave_one_out",
     "boundaries",
     "categorical_cross_entropy",
+    "categorical_kl",
+    "categorical_nll",
     "categorical_projection",
     "categorical_retrace",
     "clip_fraction",
     "clip_gradient",
     "clipped_surrogate",
+    "control",
+    "direction_reward",
     "discounted_returns",
+    "distillation",
     "double_q_learning",
     "entropy",
     "entropy_of",
     "expected_sarsa",
+    "expected_soft_value",
     "gae",
+    "gaussian_kl",
+    "gaussian_nll",
+    "goal_candidates",
+    "goal_distance",
+    "goal_reward",
+    "goal_transition",
     "huber",
     "lambda_returns",
     "midpoints",
     "munchausen_bonus",
     "n_step_returns",
+    "pessimistic_target",
+    "pixel_control",
+    "pixel_cross_entropy",
     "policy_gradient",
+    "policy_weights",
     "q_lambda_returns",
     "q_learning",
+    "quadratic_advantage",
     "quantile_huber",
+    "relabel_goals",
+    "residual_gaussian_kl",
     "retrace_returns",
     "retrace_weights",
+    "return_nll",
+    "reward_prediction",
     "signed_hyperbolic",
     "signed_parabolic",
+    "smoothed_action",
     "soft_policy",
+    "soft_value",
     "squared",
+    "surrogate",
+    "symexp",
+    "symlog",
+    "temperature_loss",
+    "text_nll",
+    "total_returns",
     "transformed_n_step_q_learning",
+    "truncated_gradient",
+    "trusted_gradient",
+    "two_hot",
+    "two_hot_cross_entropy",
+    "unit_gaussian_nll",
     "value_loss",
+    "vtrace",
+    "weighted",
 ]

@@ -1,4 +1,4 @@
-"""Targets from behaviour that is not the policy's: Q(λ), Retrace, its distributional form; and β-leave-one-out.
+"""Targets from behaviour that is not the policy's: Q(λ), Retrace, its distributional form, V-trace; β-leave-one-out.
 
 Targets are of one stream, with the conventions of `returns`: `r_t`, `discount_t` and whatever ends in `_t` are given
 for rows 1, ..., T, so that entry t belongs to transition t, and `step_type` is that of all T+1 rows. Recursions stop at
@@ -82,6 +82,40 @@ def retrace_returns(
     c_t = retrace_weights(a_t, pi_t, mu_t, step_type, lambda_)
     returns = rlax.general_off_policy_returns_from_action_values(q_t, a_t, r_t, discount_t, c_t, pi_t)
     return jax.lax.stop_gradient(jnp.where(valid, returns, 0.0))
+
+
+def vtrace(
+    r_t: Array,
+    discount_t: Array,
+    rho_tm1: Array,
+    v: Array,
+    step_type: Array,
+    lambda_: Array | float = 1.0,
+    clip_rho: Array | float = 1.0,
+    clip_pg_rho: Array | float = 1.0,
+) -> tuple[Array, Array]:
+    """V-trace (Espeholt et al., arXiv:1802.01561, section 4; rlax), with its recursion cut where episodes end.
+
+    Args:
+      r_t: rewards `[T]`.
+      discount_t: γ times the discount of the row, `[T]`.
+      rho_tm1: π(aₜ|xₜ) / μ(aₜ|xₜ) of the actions taken from rows 0, ..., T-1, `[T]`, not clipped.
+      v: values of all rows, `[T+1]`.
+      step_type: `[T+1]`.
+      lambda_: a number or `[T]`.
+      clip_rho: ρ̄ of the value targets.
+      clip_pg_rho: ρ̄ of the policy gradient.
+
+    Returns:
+      Errors vₜ - V(xₜ), and advantages min(ρ̄, ρₜ) (rₜ₊₁ + γₜ₊₁ vₜ₊₁ - V(xₜ)), both `[T]`.
+    """
+    valid, continues = boundaries(step_type)
+    trace = jnp.where(continues, lambda_, 0.0)
+    # rlax checks for floats; a Python number or an integer array would be refused.
+    out = rlax.vtrace_td_error_and_advantage(
+        v[:-1], v[1:], r_t, discount_t, rho_tm1, trace.astype(v.dtype), clip_rho, clip_pg_rho
+    )
+    return jax.lax.stop_gradient((jnp.where(valid, out.errors, 0.0), jnp.where(valid, out.pg_advantage, 0.0)))
 
 
 def categorical_retrace(

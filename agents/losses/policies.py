@@ -22,6 +22,34 @@ def policy_gradient(log_prob_t: Array, adv_t: Array) -> Array:
     return -log_prob_t * jax.lax.stop_gradient(adv_t)
 
 
+def surrogate(log_prob_t: Array, behaviour_log_prob_t: Array, adv_t: Array) -> Array:
+    """-ρₜ Âₜ with ρₜ = π(aₜ|xₜ) / μ(aₜ|xₜ): what TRPO (arXiv:1502.05477, equation 14) and PPO's penalty form minimise.
+
+    Args:
+      log_prob_t: log-probabilities of the actions taken, `[...]`.
+      behaviour_log_prob_t: the same under the policy μ that took them, `[...]`; no gradient flows into them.
+      adv_t: advantages `[...]`; nor into these.
+
+    Returns:
+      Losses `[...]`.
+    """
+    return -jnp.exp(log_prob_t - jax.lax.stop_gradient(behaviour_log_prob_t)) * jax.lax.stop_gradient(adv_t)
+
+
+def adapted_penalty(cost: Array | float, kl: Array, target: Array | float) -> Array:
+    """β for the next rollout: doubled if KL > 1.5 target, halved if KL < target / 1.5 (PPO, section 4).
+
+    Args:
+      cost: β of this rollout, a scalar.
+      kl: mean KL(π_old ‖ π) after its last step, a scalar.
+      target: the KL wanted.
+
+    Returns:
+      A scalar.
+    """
+    return jnp.where(kl > 1.5 * target, 2.0, jnp.where(kl < target / 1.5, 0.5, 1.0)) * cost
+
+
 def clipped_surrogate(log_prob_t: Array, behaviour_log_prob_t: Array, adv_t: Array, epsilon: Array | float) -> Array:
     """-min(ρₜ Âₜ, clip(ρₜ, 1 - ε, 1 + ε) Âₜ) with ρₜ = π(aₜ|xₜ) / μ(aₜ|xₜ) (PPO, arXiv:1707.06347, equation 7).
 

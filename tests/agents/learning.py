@@ -1,13 +1,36 @@
-"""Whole trainings by the experiments' own parts, for tests of what agents learn."""
+"""Whole trainings, for tests of what agents learn and of what happens without their mechanisms."""
 
 from importlib import import_module
 from typing import Any
 
+import jax
 import numpy as np
 
 import envs
 from agents import keys
+from envs.base import Environment
 from experiments import devices, drivers, loops, runs
+from experiments.drivers import Parts
+
+
+def learned(
+    env: Environment,
+    parts: Parts,
+    iterations: int,
+    lanes: int = 8,
+    seeds: int = 3,
+    evaluate_on: Environment | None = None,
+    episodes: int = 64,
+) -> np.ndarray:
+    """Mean greedy return of each seed after so many iterations, `[seeds]`."""
+    loop = loops.in_graph(env, *parts, num_envs=lanes, iterations=iterations)
+    evaluate = loops.evaluation(evaluate_on or env, parts.agent, episodes)
+
+    def train(key: jax.Array) -> jax.Array:
+        run, _ = loop.step(loop.init(key))
+        return evaluate(loop.actor(run), key)["eval_return"].mean()
+
+    return np.asarray(jax.jit(jax.vmap(train))(keys.key(np.arange(seeds))))
 
 
 def trained(

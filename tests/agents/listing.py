@@ -8,13 +8,19 @@ import optax
 
 import networks
 import replay
-from agents import objectives, optimisers, wrappers
+from agents import models, objectives, optimisers, wrappers
 from agents.a2c import a2c
+from agents.base import Agent, Info, Key, Sample, TimeStep
+from agents.critics import with_action
+from agents.ddpg import Params, ddpg
 from agents.dqn import Munchausen, dqn
+from agents.i2a import i2a
+from agents.impala import impala
 from agents.ppo import ppo
 from agents.pqn import pqn
 from agents.r2d2 import r2d2
 from agents.reactor import reactor
+from agents.trpo import Region, trpo
 from envs.base import Box, Spec
 from experiments.drivers import Parts
 from experiments.loops import Schedule
@@ -109,6 +115,21 @@ def ppo_lstm_parts(spec: Spec, **overrides: Any) -> Parts:
     return ppo_parts(spec, networks.LSTM(16), **overrides)
 
 
+def trpo_parts(spec: Spec, **overrides: Any) -> Parts:
+    settings = {"discount": 0.9, "region": Region(0.02), "epochs": 4, **overrides}
+    network = networks.actor_critic(
+        torso(spec), networks.CategoricalPolicy(spec.action.num), networks.Value(), critic_torso=torso(spec)
+    )
+    return Parts(trpo(network, optimisers.adam(3e-3), **settings), replay.on_policy(16), Schedule(16))
+
+
+def impala_parts(spec: Spec, **overrides: Any) -> Parts:
+    agent = impala(
+        actor_critic(spec), optimisers.adam(3e-3, 1.0), **{"lag": 4, "discount": 0.9, "lambda_": 0.9, **overrides}
+    )
+    return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
 def pqn_parts(spec: Spec, **overrides: Any) -> Parts:
     features = networks.Torso(spec.observation, (32,), cnn=None, layer_norm=True)
     network = networks.q_network(features, networks.QValues(spec.action.num))
@@ -125,6 +146,40 @@ def reactor_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.uniform(4000, 8, 8), Schedule(4, 2, 8))
 
 
+def binned(agent: Agent, num: int) -> Agent:
+    """An agent that acts in [-1, 1] on a task of `num` discrete actions: equal parts of that range."""
+
+    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Any, Any, Any]:
+        unit, carry, extras = agent.act(actor, key, carry, timestep, explore)
+        action = jnp.clip((unit[:, 0] + 1) / 2 * num, 0, num - 1).astype(jnp.int32)
+        return action, carry, {**extras, "unit": unit}
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        steps = sample.steps
+        return agent.update(state, key, sample._replace(steps=steps._replace(action=steps.extras["unit"])))
+
+    return agent._replace(act=act, update=update)
+
+
+def td3_parts(spec: Spec, **overrides: Any) -> Parts:
+    policy = networks.q_network(torso(spec), networks.DeterministicPolicy(1))
+    features = networks.Torso(with_action(spec.observation, Box((1,))), (64,), cnn=None)
+    critic = networks.ensemble(networks.q_network(features, networks.Value()), 2)
+    settings = {"discount": 0.9, "smoothing": 0.2, "delay": 2, "target_rate": 0.05, "epsilon": 0.2, **overrides}
+    agent = ddpg(policy, critic, Params(optimisers.adam(1e-3), optimisers.adam(2e-3)), **settings)
+    return Parts(binned(agent, spec.action.num), replay.uniform(4000, 64), Schedule(4, 2, 8))
+
+
+def i2a_parts(spec: Spec, **overrides: Any) -> Parts:
+    features = networks.ImaginationTorso(torso(spec), networks.Torso(spec.observation, (8,), cnn=None), 8, 32)
+    network = networks.actor_critic(features, networks.CategoricalPolicy(spec.action.num), networks.Value())
+    student = networks.q_network(torso(spec), networks.CategoricalPolicy(spec.action.num))
+    settings = {"discount": 0.9, "lambda_": 0.9, "depth": 2, "actions": spec.action.num, **overrides}
+    chains = optimisers.adam(3e-3, 1.0), optimisers.adam(3e-3, 1.0)
+    agent = i2a(network, chains[0], models.copy(), (), student, chains[1], **settings)
+    return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
 WHOLE = {"epochs": 1, "minibatches": 1}
 
 AGENTS = {
@@ -134,8 +189,12 @@ AGENTS = {
     "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}),  # each device draws its own levels
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
+    "i2a": Entry(i2a_parts),
+    "trpo": Entry(trpo_parts, whole=WHOLE),
+    "impala": Entry(impala_parts),
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),
     "reactor": Entry(reactor_parts, chunks=16),
+    "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}),
 }

@@ -44,7 +44,7 @@ def test_make() -> None:
 
 
 def test_names() -> None:
-    assert envs.suites() == ("bellmax", "gymnax", "envpool", "gymnasium", "atari")
+    assert envs.suites() == ("bellmax", "gymnax", "envpool", "gymnasium", "atari", "mujoco")
     for suite in envs.suites():
         found = envs.names(suite)
         assert found == tuple(sorted(found))

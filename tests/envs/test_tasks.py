@@ -14,6 +14,7 @@ from envs.deep_sea import deep_sea
 from envs.memory_chain import memory_chain
 from envs.noise import noise
 from envs.pendulum import pendulum
+from envs.pixel_catch import pixel_catch
 from tests.envs.contract import check_environment, play
 
 TASKS = {
@@ -111,6 +112,13 @@ def test_time_limits_are_exact():
     kind, _, discount, _ = play(catch(rows=4), steps=24, lanes=2).timestep
     assert [np.flatnonzero(kind[:, i] == LAST).tolist() for i in (0, 1)] == [[3, 7, 11, 15, 19, 23]] * 2
     assert (discount[kind == LAST] == 0).all()
+
+
+def test_pixel_catch_is_catch_as_an_image_without_a_price_for_a_miss():
+    image = check_environment(pixel_catch(6)).timestep
+    plain = play(catch(6, 6), steps=len(image.reward) - 1, lanes=image.reward.shape[1]).timestep
+    np.testing.assert_array_equal(image.observation[..., 0], 255 * plain.observation)
+    np.testing.assert_array_equal(image.reward, np.maximum(plain.reward, 0))
 
 
 def test_catch_pays_for_a_catch():

@@ -149,6 +149,7 @@ CASES = (
         reference_surrogate,
         (LOG_PROB, OLD, R),
     ),
+    ("surrogate", losses.surrogate, lambda p, old, a: -np.exp(p - old) * a, (LOG_PROB, OLD, R)),
     ("entropy", losses.entropy, reference_entropy, (Q1,)),
     (
         "approx_kl",

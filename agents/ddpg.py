@@ -1,0 +1,150 @@
+"""Deep deterministic policy gradient, and by its arguments twin delayed DDPG (TD3).
+
+Lillicrap et al., "Continuous control with deep reinforcement learning", ICLR 2016; Fujimoto, van Hoof and Meger,
+"Addressing function approximation error in actor-critic methods", ICML 2018. With critics Q_i, a policy μ in [-1, 1]:
+
+    ã_t = clip(μ(x_t; φ⁻) + clip(ε, ±c), ±1)      ε ~ N(0, σ̃²)
+    y_t = r_t + γ_t min_i Q_i(x_t, ã_t; θ⁻)
+    L(θ) = Σ_i E[½ (y_t - Q_i(x_{t-1}, a_{t-1}; θ))²]            d times, then once
+    J(φ) = E[-Q_1(x_{t-1}, μ(x_{t-1}; φ); θ) + c_a ‖μ‖² / D]     and (θ⁻, φ⁻) ← τ (θ, φ) + (1 - τ) (θ⁻, φ⁻)
+
+DDPG has one critic, σ̃ = 0 and d = 1; TD3 two, σ̃ = 0.2, c = 0.5 and d = 2. Actions are in [-1, 1]:
+`wrappers.unit_actions` maps them to a task's.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from agents import losses, memory, parallel
+from agents import noise as noises
+from agents.a2c import State as Learned
+from agents.a2c import descend
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, select, valid
+from agents.critics import apply, ends, fit, with_action
+from agents.noise import Noise
+from networks.base import Network
+
+
+class Params(NamedTuple):
+    """Something for each of the two."""
+
+    policy: Any
+    critic: Any
+
+
+class State(NamedTuple):
+    """Everything that DDPG learns and counts."""
+
+    policy: Learned
+    critic: Learned
+    target: Params
+    updates: Array  # int32
+
+    @property
+    def params(self) -> Params:
+        """What is learned by gradient."""
+        return Params(self.policy.params, self.critic.params)
+
+
+class Actor(NamedTuple):
+    """What acting needs."""
+
+    params: Any
+    epsilon: Array
+
+
+def uniform_or(key: Key, epsilon: Array, action: Array) -> Array:
+    """`action[B, D]`, or in lanes chosen with probability ε one drawn uniformly from [-1, 1]."""
+    k_choice, k_random = jax.random.split(key)
+    random = jax.random.uniform(k_random, action.shape, minval=-1.0, maxval=1.0)
+    return select(jax.random.uniform(k_choice, action.shape[:1]) < epsilon, random, action)
+
+
+def ddpg(
+    policy: Network,
+    critic: Network,
+    optimiser: Params,
+    *,
+    discount: float | Array = 0.99,
+    noise: Noise | None = None,
+    epsilon: float | Array = 0.0,
+    target_rate: float | Array = 0.005,
+    target_period: int | Array = 1,
+    smoothing: float | Array = 0.0,
+    smoothing_limit: float | Array = 0.5,
+    delay: int = 1,
+    target_range: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
+    action_cost: float | Array = 0.0,
+) -> Agent:
+    """The DDPG and TD3 agent, acting in [-1, 1].
+
+    Args:
+      policy: observation -> action `[D]` in [-1, 1]; feed-forward.
+      critic: `with_action` of an observation -> values `[E]`: `networks.ensemble` of one or two; feed-forward.
+      optimiser: an `agents.optimisers` chain for the policy and one for the critics.
+      discount: γ.
+      noise: of the actions when exploring; by default Gaussian with standard deviation 0.1.
+      epsilon: probability of a uniformly random action when exploring. Until the first update all are random.
+      target_rate: τ; 1 is no target network.
+      target_period: updates between moves of the targets.
+      smoothing: σ̃.
+      smoothing_limit: c.
+      delay: d, critic steps per update of policy and targets. Each takes its own d-th of the sample.
+      target_range: what y is clipped to.
+      action_cost: c_a.
+    """
+    noise = noise or noises.gaussian()
+
+    def init(key: Key, timestep: TimeStep) -> State:
+        k_policy, k_critic = jax.random.split(key)
+        params = policy.init(k_policy, timestep.observation)
+        action, _ = memory.step(policy, params, None, (), timestep)
+        critics = critic.init(k_critic, with_action(timestep.observation, action))
+        target = jax.tree.map(jnp.copy, Params(params, critics))  # own buffers, so that the state can be donated
+        return State(
+            Learned(params, optimiser.policy.init(params)),
+            Learned(critics, optimiser.critic.init(critics)),
+            target,
+            jnp.int32(0),
+        )
+
+    def actor(state: State) -> Actor:
+        return Actor(state.policy.params, jnp.where(state.updates == 0, 1.0, epsilon))
+
+    def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
+        action, _ = memory.step(policy, actor.params, None, (), timestep)
+        if not explore:
+            return action, carry, {}
+        k_noise, k_random = jax.random.split(key)
+        added, carry = noise.draw(k_noise, carry, timestep.first(), action.shape)
+        return uniform_or(k_random, actor.epsilon, jnp.clip(action + added, -1.0, 1.0)), carry, {}
+
+    def policy_loss(params: Any, critics: Any, steps: Step) -> tuple[Array, dict[str, Array]]:
+        before, _ = ends(steps)
+        action = apply(policy, params, before)
+        cost = action_cost * jnp.mean(jnp.square(action), axis=-1)
+        value = parallel.masked_mean(cost - apply(critic, critics, before, action)[0], valid(steps))
+        return value, {"policy_loss": value}
+
+    def predict(params: Any, steps: Step) -> Array:
+        return apply(critic, params, ends(steps)[0], steps.action[:-1])
+
+    def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
+        def targets(key: Key, steps: Step) -> Array:
+            _, after = ends(steps)
+            a_t = apply(policy, state.target.policy, after)
+            a_t = losses.smoothed_action(parallel.own_key(key), a_t, smoothing, smoothing_limit)
+            q_t = apply(critic, state.target.critic, after, a_t)
+            return losses.pessimistic_target(after.reward, discount * after.discount, q_t, *target_range)
+
+        critics, metrics, priority, last = fit(optimiser.critic, predict, targets, state.critic, key, sample, delay)
+        actor, more = descend(optimiser.policy, policy_loss, state.policy, critics.params, last)
+        count = state.updates + 1
+        rate = jnp.where(count % target_period == 0, target_rate, 0.0)
+        target = optax.incremental_update(Params(actor.params, critics.params), state.target, rate)
+        return State(actor, critics, target, count), Info({**metrics, **more}, priority=priority)
+
+    return Agent(init, actor, noise.begin, act, update)

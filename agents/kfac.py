@@ -1,0 +1,105 @@
+"""Kronecker-factored approximate curvature of dense layers.
+
+Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", ICML 2015. The Fisher
+matrix of a layer with inputs a (and a 1 for the bias) and gradients g of the log-likelihood with respect to its
+outputs, of targets drawn from the model, is taken for E[a aᵀ] ⊗ E[g gᵀ] = A ⊗ S, so that
+
+    F⁻¹ ∇W = A⁻¹ ∇W S⁻¹.
+
+The damping λ is split between the factors: A + π √λ I and S + √λ / π I, with π² the ratio of their mean eigenvalues.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from agents import parallel
+from agents.base import Array
+
+Layers = dict[str, Array]
+"""By the path of a layer."""
+
+
+class Factors(NamedTuple):
+    """Running sums of both factors of each layer, and of their weights."""
+
+    inputs: dict[str, Array]  # [in + 1, in + 1]
+    outputs: dict[str, Array]  # [out, out]
+    weight: Array
+
+
+def layers(params: Any) -> dict[str, Array]:
+    """The kernels of the dense layers, by path."""
+    flat = flatten_dict(params, sep="/")
+    kernels = {path.removesuffix("/kernel"): x for path, x in flat.items() if path.endswith("/kernel") and x.ndim == 2}
+    return {path: kernel for path, kernel in kernels.items() if f"{path}/bias" in flat}
+
+
+def empty(params: Any) -> Factors:
+    """Before the first sample."""
+    kernels = layers(params)
+    square = lambda size: jnp.zeros((size, size))  # noqa: E731
+    return Factors(
+        {path: square(x.shape[0] + 1) for path, x in kernels.items()},
+        {path: square(x.shape[1]) for path, x in kernels.items()},
+        jnp.float32(0),
+    )
+
+
+def sampled(log_likelihood: Callable[[Any], Array], params: Any, rows: int) -> tuple[Layers, Layers]:
+    """A and S of every layer from one batch, averaged over devices.
+
+    Args:
+      log_likelihood: params -> the sum over rows of ln p of targets that the model drew; it applies each layer once, to
+        inputs `[rows, in]`.
+      params: of a flax module.
+      rows: how many.
+    """
+    seen: dict[str, Array] = {}
+
+    def tapped(taps: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+        def listen(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+            out = call(*args, **kwargs)
+            path = "/".join(context.module.path)
+            if context.method_name != "__call__" or path not in taps:
+                return out
+            seen[path] = args[0]
+            return out + taps[path].reshape(out.shape)
+
+        with nn.intercept_methods(listen):
+            return log_likelihood(params), seen
+
+    taps = {path: jnp.zeros((rows, kernel.shape[1])) for path, kernel in layers(params).items()}
+    gradients, inputs = jax.grad(tapped, has_aux=True)(taps)
+
+    def square(x: Array) -> Array:
+        return x.T @ x / rows
+
+    a = {path: square(jnp.concatenate([x.reshape((rows, -1)), jnp.ones((rows, 1))], 1)) for path, x in inputs.items()}
+    return parallel.mean((a, {path: square(g) for path, g in gradients.items()}))
+
+
+def accumulate(factors: Factors, new: tuple[dict[str, Array], dict[str, Array]], decay: float | Array) -> Factors:
+    """The running sums, older samples weighing less by `decay` each time."""
+    add = lambda old, x: decay * old + (1 - decay) * x  # noqa: E731
+    inputs, outputs = jax.tree.map(add, factors[:2], new)
+    return Factors(inputs, outputs, add(factors.weight, 1.0))
+
+
+def precondition(factors: Factors, gradient: Any, damping: float | Array) -> Any:
+    """F⁻¹ times a gradient, layer by layer; what belongs to no dense layer stays as it is."""
+    flat = dict(flatten_dict(gradient, sep="/"))
+    for path, a in factors.inputs.items():
+        a, s = a / factors.weight, factors.outputs[path] / factors.weight
+        spread = jnp.sqrt(jnp.maximum(jnp.trace(a) / a.shape[0], 1e-8) / jnp.maximum(jnp.trace(s) / s.shape[0], 1e-8))
+        root = jnp.sqrt(damping)
+        a, s = a + spread * root * jnp.eye(a.shape[0]), s + root / spread * jnp.eye(s.shape[0])
+        whole = jnp.concatenate([flat[f"{path}/kernel"], flat[f"{path}/bias"][None]])
+        step = jax.scipy.linalg.solve(a, whole, assume_a="pos")
+        step = jax.scipy.linalg.solve(s, step.T, assume_a="pos").T
+        flat[f"{path}/kernel"], flat[f"{path}/bias"] = step[:-1], step[-1]
+    return unflatten_dict(flat, sep="/")

@@ -1,0 +1,57 @@
+"""CMA-ES: `python -m experiments.cma_es --help`."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from experiments import cem, runs
+
+if TYPE_CHECKING:
+    from experiments.drivers import Parts
+
+
+@dataclass(frozen=True)
+class Config(cem.Searching):
+    """Flags of the agent."""
+
+    population: int = 0
+    """Candidates per generation, at least 4; 0 for 4 + 3 ln(number of parameters)."""
+    episodes: int = 3
+    """Episodes of each candidate."""
+    step_size: bool = True
+    """Adapt the step size σ."""
+    rank_mu: bool = True
+    """Learn the covariance from each generation, and not from the path of the mean alone."""
+    active: bool = True
+    """Count the worse half of each generation against its directions."""
+
+
+@dataclass(frozen=True)
+class Flags(cem.Flags):
+    """Search for a policy by evolution with covariance matrix adaptation (Hansen, 2016)."""
+
+    agent: Config = field(default_factory=Config)  # type: ignore[assignment]
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or actions that are neither discrete nor bounded.
+    """
+    from agents.cma_es import cma_es
+
+    if config.population != 0 and config.population < 4:
+        raise ValueError(f"--agent.population {config.population}: must be at least 4, or 0")
+    policy, shapes, discrete = cem.searched(config, spec)
+    agent = cma_es(
+        policy, shapes, config.population,
+        episodes=config.episodes, discrete=discrete, sigma=config.sigma, step_size=config.step_size,
+        rank_mu=config.rank_mu, active=config.active,
+    )  # fmt: skip
+    return cem.parts(agent, spec, config, discrete)
+
+
+main = runs.main("cma_es", Flags, make)
+
+if __name__ == "__main__":
+    main()

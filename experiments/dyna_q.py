@@ -1,0 +1,79 @@
+"""Dyna-Q, Dyna-Q+ and prioritised sweeping on tables: `python -m experiments.dyna_q --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments import build, flags, runs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    planning: int = 50
+    """n, planning steps after each real one; 0 is Q-learning."""
+    learning_rate: float = 0.1
+    """α."""
+    discount: float = 0.95
+    """γ."""
+    epsilon: float = 0.1
+    """Probability of a random action."""
+    bonus: bool = False
+    """Dyna-Q+: add κ √τ to modelled rewards."""
+    kappa: float = 1e-3
+    """Its κ."""
+    sweep: bool = False
+    """Prioritised sweeping, rather than pairs drawn uniformly."""
+    theta: float = 1e-4
+    """Its θ, the least error that is worth an update."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train Dyna-Q (Sutton, 1990) and its descendants on tasks whose observation is a number."""
+
+    env: str = "bellmax/dyna-maze"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    steps: int = 5_000
+    """Environment steps per seed."""
+    num_envs: int = 1
+    """Environments (lanes) per seed; their transitions are learned from one after the other."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or a task whose states cannot be counted.
+    """
+    import replay
+    from agents.dyna_q import dyna_q
+    from envs.base import Discrete
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    actions = build.discrete_actions(spec, "a table")
+    if not isinstance(spec.observation, Discrete):
+        raise ValueError(f"--env {spec.name}: a table needs numbers as observations, but they are {spec.observation}")
+    if config.planning < 0:
+        raise ValueError(f"--agent.planning {config.planning}: must not be negative")
+    if scale.devices > 1:
+        raise ValueError(f"--devices {scale.devices}: a table is learned on one")
+    agent = dyna_q(
+        spec.observation.num,
+        actions,
+        n=config.planning,
+        learning_rate=config.learning_rate,
+        discount=config.discount,
+        epsilon=config.epsilon,
+        kappa=config.kappa if config.bonus else None,
+        theta=config.theta if config.sweep else None,
+    )
+    return Parts(agent, replay.on_policy(1), Schedule(1))
+
+
+main = runs.main("dyna_q", Flags, make)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The hierarchical actor-critic, levels of DDPG that learn with hindsight: `python -m experiments.hac --help`.
+
+The defaults are those of the released code (Levy et al., 2019) where they are not the task's: an update is one batch of
+every level, and there are 40 after each episode; values are bounded by the number of steps, and there are no target
+networks.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments import build, flags, runs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    levels: int = 2
+    """k; 1 is DDPG with hindsight goals."""
+    horizon: int = 10
+    """H, actions of a level for each of the one above."""
+    testing: float = 0.3
+    """λ, the probability that a subgoal is a test."""
+    goals: int = 3
+    """Hindsight goals for each action."""
+    hindsight_actions: bool = True
+    """Learn as if what was reached was asked for."""
+    subgoal_entries: int = 2
+    """So many first entries of the observation are what subgoals are about."""
+    subgoal_low: tuple[float, ...] = ()
+    """Least subgoal; by default the observation's bound."""
+    subgoal_high: tuple[float, ...] = ()
+    """Largest subgoal; by default the observation's bound."""
+    threshold: float = 0.25
+    """In no entry may a state be further from a subgoal that it reaches."""
+    discount: float = 0.98
+    """γ of every level's actions."""
+    learning_rate: float = 1e-3
+    """Adam's step size, of policies and critics."""
+    hidden: tuple[int, ...] = (64, 64, 64)
+    """Sizes of the dense layers."""
+    epsilon: float = 0.2
+    """Probability of a random action or subgoal."""
+    sigma: float = 0.2
+    """Standard deviation of the noise on other actions, in halves of their range."""
+    high_sigma: float = 0.1
+    """The same on subgoals."""
+    batch_size: int = 1024
+    """Transitions per update, of each level."""
+    buffer_size: int = 100_000
+    """Steps kept."""
+    unroll: int = 0
+    """Steps in each environment between learning phases; 0 for an episode and the row that opens the next."""
+    updates: int = 40
+    """Updates per learning phase."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train the hierarchical actor-critic (Levy et al., 2019) on a task with goals and continuous actions."""
+
+    env: str = "bellmax/point-maze"
+    """Task with goals, as suite/id, whose observation has a vector `observation`."""
+    num_envs: int = 1
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def subgoals(config: Config, spec: Any) -> Any:
+    """The space of subgoals.
+
+    Raises:
+      ValueError: a task without goals or of another kind, or bounds that do not fit.
+    """
+    import numpy as np
+
+    from envs.base import Box
+
+    if spec.goals is None or spec.time_limit is None:
+        raise ValueError(f"--env {spec.name}: hac needs a task with goals and a time limit, such as bellmax/point-maze")
+    shape, size = spec.observation["observation"].shape, config.subgoal_entries
+    if len(shape) != 1 or not 1 <= size <= shape[0]:
+        raise ValueError(f"--agent.subgoal-entries {size}: must be 1 to the entries of a vector, which has {shape}")
+    ends = []
+    for name in ("low", "high"):
+        given = getattr(config, f"subgoal_{name}")
+        bound = np.broadcast_to(getattr(spec.observation["observation"], name), shape)[:size]
+        if given and len(given) != size:
+            raise ValueError(f"--agent.subgoal-{name} {' '.join(map(str, given))}: must be {size} numbers")
+        ends.append(np.array(given if given else bound, np.float32))
+    if not (np.isfinite(ends[0]).all() and np.isfinite(ends[1]).all() and (ends[0] < ends[1]).all()):
+        raise ValueError(
+            f"--agent.subgoal-low {ends[0].tolist()}, --agent.subgoal-high {ends[1].tolist()}: must be finite, and "
+            "low < high"
+        )
+    return Box((size,), *ends)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or a task that is not for such a hierarchy.
+    """
+    import networks
+    import replay
+    from agents import noise, optimisers, wrappers
+    from agents.critics import with_action
+    from agents.ddpg import Params, ddpg
+    from agents.hac import hac
+    from envs.base import Box
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    for name in ("levels", "horizon", "batch_size", "buffer_size", "updates", "goals"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    box, between = build.unit_box(spec, "hac"), subgoals(config, spec)
+    size, k = between.shape[0], config.levels
+    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
+    batch = scale.per_device(config.batch_size, "agent.batch_size")
+    build.check_buffer(buffer, scale.num_envs, spec.time_limit + 1)
+
+    def level(i: int) -> Any:
+        goal = spec.observation["desired_goal"] if i == k - 1 else between
+        action = box if i == 0 else between
+        seen = {"observation": spec.observation["observation"], "desired_goal": goal}
+        joined = with_action(seen, Box(action.shape, -1.0, 1.0))
+        policy = build.torso(spec._replace(observation=seen), config.hidden, "nature")
+        critic = build.torso(spec._replace(observation=joined), config.hidden, "nature")
+        value = networks.BoundedValue(-float(config.horizon), 0.0, -0.067)
+        agent = ddpg(
+            networks.q_network(policy, networks.DeterministicPolicy(action.shape[0])),
+            networks.ensemble(networks.q_network(critic, value), 1),
+            Params(optimisers.adam(config.learning_rate), optimisers.adam(config.learning_rate)),
+            discount=config.discount,
+            noise=noise.gaussian(config.high_sigma if i else config.sigma),
+            epsilon=config.epsilon,
+            target_rate=1.0,
+            target_range=(-float(config.horizon), 0.0),
+        )
+        return wrappers.unit_actions(agent, action)
+
+    threshold = (config.threshold,) * size
+    levels = replay.Levels(k, config.horizon, lambda x: x[..., :size], threshold, spec.goals, spec.time_limit)
+    agent = hac([level(i) for i in range(k)], levels, size, testing=config.testing)
+    found = replay.attempts(levels, config.goals, config.hindsight_actions)
+    memory = replay.mapped(replay.uniform(buffer, batch), found)
+    return Parts(agent, memory, Schedule(config.unroll or spec.time_limit + 1, config.updates))
+
+
+main = runs.main("hac", Flags, make)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""HIRO, a hierarchy of two TD3s with off-policy correction: `python -m experiments.hiro --help`.
+
+The defaults are those of the paper (appendix C) and its released code for AntMaze; `--preset point` is for point mazes.
+Units are the task's: noise on actions and goals is given in them, as there, and not in halves of their range.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, flags, presets_goals, runs
+
+ANT = (10.0, 10.0, 0.5, 1.0, 1.0, 1.0, 1.0, *(0.5, 0.3) * 4)
+"""How far a goal may be from where the ant is: x, y, z, orientation, joints."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    period: int = 10
+    """c, steps for which a goal is followed."""
+    goal_range: tuple[float, ...] = ANT
+    """Largest goal, in each of the first entries of the observation: goals lie between minus that and that."""
+    hidden_entries: int = 2
+    """First entries of the observation, x and y, that the lower level does not see."""
+    correction: bool = True
+    """Off-policy correction of goals; else they are learned from as they were set."""
+    moving: bool = True
+    """Goals move with the state (h); else each is the same displacement for all of its period."""
+    reward: Literal["distance", "direction"] = "distance"
+    """Of the lower level: minus the distance to the goal, or FuN's cosine, for `moving` off."""
+    reward_scale: float = 0.1
+    """β, of the rewards that the higher level sums."""
+    discount: float = 0.99
+    """γ, of a step in the lower level, and of a whole period in the higher."""
+    low_sigma: float = 1.0
+    """Standard deviation of the noise on actions."""
+    high_sigma: float = 1.0
+    """The same on goals."""
+    high_epsilon: float = 0.0
+    """Probability of a goal drawn uniformly."""
+    smoothing: float = 0.2
+    """Standard deviation of the noise on target actions and goals."""
+    smoothing_limit: float = 0.5
+    """What that noise is clipped to."""
+    policy_learning_rate: float = 1e-4
+    """Adam's step size for the policies."""
+    learning_rate: float = 1e-3
+    """The same for the critics."""
+    target_rate: float = 0.005
+    """τ."""
+    delay: int = 2
+    """Critic steps per step of a policy."""
+    hidden: tuple[int, ...] = (300, 300)
+    """Sizes of the dense layers of all networks."""
+    batch_size: int = 100
+    """Transitions per critic step of either level."""
+    buffer_size: int = 200_000
+    """Steps kept."""
+    warmup: int = 2_500
+    """Environment steps of random goals and actions before learning."""
+    unroll: int = 20
+    """Steps in each environment between learning phases."""
+    updates: int = 0
+    """Updates per learning phase, each of `delay` x `period` critic steps of the lower level and `delay` of the higher;
+    0 for one critic step of the lower level per environment step, the paper's."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train HIRO (Nachum et al., 2018) on a task with goals and continuous actions."""
+
+    env: str = "mujoco/AntMaze"
+    """Task, as suite/id, whose observation is a dict with a vector `observation`."""
+    num_envs: int = 1
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def check(config: Config, spec: Any, scale: runs.Scale) -> int:
+    """Refuses what does not go together, and says how many updates a learning phase has.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    counts = ("period", "delay", "batch_size", "buffer_size", "unroll")
+    for name in counts:
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    seen = spec.observation.get("observation") if isinstance(spec.observation, dict) else None
+    shape: tuple[int, ...] = getattr(seen, "shape", ())
+    if len(shape) != 1 or shape[0] < len(config.goal_range) or not config.goal_range:
+        raise ValueError(
+            f"--agent.goal-range has {len(config.goal_range)} entries, and as many first entries of a vector "
+            f"`observation` have goals; --env {spec.name} observes {seen or spec.observation}"
+        )
+    if any(bound <= 0 for bound in config.goal_range):
+        raise ValueError(f"--agent.goal-range {' '.join(map(str, config.goal_range))}: must be positive")
+    if not 0 <= config.hidden_entries <= shape[0]:
+        raise ValueError(f"--agent.hidden-entries {config.hidden_entries}: must be 0 to {shape[0]}")
+    steps, each = config.unroll * scale.num_envs * scale.devices, config.period * config.delay
+    if not config.updates and steps % each:
+        raise ValueError(
+            f"--agent.period {config.period}: an update takes period x delay = {each} environment steps, which must "
+            f"divide the {steps} of a learning phase (unroll x --num-envs); or give --agent.updates"
+        )
+    return config.updates or steps // each
+
+
+def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0) -> Any:
+    """One level: TD3 within the bounds of `spec.action`, with noise in its units."""
+    import jax.numpy as jnp
+
+    import networks
+    from agents import noise, optimisers, wrappers
+    from agents.ddpg import Params, ddpg
+
+    half = (jnp.asarray(spec.action.high) - jnp.asarray(spec.action.low)) / 2
+    half = jnp.broadcast_to(half, spec.action.shape)
+    policy = networks.DeterministicPolicy(spec.action.shape[0])
+    agent = ddpg(
+        networks.q_network(build.torso(spec, config.hidden, "nature"), policy),
+        build.critics(spec, 2, config.hidden, "nature"),
+        Params(optimisers.adam(config.policy_learning_rate), optimisers.adam(config.learning_rate)),
+        discount=config.discount,
+        noise=noise.gaussian((sigma / half)[None]),
+        epsilon=epsilon,
+        target_rate=config.target_rate,
+        smoothing=(config.smoothing / half)[None, None],
+        smoothing_limit=(config.smoothing_limit / half)[None, None],
+        delay=config.delay,
+    )
+    return wrappers.unit_actions(agent, spec.action)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or a task that is not for a hierarchy.
+    """
+    import replay
+    from agents.hierarchy import Subgoals, hierarchy
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    box = build.unit_box(spec, "hiro")
+    updates = check(config, spec, scale)
+    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
+    batch = scale.per_device(config.batch_size, "agent.batch_size")
+    build.check_buffer(buffer, scale.num_envs, config.period + 1)
+    subgoals = Subgoals(tuple(-x for x in config.goal_range), config.goal_range, config.hidden_entries)
+    agent = hierarchy(
+        td3(config, subgoals.higher(spec), config.high_sigma, config.high_epsilon),
+        td3(config, subgoals.lower(spec), config.low_sigma),
+        subgoals,
+        box,
+        period=config.period,
+        reward_scale=config.reward_scale,
+        correction=config.correction,
+        moving=config.moving,
+        reward=config.reward,
+    )
+    memory = replay.mapped(replay.uniform(buffer, batch * config.delay), replay.segments(config.period))
+    warmup = -(-max(config.warmup, 1) // (config.unroll * scale.num_envs * scale.devices))
+    return Parts(agent, memory._replace(minimum=config.period + 1), Schedule(config.unroll, updates, warmup))
+
+
+main = runs.main("hiro", Flags, make, presets_goals.HIRO)
+
+if __name__ == "__main__":
+    main()

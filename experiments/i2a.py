@@ -1,0 +1,260 @@
+"""I2A and the agents it is compared with, in three stages: `python -m experiments.i2a --help`."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments import build, flags, runs, worlds
+
+World = Literal["learned", "exact", "copy", "none"]
+Stage = Literal["baseline", "model", "agent"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    world: World = "learned"
+    """What imagines: the learned model, the task's own rules, a model in which nothing changes, or nothing at all,
+    which is the standard agent."""
+    model: str = ""
+    """Folder of the learned model; by default the one that the model stage makes."""
+    poor: bool = False
+    """A learned model that is much smaller."""
+    corrupt: float = 0.0
+    """Probability with which each cell that is imagined is wrong."""
+    no_rewards: bool = False
+    """Imagine all rewards as 0."""
+    depth: int = 5
+    """τ, steps of a rollout."""
+    learning_rate: float = 7e-4
+    """Step size of the policy's optimiser."""
+    rollout_learning_rate: float = 7e-4
+    """Step size of the rollout policy's optimiser."""
+    optimiser: Literal["rmsprop", "adam"] = "rmsprop"
+    """Of both."""
+    anneal: bool = True
+    """Let both step sizes fall linearly to 0 over the run."""
+    max_grad_norm: float = 0.5
+    """Global norm that gradients are clipped to."""
+    discount: float = 0.99
+    """γ."""
+    gae_lambda: float = 0.95
+    """λ of the generalised advantage; 1 for the paper's n-step returns."""
+    value_cost: float = 0.5
+    """Weight of the value loss."""
+    entropy_cost: float = 0.01
+    """Weight of the entropy bonus."""
+    distillation_cost: float = 0.01
+    """λ, weight of the rollout policy's loss."""
+    unroll: int = 10
+    """Steps in each environment per update."""
+    channels: tuple[int, ...] = (16, 16)
+    """Of the 3×3 convolutions; the first keeps the size of a frame, the others halve it."""
+    hidden: int = 256
+    """Size of the dense layers."""
+    encoder_channels: tuple[int, ...] = (16, 16)
+    """Of the encoder of imagined frames; with none it is a dense layer, which is much faster."""
+    code: int = 256
+    """Size of the encoder's layer and memory."""
+    rollout_channels: tuple[int, ...] = (16,)
+    """Of the rollout policy."""
+    rollout_hidden: int = 64
+    """Size of its dense layer."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train I2A (Racanière et al., 2017): a standard agent, a model of what that sees, and an agent that imagines.
+
+    Each stage has its folder in the run folder; --resume goes on with the stage that was stopped.
+    """
+
+    env: str = "bellmax/sokoban"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    levels: str = ""
+    """A folder of levels in Boxoban's format for Sokoban; the same as --env-options levels=FOLDER."""
+    steps: int = 1_000_000
+    """Environment steps per seed, of the baseline and of the agent."""
+    num_envs: int = 32
+    """Environments (lanes) per seed."""
+    eval_episodes: int = 128
+    """Episodes of one evaluation, per seed."""
+    stages: tuple[Stage, ...] = ("baseline", "model", "agent")
+    """Which to run, in this order. With none, one agent is trained in the run folder itself."""
+    model_transitions: int = 200_000
+    """Of the trained baseline, from which the model learns."""
+    model_updates: int = 10_000
+    """Gradient steps of the model."""
+    model_batch: int = 64
+    """Transitions per gradient step."""
+    model_learning_rate: float = 1e-3
+    """Adam's step size for the model."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or a task that cannot be imagined.
+    """
+    import replay
+    from agents import models, optimisers
+    from agents.a2c import a2c
+    from agents.i2a import i2a
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    actions = build.discrete_actions(spec, "I2A")
+    for name in ("depth", "unroll", "hidden", "code", "rollout_hidden"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{flags.flag('agent.' + name)} {getattr(config, name)}: must be at least 1")
+    if len(getattr(spec.observation, "shape", ())) != 3:
+        raise ValueError(f"--env {spec.name}: I2A needs frames, but observations are {spec.observation}")
+    updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
+
+    def optimiser(rate: Any) -> Any:
+        rate = build.linear(rate, 0.0, updates) if config.anneal else rate
+        return getattr(optimisers, config.optimiser)(rate, config.max_grad_norm, eps=1e-5)
+
+    settings = {
+        "discount": config.discount,
+        "lambda_": config.gae_lambda,
+        "value_cost": config.value_cost,
+        "entropy_cost": config.entropy_cost,
+    }
+    parts = (replay.on_policy(config.unroll), Schedule(config.unroll))
+    if config.world == "none":
+        return Parts(a2c(network(config, actions, False), optimiser(config.learning_rate), **settings), *parts)
+    model, params = world(config, spec)
+    agent = i2a(
+        network(config, actions, True),
+        optimiser(config.learning_rate),
+        models.silent(model) if config.no_rewards else model,
+        params,
+        student(config, actions),
+        optimiser(config.rollout_learning_rate),
+        actions=actions,
+        depth=config.depth,
+        distillation_cost=config.distillation_cost,
+        **settings,
+    )
+    return Parts(agent, *parts)
+
+
+def network(config: Config, actions: int, imagines: bool) -> Any:
+    """The actor-critic, with or without the imagination-augmented path; both have the same model-free one."""
+    import networks
+
+    free = networks.FrameTorso(config.channels, config.hidden)
+    torso: Any = free
+    if imagines:
+        encoder = networks.FrameTorso(config.encoder_channels, config.code)
+        torso = networks.ImaginationTorso(free, encoder, config.code, config.hidden)
+    return networks.actor_critic(torso, networks.CategoricalPolicy(actions), networks.Value())
+
+
+def student(config: Config, actions: int) -> Any:
+    """The rollout policy."""
+    import networks
+
+    torso = networks.FrameTorso(config.rollout_channels, config.rollout_hidden)
+    return networks.q_network(torso, networks.CategoricalPolicy(actions))
+
+
+def world(config: Config, spec: Any) -> tuple[Any, Any]:
+    """The model that imagines, and its parameters.
+
+    Raises:
+      ValueError: there is none.
+    """
+    from agents import models
+
+    if config.world == "copy":
+        return models.copy(), ()
+    if config.world == "exact":
+        return worlds.exact(spec, config.corrupt), ()
+    if not config.model:
+        raise ValueError("--agent.model (empty): --agent.world learned needs the folder of a model, or --stages model")
+    model, params = worlds.learned(config.model, config.poor, spec.name, spec.observation, spec.action)
+    return worlds.distorted(spec, model, config.corrupt), params
+
+
+def parse(argv: list[str]) -> Flags:
+    """The flags of a command line, checked.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    config = flags.parse(Flags, argv, "python -m experiments.i2a")
+    flags.check(config)
+    for name in ("model_transitions", "model_updates", "model_batch"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{flags.flag(name)} {getattr(config, name)}: must be at least 1")
+    if config.sweep and config.stages:
+        raise ValueError(f"--sweep {' '.join(config.sweep)}: for one agent, with --stages and no stage after it")
+    if config.levels:
+        options = (*config.env_options, f"levels={config.levels}")
+        config = dataclasses.replace(config, levels="", env_options=options)
+    return config
+
+
+def stage(config: Flags, folder: Path, **agent: Any) -> Flags:
+    """The flags of one agent's training in a folder of its own, taken up if it was begun."""
+    begun = (folder / "config.json").exists()
+    return dataclasses.replace(
+        config,
+        stages=(),
+        out="" if begun else str(folder),
+        resume=str(folder) if begun else "",
+        agent=dataclasses.replace(config.agent, **agent),
+    )
+
+
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Reads flags and runs the stages.
+
+    Returns:
+      The summary of each stage by its name; of a run without stages its own.
+    """
+    from experiments.imagining import report, train_model
+
+    try:
+        config = parse(sys.argv[1:] if argv is None else argv)
+        if not config.stages:
+            return trained(config)
+        runs.use_cores()
+        folder = runs.folder_of("i2a", config)
+        runs.environment(config)
+        runs.make_folder(folder, "i2a", config)
+        found: dict[str, Any] = {}
+        if "baseline" in config.stages:
+            found["baseline"] = trained(stage(config, folder / "baseline", world="none", model=""))
+        if "model" in config.stages and config.agent.world == "learned":
+            found["model"] = train_model(config, folder)
+        if "agent" in config.stages:
+            model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
+            found["agent"] = trained(stage(config, folder / "agent", model=model))
+        report(folder, found, config.quiet)
+    except ValueError as error:
+        flags.fail(error)
+    return found
+
+
+def trained(config: Flags) -> dict[str, Any]:
+    """Trains one agent; returns its summary.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    prepared = runs.prepare("i2a", config, flags.grid(config), make)
+    from experiments.training import train
+
+    return train(prepared)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""IMPALA: `python -m experiments.impala --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments import actor_critics, flags, presets_policy, runs
+
+
+@dataclass(frozen=True)
+class Config(actor_critics.Descent, actor_critics.Body):
+    """Flags of the agent."""
+
+    lag: int = 0
+    """Updates that the acting parameters are behind."""
+    correct: bool = True
+    """V-trace; if not, actions count as if the policy had taken them, as in A3C."""
+    vtrace_lambda: float = 1.0
+    """λ of V-trace."""
+    clip_rho: float = 1.0
+    """Bound on the importance ratios of the value targets."""
+    clip_pg_rho: float = 1.0
+    """Bound on the importance ratios of the policy gradient."""
+    unroll: int = 20
+    """Steps in each environment per update."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train IMPALA (Espeholt et al., 2018) with a fixed lag of its actors, on discrete or continuous actions."""
+
+    env: str = "envpool/CartPole-v1"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 16
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together.
+    """
+    from agents.impala import impala
+
+    if config.lag < 0:
+        raise ValueError(f"--agent.lag {config.lag}: must not be negative")
+    agent = impala(
+        actor_critics.network(config, spec),
+        actor_critics.optimiser(config, actor_critics.iterations(config, scale)),
+        lag=config.lag,
+        discount=config.discount,
+        lambda_=config.vtrace_lambda,
+        clip_rho=config.clip_rho,
+        clip_pg_rho=config.clip_pg_rho,
+        correct=config.correct,
+        value_cost=config.value_cost,
+        entropy_cost=config.entropy_cost,
+    )
+    return actor_critics.parts(agent, config)
+
+
+main = runs.main("impala", Flags, make, presets_policy.IMPALA)
+
+if __name__ == "__main__":
+    main()

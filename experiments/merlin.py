@@ -1,0 +1,139 @@
+"""MERLIN: `python -m experiments.merlin --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, flags, runs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    learning_rate: float = 1e-3
+    """Adam's step size for the predictor."""
+    policy_learning_rate: float = 1e-3
+    """Adam's step size for the policy."""
+    policy_delay: float = 0.0
+    """Part of the run before the policy learns at all, while the predictor does."""
+    max_grad_norm: float = 10.0
+    """Norm that the gradient of either is clipped to."""
+    discount: float = 0.9
+    """γ, of the returns and of the retroactive update; 0.96 in the paper."""
+    gae_lambda: float = 0.9
+    """λ of the generalised advantage."""
+    entropy_cost: float = 0.02
+    """Weight of the entropy bonus; 0.01 in the paper."""
+    normalise_advantages: bool = True
+    """Normalise advantages in each window."""
+    unroll: int = 20
+    """Steps in each environment per update, the window that gradients flow through."""
+    latent: int = 32
+    """Size of the state variable z; 200 in the paper."""
+    lstm: tuple[int, ...] = (64,)
+    """Layers of either LSTM; two of 256 in the paper."""
+    rows: int = 64
+    """Rows of the memory; 1350 in the paper."""
+    keys: int = 3
+    """Read keys of the predictor; the policy has one."""
+    hidden: tuple[int, ...] = (64,)
+    """Dense layers of the encoder."""
+    width: int = 64
+    """Of the layer in decoders, value and policy; 200 in the paper."""
+    cnn: Literal["none", "nature", "impala", "small"] = "none"
+    """Convolutions for image observations."""
+    recall: bool = True
+    """Also see, and reconstruct, the last action and reward."""
+    observation_cost: float = 10.0
+    """Weight of the reconstruction of what the task shows, texts aside; 0 leaves it out."""
+    text_cost: float = 1.0
+    """Weight of the reconstruction of texts."""
+    action_cost: float = 1.0
+    """Weight of the reconstruction of the last action."""
+    reward_cost: float = 1.0
+    """Weight of the reconstruction of the last reward."""
+    return_cost: float = 0.4
+    """Weight of the return's prediction."""
+    kl_cost: float = 1.0
+    """Weight of the divergence of posterior and prior."""
+    retroactive: bool = True
+    """Let earlier rows of the memory learn what came after them."""
+    write: bool = True
+    """Write to the memory at all."""
+    remember: bool = True
+    """Without, every step starts from nothing, LSTMs and all."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train MERLIN (Wayne et al., 2018) on a task with discrete actions."""
+
+    env: str = "bellmax/card-pairs"
+    """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 128
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def scales(config: Config, modalities: tuple) -> dict[str, Any]:
+    """α of every term of the bound."""
+    told = {"last_action": config.action_cost, "last_reward": config.reward_cost}
+    each = {m.name: config.text_cost if m.kind == "text" else config.observation_cost for m in modalities}
+    each |= {name: cost for name, cost in told.items() if config.recall}
+    return each | {"return": config.return_cost, "kl": config.kl_cost}
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or continuous actions.
+    """
+    import jax.numpy as jnp
+
+    import replay
+    from agents import optimisers, wrappers
+    from agents.merlin import merlin
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+    from networks.predictor import MemoryPolicy, Predictor, modalities
+
+    for name in ("unroll", "latent", "rows", "keys", "width"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
+    for name in ("lstm", "hidden"):
+        if not getattr(config, name) or min(getattr(config, name)) < 1:
+            raise ValueError(f"--agent.{name} {getattr(config, name)}: one or more positive sizes are needed")
+    actions = build.discrete_actions(spec, "merlin")
+    seen = modalities(spec.observation, spec.action if config.recall else None)
+    updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
+    cnn = None if config.cnn == "none" else config.cnn
+
+    def policy_rate(count: Any) -> Any:
+        return jnp.where(count < config.policy_delay * updates, 0.0, config.policy_learning_rate)
+
+    agent = merlin(
+        Predictor(seen, actions, config.latent, config.lstm, config.keys, config.hidden, cnn, config.width),
+        MemoryPolicy(actions, config.latent, config.lstm, 1, config.width),
+        optimisers.apart(
+            predictor=optimisers.adam(config.learning_rate, config.max_grad_norm),
+            policy=optimisers.adam(policy_rate, config.max_grad_norm),
+        ),
+        scales=scales(config, seen),
+        rows=config.rows,
+        discount=config.discount,
+        lambda_=config.gae_lambda,
+        entropy_cost=config.entropy_cost,
+        normalise=config.normalise_advantages,
+        retroactive=config.retroactive,
+        write=config.write,
+        remember=config.remember,
+    )
+    agent = wrappers.recall(agent, spec.action) if config.recall else agent
+    return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+
+
+main = runs.main("merlin", Flags, make)
+
+if __name__ == "__main__":
+    main()

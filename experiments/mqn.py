@@ -1,0 +1,73 @@
+"""MQN, RMQN and FRMQN: `python -m experiments.mqn --help`. `experiments.drqn` with attention over past rows."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, drqn, flags, runs
+
+
+@dataclass(frozen=True)
+class Config(drqn.Config):
+    """Flags of the agent."""
+
+    memory: Literal["mqn", "rmqn", "frmqn", "lstm", "gru", "none"] = "frmqn"  # type: ignore[assignment]
+    """What is remembered: past rows, read from a feed-forward or recurrent context, with feedback of what was read; or
+    as in DRQN."""
+    rows: int = 50
+    """Past rows that are remembered; 11 in the paper's training, up to 49 in its tests."""
+    timed: bool = False
+    """Let the reads depend on how long ago a row was, which the paper's do not."""
+    blind: bool = False
+    """Withhold what is read, an ablation."""
+    sampling: Literal["random", "sequential"] = "sequential"
+    """Windows that begin anywhere, or with an episode."""
+    length: int = 50
+    """Transitions in a window."""
+    target_period: int = 1
+    """Updates between moves of the target network."""
+    target_rate: float = 0.01
+    """How far the target moves towards the online network each time; 0.001 in the paper."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train a memory Q-network (Oh et al., 2016) on a task with discrete actions."""
+
+    env: str = "bellmax/i-maze"
+    """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 16
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def core(config: Config) -> Any:
+    """The core that the flags describe.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from networks.mqn import MemoryQ
+
+    if config.memory not in ("mqn", "rmqn", "frmqn"):
+        if config.timed or config.blind:
+            name = "timed" if config.timed else "blind"
+            raise ValueError(f"--agent.{name}: --agent.memory {config.memory} has no reads; mqn, rmqn and frmqn have")
+        return build.core(config.memory, (config.memory_size,))
+    if config.rows < 1:
+        raise ValueError(f"--agent.rows {config.rows}: must be at least 1")
+    return MemoryQ(config.memory, config.memory_size, config.rows, config.timed, config.blind)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or continuous actions.
+    """
+    return drqn.make(config, spec, scale, core)
+
+
+main = runs.main("mqn", Flags, make)
+
+if __name__ == "__main__":
+    main()

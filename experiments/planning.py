@@ -1,0 +1,140 @@
+"""Planning with a true or a learned model (PETS): `python -m experiments.planning --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, flags, runs, worlds
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    planner: Literal["cem", "mppi", "shooting", "mcts", "monte-carlo"] = "cem"
+    """Cross-entropy method, MPPI, random plans, tree search, or flat Monte-Carlo search."""
+    model: Literal["true", "learned"] = "true"
+    """The task's own rules, or an ensemble that is learned from what was tried, as in PETS."""
+    corrupt: float = 0.0
+    """Probability with which each cell of a frame that the true model imagines is wrong."""
+    horizon: int = 25
+    """Steps of a plan or a rollout."""
+    population: int = 200
+    """Plans of an iteration, 400 in PETS; rollouts of each action in Monte-Carlo search."""
+    elites: int = 20
+    """Of these, those that CEM goes on from; 40 in PETS."""
+    iterations: int = 3
+    """Of CEM, per step; 5 in PETS."""
+    temperature: float = 10.0
+    """κ of MPPI."""
+    smoothing: float = 0.7
+    """β of MPPI."""
+    simulations: int = 100
+    """Of tree search, per step."""
+    discount: float = 1.0
+    """γ of what plans are worth."""
+    members: int = 5
+    """Networks of the learned ensemble."""
+    particles: int = 5
+    """Rollouts of each plan in it, a multiple of its members; 20 in PETS."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Sizes of their dense layers."""
+    learning_rate: float = 1e-3
+    """Adam's step size for the model."""
+    batch_size: int = 32
+    """Transitions per update of each network."""
+    buffer_size: int = 50_000
+    """Transitions kept."""
+    unroll: int = 201
+    """Steps between learning phases: an episode of the swing-up, and the row that opens the next."""
+    updates: int = 1_000
+    """Updates of a learned model per learning phase."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Plan at every step; with a learned model, which is learned as the agent goes (Chua et al., 2018)."""
+
+    env: str = "bellmax/cartpole-swingup"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    steps: int = 402
+    """Environment steps per seed."""
+    num_envs: int = 1
+    """Environments (lanes) per seed."""
+    eval_episodes: int = 8
+    """Episodes of one evaluation, per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
+    """The planner that is asked for.
+
+    Raises:
+      ValueError: it does not fit the task's actions.
+    """
+    from agents import planning, tree_search
+    from envs.base import Box
+
+    continuous, actions = isinstance(spec.action, Box), spec.action
+    if (config.planner in ("cem", "mppi")) != continuous and config.planner != "shooting":
+        allowed = "cem, mppi, shooting" if continuous else "mcts, monte-carlo, shooting"
+        raise ValueError(f"--agent.planner {config.planner}: not for the actions of {spec.name}; allowed: {allowed}")
+    sizes: tuple[Any, ...]
+    shared: dict[str, Any] = {"particles": particles, "discount": config.discount}
+    if config.planner == "cem":
+        sizes = (config.horizon, config.population, config.elites, config.iterations)
+        return planning.cem(model, actions, *sizes, **shared)
+    if config.planner == "mppi":
+        sizes = (config.horizon, config.population, config.temperature, config.smoothing)
+        return planning.mppi(model, actions, *sizes, **shared)
+    if config.planner == "shooting":
+        return planning.random_shooting(model, actions, config.horizon, config.population, **shared)
+    if config.planner == "mcts":
+        return tree_search.mcts(model, actions, config.simulations, config.horizon, config.discount)
+    return tree_search.monte_carlo(model, actions, config.horizon, config.population, config.discount)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or a task that has no such model.
+    """
+    import replay
+    from agents import optimisers, planning
+    from agents.dynamics import ensemble
+    from envs.base import Box
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    for name in ("horizon", "population", "iterations", "simulations", "members", "particles", "unroll", "updates"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
+    if not 1 <= config.elites <= config.population:
+        raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
+    if config.model == "true":
+        model = worlds.exact(spec, config.corrupt)
+        agent = planning.mpc(planner(config, spec, model, 1), spec.action)
+        return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+    if config.corrupt:
+        raise ValueError(f"--agent.corrupt {config.corrupt}: for --agent.model true only")
+    if config.particles % config.members:
+        raise ValueError(
+            f"--agent.particles {config.particles}: must be a multiple of --agent.members {config.members}"
+        )
+    if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
+        raise ValueError(f"--env {spec.name}: the model needs vectors, but observations are {spec.observation}")
+    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
+    batch = scale.per_device(config.batch_size, "agent.batch_size") * config.members
+    build.check_buffer(buffer, scale.num_envs, 2)
+    learner = ensemble(
+        spec.action, optimisers.adam(config.learning_rate), sizes=config.hidden, members=config.members,
+        sampled=True, ends=spec.name != "bellmax/cartpole-swingup",
+    )  # fmt: skip
+    agent = planning.mpc(planner(config, spec, learner.model, config.particles), spec.action, learner)
+    return Parts(agent, replay.uniform(buffer, batch), Schedule(config.unroll, config.updates))
+
+
+main = runs.main("planning", Flags, make)
+
+if __name__ == "__main__":
+    main()

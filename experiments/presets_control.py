@@ -1,0 +1,69 @@
+"""Presets of continuous control, for `--preset`; see `experiments.presets`.
+
+`mujoco` is the setting of the algorithm's authors on `envpool/HalfCheetah-v4`, or the task given by `--env`, such as
+`envpool/Hopper-v4` or a `-v5`: two layers of 256, batches of 256, one critic step per environment step. `dm-control` is
+the same on `envpool/CheetahRun-v1`, whose observations are dictionaries. Eight environments side by side take the place
+of one. `mountain-car` is MountainCarContinuous, where exploration must be correlated over time.
+"""
+
+from typing import Any
+
+from experiments.flags import Presets
+from experiments.presets import _merge as merge
+
+RUN: dict[str, Any] = {
+    "env": "envpool/HalfCheetah-v4",
+    "steps": 1_000_000,
+    "num_envs": 8,
+    "eval_every": 10_000,
+    "eval_episodes": 10,
+    "log_every": 2_000,
+    "checkpoint_every": 100_000,
+    "keep": 1,
+}
+OFF_POLICY = merge(
+    RUN,
+    learning_rate=3e-4,
+    hidden=(256, 256),
+    batch_size=256,
+    buffer_size=1_000_000,
+    warmup=25_000,
+    updates=8,
+)
+DETERMINISTIC = merge(OFF_POLICY, policy_learning_rate=3e-4, sigma=0.1)
+SUITE = {"env": "envpool/CheetahRun-v1"}
+MOUNTAIN = {"env": "envpool/MountainCarContinuous-v0", "steps": 300_000, "eval_episodes": 100}
+CORRELATED = {"noise": "ornstein-uhlenbeck", "sigma": 0.5}
+
+DDPG: Presets = {
+    "mujoco": DETERMINISTIC,
+    "dm-control": merge(DETERMINISTIC, SUITE),
+    "mountain-car": merge(MOUNTAIN, **CORRELATED),
+}
+TD3: Presets = {
+    "mujoco": merge(DETERMINISTIC, updates=4),  # of two critic steps each
+    "dm-control": merge(DETERMINISTIC, SUITE, updates=4),
+    "mountain-car": merge(MOUNTAIN, **CORRELATED),
+}
+SAC: Presets = {
+    "mujoco": merge(OFF_POLICY, policy_learning_rate=3e-4, temperature_learning_rate=3e-4, warmup=10_000),
+    "dm-control": merge(OFF_POLICY | SUITE, policy_learning_rate=3e-4, temperature_learning_rate=3e-4, warmup=10_000),
+    "mountain-car": merge(
+        MOUNTAIN | {"steps": 100_000},
+        discount=0.9999,
+        learning_rate=3e-4,
+        policy_learning_rate=3e-4,
+        temperature=0.1,
+        automatic=False,
+        batch_size=512,
+        unroll=32,
+        updates=32,
+        target_rate=0.01,
+    ),
+}
+NAF: Presets = {
+    "mujoco": merge(OFF_POLICY, sigma=0.1),
+    "dm-control": merge(OFF_POLICY | SUITE, sigma=0.1),
+}
+PRESETS: dict[str, Presets] = {"ddpg": DDPG, "td3": TD3, "sac": SAC, "naf": NAF}
+"""By experiment."""

@@ -1,0 +1,98 @@
+"""Q-Prop: `python -m experiments.q_prop --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, flags, runs, trpo
+
+
+@dataclass(frozen=True)
+class Config(trpo.Config):
+    """Flags of the agent, with those of TRPO."""
+
+    mode: Literal["standard", "conservative", "aggressive", "none"] = "conservative"
+    """When the control variate is used; with none it is TRPO."""
+    gae_lambda: float = 0.97
+    """λ of the generalised advantage."""
+    q_learning_rate: float = 1e-3
+    """Adam's step size for the action values."""
+    q_epochs: int = 4
+    """Passes over the replayed windows of a sample."""
+    q_minibatches: int = 32
+    """Gradient steps per pass."""
+    target_rate: float = 0.1
+    """How far the target moves towards the action values after each sample."""
+    replayed: int = 16
+    """Windows of the past per sample."""
+    buffer_size: int = 100_000
+    """Steps kept."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train Q-Prop (Gu et al., 2017) on continuous actions."""
+
+    env: str = "bellmax/pendulum"
+    """Task with continuous actions, as suite/id; `python -m experiments.list` prints the suites."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together.
+    """
+    import flax.linen as nn
+
+    import networks
+    import replay
+    from agents import optimisers
+    from agents.q_prop import q_prop
+    from agents.trpo import Region
+    from envs.base import Box
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    if not isinstance(spec.action, Box):
+        raise ValueError(f"--env {spec.name}: Q-Prop needs continuous actions, but the task's are {spec.action}")
+    if config.memory != "none":
+        raise ValueError(f"--agent.memory {config.memory}: Q-Prop's networks are feed-forward")
+    if config.normalise_observations or config.normalise_rewards:
+        raise ValueError("--agent.normalise-observations, --agent.normalise-rewards: not with a replay")
+    if isinstance(spec.observation, dict):
+        raise ValueError(f"--env {spec.name}: Q-Prop needs one array as observation")
+    build.check_passes(config, scale)
+    size = scale.per_device(config.buffer_size, "agent.buffer_size")
+    replayed = scale.per_device(config.replayed, "agent.replayed")
+    build.check_buffer(size, scale.num_envs, config.unroll + 1)
+    if config.q_minibatches < 1 or replayed * config.unroll % config.q_minibatches:
+        raise ValueError(
+            f"--agent.q-minibatches {config.q_minibatches}: must divide unroll x replayed, {replayed * config.unroll}"
+        )
+    seen = {"observation": spec.observation, "action": spec.action}
+    torso = networks.Torso(seen, config.hidden, cnn=config.cnn, activation=nn.relu)
+    agent = q_prop(
+        build.actor_critic(spec, config.hidden, config.cnn, "none", config.shared, config.dtype),
+        networks.q_network(torso, networks.Value()),
+        optimisers.adam(config.critic_learning_rate, config.max_grad_norm),
+        optimisers.adam(config.q_learning_rate),
+        mode=config.mode,
+        discount=config.discount,
+        lambda_=config.gae_lambda,
+        region=Region(*(getattr(config, name) for name in Region._fields)),
+        epochs=config.epochs,
+        minibatches=config.minibatches,
+        q_epochs=config.q_epochs,
+        q_minibatches=config.q_minibatches,
+        target_rate=config.target_rate,
+        replayed=replayed,
+    )
+    storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
+    return Parts(agent, storage, Schedule(config.unroll, 1, 1))
+
+
+main = runs.main("q_prop", Flags, make)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""RL-MEM, RL-LSTM, RL-NTM, RL-DNC and a net without memory: `python -m experiments.rl_mem --help`.
+
+The agents that MERLIN is measured against (Wayne et al., arXiv:1803.10760): `agents.a2c` with a controller, all of it
+learned from rewards.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import build, flags, runs
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    memory: Literal["rows", "ntm", "dnc", "lstm", "none"] = "rows"
+    """RL-MEM's rows read by content, an NTM's, a DNC's, the LSTM alone, or not even that."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    max_grad_norm: float = 1.0
+    """Global norm that gradients are clipped to."""
+    discount: float = 0.9
+    """γ."""
+    gae_lambda: float = 0.9
+    """λ of the generalised advantage."""
+    value_cost: float = 0.5
+    """Weight of the value loss."""
+    entropy_cost: float = 0.02
+    """Weight of the entropy bonus."""
+    unroll: int = 20
+    """Steps in each environment per update."""
+    hidden: tuple[int, ...] = (64,)
+    """Dense layers of the encoder."""
+    head: tuple[int, ...] = (64,)
+    """Dense layers before policy and value, in each."""
+    cnn: Literal["nature", "impala", "small"] = "small"
+    """Convolutions for image observations."""
+    lstm: tuple[int, ...] = (64,)
+    """Layers of the controller."""
+    rows: int = 64
+    """Rows of the memory."""
+    row_size: int = 32
+    """Numbers in each."""
+    keys: int = 3
+    """Read keys, or read heads."""
+    blind: bool = False
+    """Withhold what is read, an ablation."""
+    recall: bool = True
+    """Also see the last action and reward."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train an actor-critic with an external memory (RL-MEM of Wayne et al., 2018) or one of its relatives."""
+
+    env: str = "bellmax/card-pairs"
+    """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 128
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def core(config: Config) -> Any:
+    """The controller that the flags describe; None for no memory."""
+    from networks.controller import Controller, rows
+    from networks.dnc import dnc
+    from networks.ntm import ntm
+
+    if config.memory == "none":
+        return None
+    kinds: dict[str, Any] = {"rows": rows, "ntm": ntm, "dnc": dnc}
+    access = kinds[config.memory](config.rows, config.row_size, config.keys) if config.memory in kinds else None
+    return Controller(config.lstm, access, skip=True, blind=config.blind)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or continuous actions.
+    """
+    import flax.linen as nn
+
+    import networks
+    import replay
+    from agents import optimisers, wrappers
+    from agents.a2c import a2c
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    del scale
+    for name in ("unroll", "rows", "row_size", "keys"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    for name in ("lstm", "head"):
+        if not getattr(config, name) or min(getattr(config, name)) < 1:
+            raise ValueError(f"--agent.{name} {getattr(config, name)}: one or more positive sizes are needed")
+    if config.blind and config.memory in ("lstm", "none"):
+        raise ValueError(
+            f"--agent.blind: --agent.memory {config.memory} has nothing to withhold; rows, ntm and dnc have"
+        )
+    actions = build.discrete_actions(spec, "rl_mem")
+    seen = wrappers.recalled(spec.observation, spec.action) if config.recall else spec.observation
+    torso = build.torso(spec._replace(observation=seen), config.hidden, config.cnn, "tanh")
+    policy = nn.Sequential([networks.MLP(config.head, nn.tanh), networks.CategoricalPolicy(actions)])
+    value = nn.Sequential([networks.MLP(config.head, nn.tanh), networks.Value()])
+    agent = a2c(
+        networks.actor_critic(torso, policy, value, core(config)),
+        optimisers.adam(config.learning_rate, config.max_grad_norm),
+        discount=config.discount,
+        lambda_=config.gae_lambda,
+        value_cost=config.value_cost,
+        entropy_cost=config.entropy_cost,
+    )
+    agent = wrappers.recall(agent, spec.action) if config.recall else agent
+    return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+
+
+main = runs.main("rl_mem", Flags, make)
+
+if __name__ == "__main__":
+    main()

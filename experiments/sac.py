@@ -1,0 +1,87 @@
+"""SAC, for continuous and discrete actions: `python -m experiments.sac --help`."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from experiments import build, control, flags, presets_control, runs
+
+if TYPE_CHECKING:
+    from experiments.drivers import Parts
+
+
+@dataclass(frozen=True)
+class Config(control.Learning):
+    """Flags of the agent."""
+
+    policy_learning_rate: float = 1e-3
+    """Adam's step size for the policy."""
+    temperature_learning_rate: float = 1e-3
+    """Adam's step size for ln α."""
+    temperature: float = 1.0
+    """α; the first one, if it is learned."""
+    automatic: bool = True
+    """Learn α, so that the policy's entropy is `entropy`."""
+    entropy: float | None = None
+    """The entropy H̄ to keep, in nats, of actions in [-1, 1]: by default -1 per dimension; for discrete actions 0.3
+    times that of the uniform policy."""
+    critics: int = 2
+    """Critics, of which targets and the policy take the least value."""
+    delay: int = 1
+    """Critic steps per update; the policy, α and the targets move once."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train SAC (Haarnoja et al., 2018; for discrete actions, Christodoulou, 2019)."""
+
+    env: str = "bellmax/pendulum"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 4
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together, or actions that are neither discrete nor bounded.
+    """
+    import math
+
+    import networks
+    from agents import optimisers
+    from agents.sac import Params, sac
+    from envs.base import Discrete
+
+    control.check(config, ("critics", "delay"))
+    torso = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+    discrete = isinstance(spec.action, Discrete)
+    if discrete:
+        box, entropy = None, 0.3 * math.log(spec.action.num)
+        policy = networks.q_network(torso, networks.CategoricalPolicy(spec.action.num))
+        critic = networks.ensemble(networks.q_network(torso, networks.QValues(spec.action.num)), config.critics)
+    else:
+        box = build.unit_box(spec, "sac")
+        entropy = -float(box.shape[0])
+        policy = networks.q_network(torso, networks.TanhGaussianPolicy(box.shape[0]))
+        critic = control.critics(config, spec, config.critics)
+    rates = (config.policy_learning_rate, config.learning_rate, config.temperature_learning_rate)
+    agent = sac(
+        policy,
+        critic,
+        Params(*map(optimisers.adam, rates)),
+        discount=config.discount,
+        temperature=config.temperature,
+        target_entropy=(entropy if config.entropy is None else config.entropy) if config.automatic else None,
+        target_rate=config.target_rate,
+        delay=config.delay,
+        discrete=discrete,
+    )
+    return control.parts(agent, box, config, scale, config.delay)
+
+
+main = runs.main("sac", Flags, make, presets_control.SAC)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""TD3, which is `experiments.ddpg` with twin critics, smoothing and delay: `python -m experiments.td3 --help`."""
+
+from dataclasses import dataclass, field
+
+from experiments import ddpg, presets_control, runs
+
+
+@dataclass(frozen=True)
+class Config(ddpg.Config):
+    """Flags of the agent; those of `experiments.ddpg` with other defaults."""
+
+    critics: int = 2
+    smoothing: float = 0.2
+    delay: int = 2
+    updates: int = 2
+
+
+@dataclass(frozen=True)
+class Flags(ddpg.Flags):
+    """Train TD3 (Fujimoto, van Hoof and Meger, 2018)."""
+
+    agent: Config = field(default_factory=Config)
+
+
+make = ddpg.make
+main = runs.main("td3", Flags, make, presets_control.TD3)
+
+if __name__ == "__main__":
+    main()

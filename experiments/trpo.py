@@ -1,0 +1,74 @@
+"""TRPO: `python -m experiments.trpo --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments import actor_critics, build, flags, presets_policy, runs
+
+
+@dataclass(frozen=True)
+class Config(actor_critics.Body):
+    """Flags of the agent."""
+
+    gae_lambda: float = 0.98
+    """λ of the generalised advantage."""
+    radius: float = 0.01
+    """δ, the divergence allowed per step."""
+    damping: float = 0.1
+    """η, added to the Fisher matrix."""
+    iterations: int = 10
+    """Steps of conjugate gradients."""
+    slack: float = 1.0
+    """The line search accepts a divergence of so many radii."""
+    backtracks: int = 10
+    """Steps that the line search tries."""
+    line_search: bool = True
+    """Search along the step; if not, take it as it is."""
+    critic_learning_rate: float = 1e-3
+    """Adam's step size for the critic."""
+    max_grad_norm: float = 0.5
+    """Global norm that the critic's gradients are clipped to."""
+    epochs: int = 10
+    """Passes of the critic over each rollout."""
+    minibatches: int = 8
+    """Gradient steps of the critic per pass."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train TRPO (Schulman et al., 2015) on discrete or continuous actions."""
+
+    env: str = "envpool/CartPole-v1"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together.
+    """
+    from agents import optimisers
+    from agents.trpo import Region, trpo
+
+    build.check_passes(config, scale)
+    for name in ("iterations", "backtracks"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
+    agent = trpo(
+        actor_critics.network(config, spec),
+        optimisers.adam(config.critic_learning_rate, config.max_grad_norm),
+        discount=config.discount,
+        lambda_=config.gae_lambda,
+        region=Region(*(getattr(config, name) for name in Region._fields)),
+        epochs=config.epochs,
+        minibatches=config.minibatches,
+    )
+    return actor_critics.parts(agent, config)
+
+
+main = runs.main("trpo", Flags, make, presets_policy.TRPO)
+
+if __name__ == "__main__":
+    main()

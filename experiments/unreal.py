@@ -1,0 +1,98 @@
+"""UNREAL: `python -m experiments.unreal --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import actor_critics, build, flags, runs
+
+
+@dataclass(frozen=True)
+class Config(actor_critics.Descent, actor_critics.Layers):
+    """Flags of the agent."""
+
+    gae_lambda: float = 1.0
+    """λ of the generalised advantage; 1 for the paper's n-step returns."""
+    pixel_control: float = 0.01
+    """Weight of pixel control; 0 switches it off."""
+    reward_prediction: float = 1.0
+    """Weight of reward prediction; 0 switches it off."""
+    value_replay: float = 1.0
+    """Weight of value replay; 0 switches it off."""
+    pixel_discount: float = 0.9
+    """γ of pixel control."""
+    cell: int = 4
+    """Pixels in a side of a cell."""
+    buffer_size: int = 2_000
+    """Steps kept for the tasks."""
+    replayed: int = 16
+    """Windows of the past per update."""
+    unroll: int = 20
+    """Steps in each environment per update, and in a window."""
+    hidden: tuple[int, ...] = (128,)
+    """Sizes of the dense layers."""
+    cnn: Literal["nature", "impala", "small", "none"] = "small"
+    """Torso; with none images are flattened."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train UNREAL (Jaderberg et al., 2017) on images and discrete actions."""
+
+    env: str = "bellmax/pixel-catch"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 16
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together.
+    """
+    import networks
+    import replay
+    from agents.unreal import unreal
+    from envs.base import Box
+    from experiments.drivers import Parts
+    from experiments.loops import Schedule
+
+    actions, space = build.discrete_actions(spec, "UNREAL"), spec.observation
+    if not isinstance(space, Box) or len(space.shape) != 3:
+        raise ValueError(f"--env {spec.name}: UNREAL needs an image, but the task shows {space}")
+    if config.cell < 1 or space.shape[0] % config.cell or space.shape[1] % config.cell:
+        raise ValueError(f"--agent.cell {config.cell}: must divide both sides of the image, {space.shape[:2]}")
+    if config.replayed < 1:
+        raise ValueError(f"--agent.replayed {config.replayed}: must be at least 1")
+    size = scale.per_device(config.buffer_size, "agent.buffer_size")
+    replayed = scale.per_device(config.replayed, "agent.replayed")
+    build.check_buffer(size, scale.num_envs, config.unroll + 1)
+    cells = (space.shape[0] // config.cell, space.shape[1] // config.cell)
+    network = networks.unreal(
+        build.torso(spec, config.hidden, config.cnn, dtype=config.dtype),
+        networks.CategoricalPolicy(actions),
+        networks.Value(),
+        networks.PixelValues(cells, actions),
+        build.core(config.memory, config.hidden),
+    )
+    agent = unreal(
+        network,
+        actor_critics.optimiser(config, actor_critics.iterations(config, scale)),
+        cell=config.cell,
+        replayed=replayed,
+        scales={name: getattr(config, name) for name in ("pixel_control", "reward_prediction", "value_replay")},
+        discount=config.discount,
+        pixel_discount=config.pixel_discount,
+        lambda_=config.gae_lambda,
+        value_cost=config.value_cost,
+        entropy_cost=config.entropy_cost,
+    )
+    storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
+    return Parts(agent, storage, Schedule(config.unroll, 1, 1))
+
+
+main = runs.main("unreal", Flags, make)
+
+if __name__ == "__main__":
+    main()

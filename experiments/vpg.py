@@ -1,0 +1,82 @@
+"""Vanilla policy gradient: `python -m experiments.vpg --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import actor_critics, build, flags, runs
+
+
+@dataclass(frozen=True)
+class Config(actor_critics.Body):
+    """Flags of the agent."""
+
+    psi: Literal["total", "reward_to_go", "baselined", "q", "advantage", "td", "gae"] = "gae"
+    """What weighs the score function."""
+    learning_rate: float = 1e-2
+    """Adam's step size for the policy."""
+    critic_learning_rate: float = 1e-3
+    """Adam's step size for the critic."""
+    anneal: bool = True
+    """Let the policy's step size fall linearly to 0 over the run."""
+    max_grad_norm: float = 0.5
+    """Global norm that gradients are clipped to."""
+    gae_lambda: float = 0.97
+    """λ of psi gae."""
+    value_lambda: float = 1.0
+    """λ of the critic's targets; 1 for sampled sums of rewards."""
+    entropy_cost: float = 0.0
+    """Weight of the entropy bonus."""
+    epochs: int = 10
+    """Passes of the critic over each rollout."""
+    minibatches: int = 4
+    """Gradient steps of the critic per pass."""
+    normalise: bool = True
+    """Bring psi to mean 0 and variance 1 in each batch."""
+
+
+@dataclass(frozen=True)
+class Flags(flags.Common):
+    """Train VPG (Williams, 1992; Sutton et al., 2000) on discrete or continuous actions."""
+
+    env: str = "envpool/CartPole-v1"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: int = 16
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+    """The parts of one run.
+
+    Raises:
+      ValueError: flags that do not go together.
+    """
+    from agents import optimisers
+    from agents.vpg import vpg
+
+    build.check_passes(config, scale)
+    if config.psi in ("q", "advantage"):
+        network = actor_critics.critic_of_actions(config, spec, f"psi {config.psi}")
+    else:
+        network = actor_critics.network(config, spec)
+    rate = actor_critics.annealed(config.learning_rate, config.anneal, actor_critics.iterations(config, scale))
+    agent = vpg(
+        network,
+        optimisers.adam(rate, config.max_grad_norm),
+        optimisers.adam(config.critic_learning_rate, config.max_grad_norm),
+        psi=config.psi,
+        discount=config.discount,
+        lambda_=config.gae_lambda,
+        value_lambda=config.value_lambda,
+        entropy_cost=config.entropy_cost,
+        epochs=config.epochs,
+        minibatches=config.minibatches,
+        normalise=config.normalise,
+    )
+    return actor_critics.parts(agent, config)
+
+
+main = runs.main("vpg", Flags, make)
+
+if __name__ == "__main__":
+    main()

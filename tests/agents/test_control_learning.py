@@ -1,0 +1,36 @@
+"""Pendulum by off-policy control and CartPole by policy search, to the returns of the evidence pages."""
+
+import numpy as np
+import pytest
+
+from tests.experiments.running import rows, succeed
+
+
+def returns(folder, experiment, *argv):
+    """Evaluated returns `[points, seeds]`, and the steps at which."""
+    succeed(experiment, *argv, "--quiet", "--eval-episodes", 100, "--out", folder)
+    found = [row for row in rows(folder) if row["kind"] == "eval"]
+    steps = sorted({int(row["env_steps"]) for row in found})
+    return np.array([[float(row["eval_return"]) for row in found if int(row["env_steps"]) == s] for s in steps]), steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["ddpg", "td3", "sac"])
+def test_pendulum_on_every_seed(experiment, tmp_path):
+    found, steps = returns(tmp_path / "run", experiment, "--seeds", 5, "--steps", 20_000, "--eval-every", 2_500)
+    by_15_000 = found[[s <= 15_000 for s in steps]].max(axis=0)
+    assert (by_15_000 >= -200).all(), by_15_000
+    assert (found[-1] >= -165).all(), found[-1]
+
+
+@pytest.mark.slow
+def test_naf_learns_pendulum(tmp_path):
+    found, _ = returns(tmp_path / "run", "naf", "--seeds", 5, "--steps", 40_000, "--eval-every", 5_000)
+    assert (found.max(axis=0) >= -200).all(), found.max(axis=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("experiment", "steps"), [("cem", 100_000), ("cma_es", 150_000)])
+def test_policy_search_solves_cartpole_on_seven_of_eight_seeds(experiment, steps, tmp_path):
+    found, _ = returns(tmp_path / "run", experiment, "--seeds", 8, "--steps", steps, "--eval-every", 2_500)
+    assert (found.max(axis=0) >= 475).sum() >= 7, found.max(axis=0)

@@ -1,0 +1,132 @@
+"""What MERLIN, RL-MEM and memory Q-networks learn on tasks that ask for memory, and what not without their parts.
+
+The figures that they were seen to reach, and by which commands, are in docs/results/.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import envs
+from agents import keys
+from experiments import devices, drivers, loops, mqn, runs
+
+
+def session(
+    experiment: str, env: str, steps: int, options: dict[str, Any], lanes: int = 128, seeds: int = 1, **flags: Any
+) -> tuple[drivers.Driver, Any, dict[str, np.ndarray]]:
+    """A run to its end: the driver, the state, and the metrics of the last tenth."""
+    task: Any = envs.make(env, **options)
+    module = import_module(f"experiments.{experiment}")
+    config = module.Config(**flags)
+    make = lambda hypers: module.make(config, task.spec, runs.Scale(lanes, 1, steps))  # noqa: E731
+    schedule = make({}).schedule
+    iterations = (steps // (schedule.unroll * lanes) - schedule.warmup) // 10
+    driver = drivers.in_graph(
+        task, make, {"run": np.arange(seeds)}, devices.layout(seeds),
+        num_envs=lanes, iterations=iterations, eval_episodes=256,
+    )  # fmt: skip
+    state = driver.loop.init(keys.key(np.arange(seeds)))
+    for _ in range(10):
+        state, metrics = driver.loop.step(state)
+        print({name: round(float(x.mean()), 4) for name, x in metrics.items()}, flush=True)
+    return driver, state, metrics
+
+
+def trained(*args: Any, **kwargs: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Greedy return of every seed, each the mean of 256 episodes, and the last metrics; arguments as of `session`."""
+    driver, state, metrics = session(*args, **kwargs)
+    actor = driver.loop.actor(state)
+    returns = driver.loop.evaluate(actor, keys.key(100 + np.arange(len(metrics["loss"]))))["eval_return"].mean(axis=1)
+    print(args, kwargs, returns)
+    return returns, metrics
+
+
+SIX = {"cards": 6}
+MERLIN_SIX: dict[str, Any] = {"unroll": 10, "rows": 10, "recall": False}
+UNWEIGHTED = {"observation_cost": 1.0, "return_cost": 1.0}
+
+
+@pytest.mark.slow
+def test_merlin_finds_pairs_among_six_cards() -> None:
+    returns, metrics = trained("merlin", "bellmax/card-pairs", 1_700_000, SIX, **MERLIN_SIX)
+    assert returns.mean() >= 2.6
+    assert metrics["kl"].mean() > 0.1
+
+
+@pytest.mark.slow
+def test_merlin_with_all_weights_1_collapses() -> None:
+    returns, metrics = trained("merlin", "bellmax/card-pairs", 1_700_000, SIX, **MERLIN_SIX, **UNWEIGHTED)
+    assert returns.mean() <= 2.0
+    assert metrics["kl"].mean() < 0.1
+
+
+EIGHT = {"cards": 8}
+MERLIN_EIGHT: dict[str, Any] = {"unroll": 13, "rows": 13, "recall": False}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("ablation", "low", "high"),
+    [
+        ({}, 3.2, 4.0),
+        ({"remember": False}, 0.0, 2.4),
+        ({"write": False}, 0.0, 3.2),
+        ({"observation_cost": 0.0, "kl_cost": 0.0}, 0.0, 3.2),
+    ],
+)
+def test_merlin_finds_pairs_among_eight_cards(ablation: dict[str, Any], low: float, high: float) -> None:
+    returns, _ = trained("merlin", "bellmax/card-pairs", 10_000_000, EIGHT, **MERLIN_EIGHT, **ablation)
+    assert low <= returns.mean() <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("blind", "low", "high"), [(False, 3.2, 4.0), (True, 0.0, 3.2)])
+def test_rl_mem_finds_pairs_among_eight_cards(blind: bool, low: float, high: float) -> None:
+    flags: dict[str, Any] = {"unroll": 13, "rows": 13, "recall": False, "blind": blind, "lstm": (32,)}
+    returns, _ = trained("rl_mem", "bellmax/card-pairs", 10_000_000, EIGHT, **flags)
+    assert low <= returns.mean() <= high
+
+
+CHAIN: dict[str, Any] = {
+    "length": 101, "rows": 101, "unroll": 102, "updates": 8, "memory_size": 32, "hidden": (32,), "batch_size": 16,
+    "discount": 0.9, "warmup": 4_000, "epsilon_fraction": 0.3,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "low", "high"),
+    [
+        ({"memory": "mqn"}, 0.9, 1.0),
+        ({"memory": "frmqn"}, 0.9, 1.0),
+        ({"memory": "mqn", "blind": True}, -0.2, 0.2),
+        ({"memory": "lstm"}, -0.2, 0.5),
+    ],
+)
+def test_a_memory_q_network_remembers_over_a_hundred_steps(flags: dict[str, Any], low: float, high: float) -> None:
+    returns, _ = trained("mqn", "bellmax/memory-chain", 1_000_000, {"length": 100}, lanes=16, **CHAIN, **flags)
+    assert low <= returns.mean() <= high
+
+
+MAZE: dict[str, Any] = {
+    "length": 50, "rows": 50, "unroll": 25, "updates": 5, "memory_size": 64, "batch_size": 16, "warmup": 4_000,
+    "epsilon_fraction": 0.4, "learning_rate": 5e-4,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("memory", "low", "high"), [("mqn", 0.9, 1.0), ("frmqn", 0.9, 1.0), ("none", 0.0, 0.6)])
+def test_a_memory_q_network_goes_the_right_way_in_longer_mazes(memory: str, low: float, high: float) -> None:
+    """Share of episodes of a corridor of 25 that end at the right goal, trained on 5, 7 and 9."""
+    driver, state, _ = session("mqn", "bellmax/i-maze", 500_000, {}, lanes=16, **MAZE, memory=memory)
+    env: Any = envs.make("bellmax/i-maze", lengths=(25,), time_limit=100)
+    agent = mqn.make(mqn.Config(**MAZE, memory=memory), env.spec, runs.Scale(16, 1, 1_000)).agent  # type: ignore[arg-type]
+    actor = jax.tree.map(lambda x: np.asarray(x)[0, 0], driver.loop.actor(state))
+    played = jax.jit(loops.evaluation(env, agent, 256))(actor, keys.key(5))
+    right = float((played["eval_return"] + 0.04 * played["eval_length"] > 0.5).mean())
+    print(memory, right, float(played["eval_length"].mean()))
+    assert low <= right <= high

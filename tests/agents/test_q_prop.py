@@ -1,0 +1,75 @@
+"""Q-Prop's control variate: no bias and less variance with a frozen policy; and that the agent learns."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import networks
+import replay
+from agents import keys, losses, optimisers
+from agents.q_prop import q_prop
+from agents.trpo import Region
+from envs import probes
+from experiments import loops
+from networks import Gaussian
+
+
+def test_eta_by_mode():
+    adv, variate = jnp.array([1.0, -1.0, 2.0]), jnp.array([0.5, 0.5, -1.0])
+    expected = {"standard": [1, 1, 1], "conservative": [1, 0, 0], "aggressive": [1, -1, -1], "none": [0, 0, 0]}
+    for mode, eta in expected.items():
+        np.testing.assert_array_equal(losses.control(mode, adv, variate), eta)
+    with pytest.raises(ValueError, match="'best' must be one of standard"):
+        losses.control("best", adv, variate)
+
+
+def estimates(mode: losses.Control, slope_error: float = 0.0) -> np.ndarray:
+    """Estimates of the gradient of E[-(a - 2)²] in the mean of a normal policy around 0, exactly 4."""
+    policy = Gaussian(jnp.zeros((100_000, 1)), jnp.full((100_000, 1), jnp.log(0.5)))
+    action = policy.sample(keys.key(0))[:, 0]
+    noise = jax.random.normal(keys.key(1), action.shape)
+    advantage = -jnp.square(action - 2) + 4.25 + noise
+    slope = 4.0 + slope_error
+    variate = slope * action
+    eta = losses.control(mode, advantage, variate)
+    score = action / 0.25
+    return np.asarray(score * (advantage - eta * variate) + eta * slope)
+
+
+@pytest.mark.parametrize("slope_error", [0.0, -2.0])
+def test_the_mean_stays_and_the_variance_falls(slope_error):
+    plain, controlled = estimates("none"), estimates("standard", slope_error)
+    np.testing.assert_allclose(plain.mean(), 4.0, rtol=0.03)
+    np.testing.assert_allclose(controlled.mean(), 4.0, rtol=0.03)
+    assert controlled.var() < 0.8 * plain.var()
+    assert estimates("conservative").var() < plain.var()
+
+
+def test_learns_a_continuous_probe():
+    env = probes.both(continuous=True)
+    torso = lambda space: networks.Torso(space, (32,), cnn=None)  # noqa: E731
+    network = networks.actor_critic(
+        torso(env.spec.observation),
+        networks.GaussianPolicy(1, -0.5),
+        networks.Value(),
+        critic_torso=torso(env.spec.observation),
+    )
+    q_network = networks.q_network(
+        torso({"observation": env.spec.observation, "action": env.spec.action}), networks.Value()
+    )
+    agent = q_prop(
+        network,
+        q_network,
+        optimisers.adam(3e-3),
+        optimisers.adam(3e-3),
+        region=Region(0.05),
+        replayed=8,
+        q_minibatches=4,
+    )
+    storage = replay.beside(replay.on_policy(8), replay.uniform(2000, 8, 8))
+    loop = loops.in_graph(env, agent, storage, loops.Schedule(8, 1, 1), num_envs=8, iterations=150)
+    run, metrics = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
+    returns = loop.evaluate(loop.actor(run), keys.key(1))["eval_return"]
+    assert returns.mean() > 0.95, returns  # 1 at best; 0.75 for the mean action 0
+    assert 0 < metrics["eta"] < 1

@@ -1,0 +1,165 @@
+"""Policy search: the strategies on functions with known answers, and how lanes share out the candidates."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import networks
+from agents import keys, search
+from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
+from agents.cem import elites
+from agents.cma_es import adaptation
+from agents.search import Strategy
+from envs.base import Box
+
+TARGET = 1e-9
+
+
+def sphere(x: Any) -> Any:
+    return jnp.sum(jnp.square(x))
+
+
+def ellipsoid(x: Any) -> Any:
+    return jnp.sum(10.0 ** (6 * jnp.arange(x.size) / (x.size - 1)) * jnp.square(x))
+
+
+def rosenbrock(x: Any) -> Any:
+    return jnp.sum(100 * jnp.square(x[1:] - jnp.square(x[:-1])) + jnp.square(1 - x[:-1]))
+
+
+def evaluations(strategy: Strategy, function: Any, x: Any, most: int, seeds: int) -> np.ndarray:
+    """Evaluations, in whole generations, until a candidate is as good as the target; `most` where none is."""
+
+    def run(key: Any) -> Any:
+        def unfinished(state: tuple) -> Any:
+            return (state[1] * strategy.population < most) & (state[2] > TARGET)
+
+        def body(state: tuple) -> tuple:
+            inner, generation, _ = state
+            candidates = strategy.ask(inner, jax.random.fold_in(key, generation))
+            values = jax.vmap(function)(candidates)
+            return strategy.tell(inner, candidates, -values), generation + 1, jnp.min(values)
+
+        state = (strategy.init(x), jnp.int32(0), jnp.float32(jnp.inf))
+        return jax.lax.while_loop(unfinished, body, state)[1] * strategy.population
+
+    return np.asarray(jax.jit(jax.vmap(run))(jax.random.split(keys.key(0), seeds)))
+
+
+# Medians of pycma 4 over 7 seeds, from x = 3 with σ = 1; Rosenbrock's from x = 0.1 with σ = 0.5.
+PYCMA = {
+    "sphere": (sphere, 3.0, 1.0, {5: 832, 10: 1640, 20: 3084}),
+    "ellipsoid": (ellipsoid, 3.0, 1.0, {5: 1624, 10: 4210, 20: 13284}),
+    "rosenbrock": (rosenbrock, 0.1, 0.5, {5: 1664, 10: 5010, 20: 16116}),
+}
+
+
+@pytest.mark.parametrize("size", [5, 10, 20])
+@pytest.mark.parametrize("name", PYCMA)
+def test_cma_es_needs_as_many_evaluations_as_pycma(name: str, size: int) -> None:
+    function, x, sigma, medians = PYCMA[name]
+    counts = evaluations(adaptation(size, sigma=sigma), function, jnp.full(size, x), 4 * medians[size], 15)
+    assert abs(np.median(counts) / medians[size] - 1) <= 0.25, counts
+
+
+def test_cma_es_needs_each_of_its_parts() -> None:
+    def median(function: Any, **settings: Any) -> float:
+        return np.median(evaluations(adaptation(10, **settings), function, jnp.full(10, 3.0), 20_000, 5))
+
+    plain = median(ellipsoid)
+    assert median(ellipsoid, rank_mu=False) > 1.3 * plain
+    assert median(ellipsoid, active=False) > 1.2 * plain
+    assert median(sphere, step_size=False) > 4 * median(sphere)
+
+
+def test_cem_stops_short_without_its_extra_variance() -> None:
+    """From far away the elites' variance is used up on the way."""
+
+    def distance(noise: float) -> float:
+        strategy = elites(50, 10, sigma=0.5, noise=noise, fade=40.0)
+
+        def generation(state: Any, key: Any) -> Any:
+            candidates = strategy.ask(state, key)
+            return strategy.tell(state, candidates, -jax.vmap(sphere)(candidates)), None
+
+        start = strategy.init(jnp.full(5, 10.0))
+        state, _ = jax.jit(lambda s, k: jax.lax.scan(generation, s, k))(start, jax.random.split(keys.key(1), 60))
+        return float(jnp.linalg.norm(strategy.mean(state)))
+
+    assert distance(1.0) < 0.1
+    assert distance(0.0) > 5.0
+
+
+SPACE = Box((2,))
+POLICY = networks.q_network(networks.Torso(SPACE, ()), networks.DeterministicPolicy(1))
+SHAPES = jax.eval_shape(POLICY.init, keys.key(0), jnp.zeros((1, 2)))
+
+
+def told() -> Strategy:
+    """A strategy that keeps what it is told."""
+    return Strategy(
+        4,
+        lambda x: jnp.zeros(4),
+        lambda state, key: jnp.arange(12.0).reshape(4, 3),
+        lambda state, candidates, fitness: fitness,
+        lambda state: jnp.full(3, -1.0),
+    )
+
+
+def test_every_episode_counts_once_for_the_candidate_that_played_it() -> None:
+    """Two lanes with episodes of 2 and of 3 steps, four candidates of two episodes each, windows of 5 steps."""
+    strategy = told()
+    agent = search.search(POLICY, SHAPES, strategy, episodes=2)
+    lengths, lanes = np.array([2, 3]), 2
+    age, reward = np.zeros(lanes, int), np.zeros(lanes)
+
+    def row() -> TimeStep:
+        kinds = np.where(age == 0, FIRST, np.where(age == lengths, LAST, MID)).astype(np.int8)
+        observation = jnp.ones((lanes, 2))
+        return TimeStep(jnp.asarray(kinds), jnp.float32(reward), jnp.ones(lanes), observation)
+
+    state = agent.init(keys.key(0), row())
+    carry = agent.begin(lanes)
+    act, update = jax.jit(agent.act, static_argnums=4), jax.jit(agent.update)
+    expected: dict[int, list[float]] = {}
+    playing, total, taken, generation, fitness = [-1, -1], np.zeros(lanes), 0, 0, []
+    for t in range(40):
+        rows = []
+        for _ in range(5):
+            timestep = row()
+            action, carry, extras = act(agent.actor(state), keys.key(t), carry, timestep, True)
+            for lane in range(lanes):
+                if age[lane] == 0:
+                    playing[lane], taken, total[lane] = (taken if taken < 8 else -1), taken + 1, 0.0
+                else:
+                    total[lane] += reward[lane]
+                if age[lane] == lengths[lane] and playing[lane] >= 0:
+                    expected[playing[lane]] = total[lane]
+                x = np.arange(12.0).reshape(4, 3)[playing[lane] // 2] if playing[lane] >= 0 else np.full(3, -1.0)
+                np.testing.assert_allclose(action[lane, 0], np.tanh(x.sum()), rtol=1e-5)
+            rows.append(Step(timestep, action, extras))
+            age = np.where(age == lengths, 0, age + 1)
+            reward = np.round(np.sin(np.arange(lanes) + t + len(rows)), 3)
+        peek, _, extras = act(agent.actor(state), keys.key(t), carry, row(), True)
+        rows.append(Step(row(), peek, extras))
+        state, _ = update(state, keys.key(t), Sample(jax.tree.map(lambda *x: jnp.stack(x), *rows)))
+        if len(expected) == 8:
+            generation += 1
+            fitness = [np.mean([expected[2 * i], expected[2 * i + 1]]) for i in range(4)]
+            expected, taken, playing = {}, 0, [-1, -1]
+        assert state.generation == generation
+        if generation:
+            np.testing.assert_allclose(state.strategy, fitness, atol=1e-5)
+    assert generation > 5
+    greedy, _, _ = agent.act(agent.actor(state), keys.key(0), carry, row(), False)
+    np.testing.assert_allclose(greedy, np.tanh(-3.0), rtol=1e-5)
+
+
+def test_bad_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="best: 5"):
+        elites(4, 5)
+    with pytest.raises(ValueError, match="population: 3"):
+        adaptation(5, 3)

@@ -1,0 +1,99 @@
+"""TRPO: its linear algebra against dense matrices, its trust region, and what it is without the line search."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import networks
+import replay
+from agents import keys, optimisers
+from agents.trpo import Region, conjugate_gradient, natural_step, trpo
+from envs.catch import catch
+from experiments import loops
+from networks import Categorical
+from tests.agents.listing import torso
+
+RADIUS = 0.05
+
+
+def test_conjugate_gradients_solve_a_linear_system():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(12, 12))
+    a, b = jnp.asarray(root @ root.T + np.eye(12), jnp.float32), jnp.asarray(rng.normal(size=12), jnp.float32)
+    np.testing.assert_allclose(conjugate_gradient(lambda v: a @ v, b, 24), np.linalg.solve(a, b), rtol=1e-2, atol=1e-3)
+    assert not conjugate_gradient(lambda v: a @ v, jnp.zeros(12), 5).any()
+
+
+def small_policy() -> tuple:
+    """A softmax policy of 3 actions with a hidden layer, its parameters `[51]` and states `[64, 4]`."""
+    k_params, k_states = jax.random.split(keys.key(0))
+    params, states = 0.5 * jax.random.normal(k_params, (51,)), jax.random.normal(k_states, (64, 4))
+
+    def logits(params: jax.Array, scale: float = 1.0) -> jax.Array:
+        w1, b1, w2, b2 = jnp.split(params, [24, 30, 48])
+        hidden = jnp.tanh(states @ w1.reshape((4, 6)) + b1[None])
+        return scale * (hidden @ w2.reshape((6, 3)) + b2[None])
+
+    return logits, params
+
+
+def step_of(logits, params, gradient, scale=1.0):
+    old = jax.lax.stop_gradient(Categorical(logits(params, scale)))
+    kl = lambda params: jnp.mean(old.kl(Categorical(logits(params, scale))))  # noqa: E731
+    return natural_step(gradient, kl, params, radius=RADIUS, damping=1e-3, iterations=60), kl
+
+
+def test_the_step_is_that_of_the_dense_fisher_matrix():
+    logits, params = small_policy()
+    gradient = jax.random.normal(keys.key(1), params.shape)
+    step, kl = step_of(logits, params, gradient)
+    fisher = np.asarray(jax.hessian(kl)(params), np.float64) + 1e-3 * np.eye(51)
+    x = np.linalg.solve(fisher, np.asarray(gradient, np.float64))
+    dense = np.sqrt(2 * RADIUS / (x @ fisher @ x)) * x
+    assert step @ dense / np.linalg.norm(step) / np.linalg.norm(dense) > 0.999
+    np.testing.assert_allclose(0.5 * step @ fisher @ step, RADIUS, rtol=5e-3)
+
+
+def test_the_change_of_the_policy_does_not_depend_on_how_logits_are_scaled():
+    """A natural gradient, unlike a plain one, is the same policy step for θ and for logits twice as sensitive to it."""
+    logits, params = small_policy()
+    actions = jnp.arange(64) % 3
+
+    def change(scale: float) -> jax.Array:
+        # The same policy in other parameters: the head's weights (from 30 on) are halved and its output doubled.
+        at = params.at[30:].divide(scale)
+        gradient = jax.grad(lambda p: jnp.mean(Categorical(logits(p, scale)).log_prob(actions)))(at)
+        step, _ = step_of(logits, at, gradient, scale)
+        return Categorical(logits(at + step, scale)).entropy() - Categorical(logits(at, scale)).entropy()
+
+    np.testing.assert_allclose(change(2.0), change(1.0), atol=0.02)
+
+
+def divergences(line_search: bool, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """KL of every policy step of a run on catch, and how much each improved its objective, `[updates]`."""
+    env = catch()
+    network = networks.actor_critic(
+        torso(env.spec), networks.CategoricalPolicy(3), networks.Value(), critic_torso=torso(env.spec)
+    )
+    region = Region(radius, damping=1e-3, line_search=line_search)
+    agent = trpo(network, optimisers.adam(3e-3), discount=0.9, region=region, epochs=2)
+    loop = loops.in_graph(env, agent, replay.on_policy(16), loops.Schedule(16), num_envs=8, iterations=1)
+    run, step = jax.jit(loop.init)(keys.key(0)), jax.jit(loop.step)
+    seen = []
+    for _ in range(60):
+        run, metrics = step(run)
+        seen.append((metrics["kl"], metrics["improvement"]))
+    return tuple(np.array(seen).T)
+
+
+def test_no_step_leaves_the_trust_region_or_makes_the_objective_worse():
+    kl, improvement = divergences(line_search=True, radius=0.5)
+    assert (kl <= 0.5).all()
+    assert (improvement >= 0).all()
+    assert (improvement > 0).mean() > 0.9
+
+
+def test_without_the_line_search_steps_do_both():
+    kl, improvement = divergences(line_search=False, radius=0.5)
+    assert (kl > 0.5).mean() > 0.2, kl
+    assert (improvement < 0).any(), improvement

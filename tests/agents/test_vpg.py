@@ -1,0 +1,30 @@
+"""VPG learns with members of the Ψ family that differ in what critic they need."""
+
+from typing import Any
+
+import pytest
+
+import networks
+import replay
+from agents import optimisers
+from agents.vpg import vpg
+from envs.catch import catch
+from experiments.drivers import Parts
+from experiments.loops import Schedule
+from tests.agents.learning import learned
+from tests.agents.listing import torso
+
+ENV = catch()
+
+
+@pytest.mark.parametrize("psi", ["reward_to_go", "advantage", "gae"])
+def test_learns_catch(psi: Any) -> None:
+    critic: Any = networks.QValues(3) if psi == "advantage" else networks.Value()
+    network = networks.actor_critic(
+        torso(ENV.spec), networks.CategoricalPolicy(3), critic, critic_torso=torso(ENV.spec)
+    )
+    agent = vpg(
+        network, optimisers.adam(2e-2, 1.0), optimisers.adam(3e-3), psi=psi, discount=0.9, entropy_cost=0.01, epochs=8
+    )
+    returns = learned(ENV, Parts(agent, replay.on_policy(20), Schedule(20)), 200, lanes=16)
+    assert (returns > 0.9).all(), returns

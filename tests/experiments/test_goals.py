@@ -1,0 +1,67 @@
+"""Goals and hierarchies from the command line: small runs, what they log, and what is refused."""
+
+import numpy as np
+import pytest
+
+from experiments import logging
+from tests.experiments.running import call, succeed
+
+TINY = ["--quiet", "--eval-episodes", "4", "--agent.hidden", "8", "--agent.batch-size", "8", "--keep", "1"]
+RUNS = {
+    "her": [
+        *["--env", "bellmax/bit-flip", "--env-options", "bits=4", "--num-envs", "4", "--steps", "400"],
+        *["--agent.unroll", "5", "--agent.updates", "2", "--agent.rank", "3", "--agent.n-step", "2"],
+    ],
+    "hac": [
+        *["--env-options", "time_limit=20", "--num-envs", "2", "--steps", "210", "--agent.updates", "2"],
+        *["--agent.horizon", "4"],
+    ],
+    "hiro": [
+        *["--env", "mujoco/AntMaze", "--env-options", "time_limit=12", "--num-envs", "2", "--steps", "200"],
+        *["--agent.warmup", "40", "--agent.period", "5"],
+    ],
+}
+
+
+@pytest.mark.parametrize("experiment", RUNS)
+def test_small_runs(experiment, tmp_path):
+    succeed(experiment, *TINY, *RUNS[experiment], "--out", tmp_path / "run")
+    table = logging.read_metrics(tmp_path / "run" / "metrics.csv")
+    success = table["eval_success"][table["kind"] == "eval"]
+    assert ((success >= 0) & (success <= 1)).all()
+    assert np.isfinite(table["loss"][table["kind"] == "train"]).all()
+    if experiment == "hiro":
+        succeed(experiment, "--resume", tmp_path / "run", "--steps", "240", "--quiet")
+        assert logging.read_metrics(tmp_path / "run" / "metrics.csv")["env_steps"].max() > 200
+
+
+@pytest.mark.parametrize(
+    ("experiment", "words", "line"),
+    [
+        ("her", ["--env", "bellmax/catch"], "--env bellmax/catch: her needs a task with goals"),
+        ("her", ["--env", "bellmax/bit-flip", "--agent.k", "-1"], "--agent.k -1.0: must not be negative"),
+        ("her", ["--env", "bellmax/point-maze", "--agent.learner", "dqn"], "dqn needs discrete actions"),
+        ("hiro", ["--env", "bellmax/catch"], "--env bellmax/catch: hiro needs a vector of bounded actions"),
+        ("hiro", ["--env", "bellmax/pendulum"], "--agent.goal-range has 15 entries"),
+        ("hiro", ["--env", "bellmax/point-maze"], "--agent.goal-range has 15 entries"),
+        (
+            "hiro",
+            ["--preset", "point", "--agent.goal-range", "1", "-1"],
+            "--agent.goal-range 1.0 -1.0: must be positive",
+        ),
+        (
+            "hiro",
+            ["--preset", "point", "--agent.updates", "0", "--agent.period", "7"],
+            "--agent.period 7: an update takes",
+        ),
+        ("hac", ["--env", "bellmax/pendulum"], "--env bellmax/pendulum: hac needs a task with goals and a time limit"),
+        ("hac", ["--agent.subgoal-low", "1"], "--agent.subgoal-low 1.0: must be 2 numbers"),
+        ("hac", ["--agent.subgoal-entries", "3"], "--agent.subgoal-entries 3: must be 1 to"),
+        ("hac", ["--agent.levels", "0"], "--agent.levels 0: must be at least 1"),
+    ],
+)
+def test_what_is_refused(experiment, words, line, tmp_path):
+    outcome = call(experiment, "--out", tmp_path / "run", *words)
+    assert outcome.code == 2
+    assert line in outcome.err and outcome.err.count("\n") == 1, outcome.err
+    assert not (tmp_path / "run").exists()

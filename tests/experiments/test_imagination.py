@@ -1,0 +1,82 @@
+"""The experiments of models and imagination, as they are typed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.experiments.running import call, steps_saved, succeed, summary
+
+TINY = [
+    *["--steps", "1280", "--num-envs", "8", "--eval-episodes", "8", "--quiet", "--agent.hidden", "8"],
+    *[
+        "--agent.code",
+        "4",
+        "--agent.channels",
+        "4",
+        "--agent.encoder-channels",
+        "4",
+        "--agent.rollout-channels",
+        "4",
+        "--agent.rollout-hidden",
+        "4",
+    ],
+    *["--agent.depth", "2", "--agent.poor", "--model-transitions", "1000", "--model-updates", "40"],
+    *["--model-batch", "8", "--env-options", "time_limit=20"],
+]
+LEVELS = "; 0\n#####\n#@$.#\n#   #\n#####\n\n; 1\n#####\n#.$@#\n#   #\n#####\n"
+
+
+def test_i2a_runs_its_stages_and_takes_them_up(tmp_path):
+    """Levels of a folder reach the task; stages that are done are not trained again; the model is frozen."""
+    (tmp_path / "levels").mkdir()
+    (tmp_path / "levels" / "000.txt").write_text(LEVELS)
+    run = tmp_path / "run"
+    found = succeed("i2a", *TINY, "--levels", tmp_path / "levels", "--out", run).result
+    assert list(found) == ["baseline", "model", "agent"]
+    assert found["model"]["transitions"] >= 1000 and found["model"]["updates"] == 40
+    assert 0 < found["model"]["pixels_right"] <= 1
+    assert len(found["agent"]["solved"]) == 1 and found["agent"]["env_steps"] == 1280
+    flags = json.loads((run / "agent" / "config.json").read_text())["flags"]
+    assert flags["env_options"] == ["time_limit=20", f"levels={tmp_path / 'levels'}"]
+    assert flags["agent"]["model"] == str(run / "model") and flags["agent"]["world"] == "learned"
+    before = {path: path.stat().st_mtime_ns for path in (run / "model").rglob("*")}
+    again = succeed("i2a", "--resume", run).result
+    assert {path: path.stat().st_mtime_ns for path in (run / "model").rglob("*")} == before
+    assert again["agent"]["eval_returns"] == found["agent"]["eval_returns"]
+    assert steps_saved(run / "agent")[-1] == 1280
+    played = succeed("evaluate", run / "agent", "--episodes", 4).result
+    assert played["experiment"] == "i2a" and np.isfinite(played["eval_iqm"])
+
+
+@pytest.mark.parametrize(
+    ("experiment", "argv", "message"),
+    [
+        ("i2a", ["--stages", "agent", "--agent.world", "exact", "--env", "bellmax/minipacman"], "rules are not known"),
+        ("i2a", ["--env", "bellmax/catch"], "needs frames"),
+        ("i2a", ["--levels", "/nowhere"], "no level in it"),
+        ("i2a", ["--agent.depth", "0"], "--agent.depth 0: must be at least 1"),
+        ("i2a", ["--stages", "model"], "which the baseline stage makes"),
+        ("i2a", ["--model-updates", "0"], "--model-updates 0"),
+        ("dyna", ["--agent.planning", "-1"], "--agent.planning -1: must be at least 0"),
+        ("dyna", ["--env", "bellmax/catch"], "needs vectors"),
+        ("dyna_q", ["--env", "bellmax/cartpole"], "needs numbers"),
+        ("planning", ["--agent.planner", "mcts"], "allowed: cem, mppi, shooting"),
+        ("planning", ["--agent.elites", "500"], "from 1 to --agent.population 200"),
+        ("planning", ["--env", "bellmax/cartpole", "--agent.planner", "mcts"], "rules are not known"),
+        ("planning", ["--agent.corrupt", "0.3"], "needs symbolic observations"),
+        ("planning", ["--agent.model", "learned", "--agent.particles", "3"], "multiple of --agent.members 5"),
+    ],
+)
+def test_flags_that_do_not_go_together(experiment, argv, message, tmp_path):
+    outcome = call(experiment, *argv, "--out", tmp_path / "run")
+    assert outcome.code == 2 and message in outcome.err, outcome
+
+
+def test_dyna_and_tables_from_the_command_line(tmp_path):
+    table = ["--steps", "3000", "--seeds", "4", "--quiet", "--out", tmp_path / "table"]
+    assert max(succeed("dyna_q", *table, "--agent.planning", "20").result["eval_returns"]) == 1
+    deep = ["--steps", "80", "--num-envs", "2", "--agent.warmup", "16", "--agent.batch-size", "4", "--quiet"]
+    sizes = ["--agent.hidden", "8", "--agent.model-hidden", "8", "--agent.planning", "2", "--eval-episodes", "2"]
+    succeed("dyna", *deep, *sizes, "--out", tmp_path / "deep")
+    assert summary(tmp_path / "deep")["env_steps"] == 80

@@ -1,0 +1,28 @@
+"""Presets of continuous control: that all can be typed, and make a run on the tasks they are for."""
+
+import dataclasses
+from importlib import import_module
+
+import pytest
+
+from experiments import flags, runs
+from experiments.presets_control import PRESETS
+from tests.experiments.test_presets import typed
+
+every = pytest.mark.parametrize(("experiment", "name"), [(e, name) for e, some in PRESETS.items() for name in some])
+
+
+@every
+def test_a_preset_is_a_run_that_could_be_typed(experiment, name):
+    module = import_module(f"experiments.{experiment}")
+    config = flags.preset(module.Flags, name, PRESETS[experiment])
+    assert flags.parse(module.Flags, typed(PRESETS[experiment][name]), "x") == config
+    flags.check(config)
+    for env in {config.env, "envpool/Hopper-v4", "envpool/Walker2d-v5"} if name == "mujoco" else {config.env}:
+        spec = runs.environment(dataclasses.replace(config, env=env)).spec
+        parts = runs.maker(config, spec, module.make)({})
+        _, plan = runs.planned(config, parts)
+        assert plan.chunks >= 100
+        learned = parts.schedule.updates * getattr(config.agent, "delay", 1)
+        if experiment != "ppo":
+            assert learned == parts.schedule.unroll * config.num_envs or name == "mountain-car"
