@@ -59,14 +59,14 @@ def value_of(pi):
     return np.linalg.solve(np.eye(S) - GAMMA * moves, np.sum(pi * REWARD, -1))
 
 
-def fixed_point(clip_rho):
-    """Where the expected operator over all trajectories of STEPS steps under μ leads, in float64."""
+def fixed_point(clip_rho, corrected=True):
+    """Where the expected operator over all trajectories of STEPS steps under μ leads, in float64; ρ is 1 or π / μ."""
     paths = np.array(list(itertools.product(range(S), *[range(A), range(S)] * STEPS)))
     states, actions = paths[:, ::2], paths[:, 1::2]
     before, after = states[:, :-1], states[:, 1:]
     chance = np.prod(MU[before, actions] * MOVE[before, actions, after], axis=1)
     with jax.enable_x64(True):
-        reward, rho = (jnp.asarray(x[before, actions]) for x in (REWARD, PI / MU))
+        reward, rho = (jnp.asarray(x[before, actions]) for x in (REWARD, PI / MU if corrected else np.ones_like(PI)))
         opens, discount = jnp.asarray(np.eye(S)[states[:, 0]] * chance[:, None]), jnp.full(STEPS, GAMMA)
         step_type = jnp.full(STEPS + 1, MID, jnp.int8)
 
@@ -82,6 +82,11 @@ def test_the_fixed_point_is_the_value_of_the_policy_between(clip_rho):
     between = np.minimum(clip_rho * MU, PI)
     between /= between.sum(-1, keepdims=True)
     np.testing.assert_allclose(fixed_point(clip_rho), value_of(between), rtol=0, atol=4e-15)
+
+
+def test_without_the_correction_it_is_the_value_of_the_behaviour():
+    np.testing.assert_allclose(fixed_point(1.0, corrected=False), value_of(MU), rtol=0, atol=4e-15)
+    assert np.abs(value_of(MU) - value_of(PI)).max() > 0.05
 
 
 def test_only_unclipped_ratios_lead_to_the_value_of_the_policy():
