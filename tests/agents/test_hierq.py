@@ -39,6 +39,7 @@ def steps_to_solve(levels: int, chunk: int, chunks: int, seed: int) -> int:
     return (runs[0] + 1 if runs else chunks) * chunk
 
 
+@pytest.mark.slow
 def test_the_hierarchy_needs_a_fifth_of_the_steps():
     hierarchical = [steps_to_solve(2, 500, 50, seed) for seed in range(2)]
     flat = [steps_to_solve(1, 4_000, 40, seed) for seed in range(2)]

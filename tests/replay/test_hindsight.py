@@ -53,6 +53,18 @@ RUN = {
 }  # fmt: skip
 
 
+def sampled(plain, steps, *relabels, key=None):
+    """A sample of a replay of the last rows."""
+    storage = replay.mapped(plain, *relabels) if relabels else plain
+
+    def draw(steps, key):
+        first = jax.tree.map(lambda x: x[0], steps)
+        return storage.sample(storage.add(storage.init(first), jax.tree.map(lambda x: x[-ROWS:], steps)), key).steps
+
+    draw = jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})
+    return draw(steps, jax.random.key(0) if key is None else key)
+
+
 def episode_of(steps, t, lane):
     """Times of the rows of the episode of (t, lane) that the ring still holds."""
     kind = steps.timestep.step_type[:, lane]
@@ -122,10 +134,9 @@ def test_k_of_k_plus_one_are_relabelled(k):
     assert abs(share - k / (k + 1)) <= (error if k else 0)
     if not k:
         plain = replay.uniform(2 * ROWS, BATCH)
-        state = plain.add(plain.init(jax.tree.map(lambda x: x[0], steps)), jax.tree.map(lambda x: x[-ROWS:], steps))
-        same = replay.mapped(plain, replay.hindsight("future", 0, reward_fn, 9)).sample(state, jax.random.key(0))
+        same = sampled(plain, steps, replay.hindsight("future", 0, reward_fn, 9))
         first, _ = jax.random.split(jax.random.key(0))
-        jax.tree.map(np.testing.assert_array_equal, same.steps, plain.sample(state, first).steps)
+        jax.tree.map(np.testing.assert_array_equal, same, sampled(plain, steps, key=first))
 
 
 def test_an_end_that_only_the_old_goal_made_is_undone_and_the_new_goal_ends():
@@ -143,10 +154,8 @@ def test_an_end_that_only_the_old_goal_made_is_undone_and_the_new_goal_ends():
 def test_windows_of_several_transitions_have_one_goal_and_fold():
     """The three-step return ends where the new goal is reached."""
     steps = history([[(6, model.TRUNCATED)]] * 2)
-    plain = replay.uniform(2 * ROWS, BATCH, 3)
-    state = plain.add(plain.init(jax.tree.map(lambda x: x[0], steps)), jax.tree.map(lambda x: x[-ROWS:], steps))
     relabel = replay.hindsight("future", float("inf"), reward_fn, ROWS, reached)
-    folded = replay.mapped(plain, relabel, replay.n_step(3, 0.5)).sample(state, jax.random.key(1)).steps
+    folded = sampled(replay.uniform(2 * ROWS, BATCH, 3), steps, relabel, replay.n_step(3, 0.5))
     seen = jax.tree.map(np.asarray, folded.timestep.observation)
     gap = (seen["desired_goal"][0] - seen["achieved_goal"][0])[:, 0]
     inside = np.asarray(valid(folded))[0]
@@ -159,9 +168,8 @@ def test_windows_of_several_transitions_have_one_goal_and_fold():
 
 def test_over_priorities():
     steps = history([[(6, model.TRUNCATED)]] * 2)
-    storage = replay.mapped(replay.prioritised(2 * ROWS, 64), replay.hindsight("final", float("inf"), reward_fn, 9))
-    state = storage.add(storage.init(jax.tree.map(lambda x: x[0], steps)), jax.tree.map(lambda x: x[-ROWS:], steps))
-    drawn = storage.sample(state, jax.random.key(0)).steps
+    relabel = replay.hindsight("final", float("inf"), reward_fn, 9)
+    drawn = sampled(replay.prioritised(2 * ROWS, 64), steps, relabel)
     at, goal = (
         np.asarray(drawn.timestep.observation[f"{name}_goal"][0]).astype(int) for name in ("achieved", "desired")
     )
@@ -177,12 +185,9 @@ def test_impossible_arguments():
     with pytest.raises(ValueError, match="horizon is 0"):
         replay.hindsight("future", 4, reward_fn, 0)
     plain = model.history([[(3, model.TRUNCATED)]], 12)
-    storage = replay.mapped(replay.uniform(12, 4), replay.hindsight("future", 4, reward_fn, 10))
-    state = storage.add(storage.init(jax.tree.map(lambda x: x[0], plain)), plain)
-    with pytest.raises(ValueError, match="a task with goals"):
-        storage.sample(state, jax.random.key(0))
-    bare = replay.mapped(replay.on_policy(4), replay.hindsight("future", 4, reward_fn, 10))
-    with pytest.raises(ValueError, match="no ring"):
-        bare.sample(
-            bare.add(bare.init(jax.tree.map(lambda x: x[0], plain)), model.rows(plain, 0, 5)), jax.random.key(0)
-        )
+    first = jax.tree.map(lambda x: x[0], plain)
+    relabel = replay.hindsight("future", 4, reward_fn, 10)
+    for storage, words in ((replay.uniform(12, 4), "a task with goals"), (replay.on_policy(4), "no ring")):
+        made = replay.mapped(storage, relabel)
+        with pytest.raises(ValueError, match=words):
+            jax.eval_shape(made.sample, jax.eval_shape(made.init, first), jax.random.key(0))
