@@ -17,7 +17,7 @@ import replay
 from agents import keys
 from agents.base import FIRST, LAST, MID, Info, Step, TimeStep
 
-SEEDS, RATE, PRECISION = 25, 0.25, 1e-3
+SEEDS, RATE, PRECISION = 5, 0.25, 1e-3
 
 
 def walk(n: int) -> Step:
@@ -76,8 +76,13 @@ def test_prioritised_replay_needs_a_fifth_of_the_updates(rank):
 
 
 def test_and_an_eighth_on_the_longer_walk():
-    """With α = 1: ε^0.6 of 8,190 transitions, nearly all of them solved, is as much as the errors of those to learn."""
-    assert speed_up(12, alpha=1.0) >= 8, (updates(12, alpha=1.0), updates(12, prioritised=False))
+    """A median over many seeds, which differ by a factor of three.
+
+    Where all copies of a transition are replayed before there is anything to learn from it, they have to wait until ε
+    has them drawn again.
+    """
+    prioritised, uniform = updates(12, 25), updates(12, 25, prioritised=False)
+    assert np.median(uniform) / np.median(prioritised) >= 8, (prioritised, uniform)
 
 
 def test_priorities_of_exponent_zero_do_not_help():
