@@ -94,7 +94,7 @@ def dyna_q(
         step = lambda q, pair: (improved(state, q, pair // actions, pair % actions), None)  # noqa: E731
         return state._replace(q=jax.lax.scan(step, state.q, pairs)[0])
 
-    def sweep(state: State, first: Array) -> State:
+    def sweep(state: State, first: Array, theta: float | Array) -> State:
         """n improvements in the order of priority, `first` being the pair just tried."""
         error = jnp.abs(aims(state, state.q) - state.q)
         queued = jnp.where((jnp.arange(states * actions) == first).reshape(state.q.shape), error, state.priority)
@@ -129,7 +129,7 @@ def dyna_q(
             clock=clock,
         )
         if n:
-            state = draw(state, key) if theta is None else sweep(state, s * actions + a)
+            state = draw(state, key) if theta is None else sweep(state, s * actions + a, theta)
         return state, jnp.abs(error)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:

@@ -87,7 +87,7 @@ def ensemble(
         if not isinstance(observation, jax.Array | np.ndarray) or observation.ndim != 2:
             raise ValueError("dynamics: observations must be vectors")
         action = jnp.zeros((observation.shape[0], *actions.shape), actions.dtype)
-        row = encoded(observation, action)
+        row = encoded(jnp.asarray(observation), action)
         targets = fresh_moments(jnp.zeros(observation.shape[-1] + 1))
         params = jax.vmap(lambda k: module(targets).init(k, row)["params"])(jax.random.split(key, members))
         return State(params, optimiser.init(params), fresh_moments(row[0]), targets)
@@ -96,7 +96,8 @@ def ensemble(
         """Of `rows[M, N, F]`, those of each member."""
         inputs, targets = scales
         rows = (rows - inputs.mean[None, None]) * jax.lax.rsqrt(variance(inputs) + 1e-8)[None, None]
-        return jax.vmap(lambda p, x: module(targets).apply({"params": p}, x))(params, rows)
+        made: Any = jax.vmap(lambda p, x: module(targets).apply({"params": p}, x))(params, rows)
+        return made
 
     def shared(x: Array) -> Array:
         """`[N, ...] -> [members, N / members, ...]`, row i to member i mod `members`."""

@@ -71,6 +71,10 @@ def frame_model(
       reward_cost: c.
     """
 
+    def predicted(params: Any, frame: Array, action: Array) -> tuple[Array, Array]:
+        pixels, reward = module.apply({"params": params}, frame, action)
+        return jnp.asarray(pixels), jnp.asarray(reward)
+
     def init(key: Key, timestep: TimeStep) -> State:
         frame = coder.encode(timestep.observation)
         params = module.init(key, frame, jnp.zeros(frame.shape[0], jnp.int32))["params"]
@@ -78,7 +82,7 @@ def frame_model(
 
     def step(params: Any, key: Key, state: Array, action: Array) -> tuple[Array, Imagined]:
         del key
-        pixels, reward = module.apply({"params": params}, state, action)
+        pixels, reward = predicted(params, state, action)
         frame = jnp.argmax(pixels, -1).astype(jnp.int32)
         paid = jax.nn.softmax(reward) @ losses.symexp(jnp.asarray(ATOMS))
         return frame, Imagined(coder.decode(frame), paid, jnp.ones(frame.shape[0]))
@@ -86,7 +90,7 @@ def frame_model(
     def loss(params: Any, steps: Step) -> tuple[Array, dict[str, Array]]:
         frame, mask = coder.encode(steps.timestep.observation), valid(steps)
         flat = lambda x: x.reshape((-1, *x.shape[2:]))  # noqa: E731
-        pixels, reward = module.apply({"params": params}, flat(frame[:-1]), flat(steps.action[:-1]))
+        pixels, reward = predicted(params, flat(frame[:-1]), flat(steps.action[:-1]))
         after, mask = flat(frame[1:]), flat(mask)
         paid = flat(steps.timestep.reward[1:])
         right = jnp.argmax(pixels, -1) == after

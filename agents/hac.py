@@ -122,13 +122,14 @@ def hac(agents: Sequence[Agent], levels: Levels, size: int, *, testing: float | 
         return action, carry, {"subgoal": carry.subgoal, "age": carry.age, "test": carry.test}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        learned, metrics = [], {}
+        learned: list[Any] = []
+        metrics: dict[str, Array] = {}
         for i, agent in enumerate(agents):
-            steps = sample.steps[i]
+            steps: Any = sample.steps[i]
             inner, info = agent.update(state.levels[i], jax.random.fold_in(key, i), sample._replace(steps=steps))
             learned.append(inner)
             metrics |= {f"level{i}_{name}": x for name, x in info.metrics.items()}
-        total = sum(metrics[f"level{i}_loss"] for i in range(k))
+        total = sum((metrics[f"level{i}_loss"] for i in range(k)), jnp.float32(0))
         return State(tuple(learned)), Info({**metrics, "loss": total})
 
     return Agent(init, lambda s: tuple(a.actor(x) for a, x in zip(agents, s.levels, strict=True)), begin, act, update)

@@ -160,7 +160,7 @@ def hierarchy(
             seen = {"observation": observation, "desired_goal": goal}
             timestep = TimeStep(jnp.full(rows, MID, jnp.int8), jnp.zeros(rows), jnp.ones(rows), seen)
             mean, _, _ = low.act(actor, jax.random.key(0), low.begin(rows), timestep, False)
-            return losses.action_log_prob(mean, a, half.reshape((1,) * (a.ndim - half.ndim) + half.shape))
+            return losses.action_log_prob(mean, a, jnp.asarray(half.reshape((1,) * (a.ndim - half.ndim) + half.shape)))
 
         return log_prob
 
@@ -171,8 +171,10 @@ def hierarchy(
         log_prob = follow(actor)
 
         def one(observation: Array, a: Array, goal: Array, key: Key, state: Array, within: Array) -> losses.Relabelled:
-            bounds = {"low": jnp.asarray(space.low), "high": jnp.asarray(space.high)}
-            return losses.relabel_goals(log_prob, observation, a, goal, key, **bounds, states=state, within=within)
+            return losses.relabel_goals(
+                log_prob, observation, a, goal, key,
+                low=jnp.asarray(space.low), high=jnp.asarray(space.high), states=state, within=within,
+            )  # fmt: skip
 
         lanes = (masked(observation), steps.action[:-1], goal, jax.random.split(key, goal.shape[0]))
         return jax.vmap(one, (1, 1, 0, 0, 1, 1))(*lanes, state_of(steps.timestep), within)

@@ -87,7 +87,8 @@ def hierq(
         return State(Tables(low, jnp.full((cells, cells) if two else (1, 1), never)))
 
     def begin(batch: int) -> Carry:
-        return Carry(*(jnp.zeros(batch, jnp.int32) for _ in range(3)), jnp.zeros(batch, bool))
+        nothing = jnp.zeros(batch, jnp.int32)
+        return Carry(nothing, nothing, nothing, jnp.zeros(batch, bool))
 
     def greedy(key: Key, q: Array, epsilon: Array | float) -> Array:
         """ε-greedy, ties broken at random."""

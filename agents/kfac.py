@@ -86,7 +86,8 @@ def sampled(log_likelihood: Callable[[Any], Array], params: Any, rows: int) -> t
 def accumulate(factors: Factors, new: tuple[dict[str, Array], dict[str, Array]], decay: float | Array) -> Factors:
     """The running sums, older samples weighing less by `decay` each time."""
     add = lambda old, x: decay * old + (1 - decay) * x  # noqa: E731
-    return Factors(*jax.tree.map(add, factors[:2], new), add(factors.weight, 1.0))
+    inputs, outputs = jax.tree.map(add, factors[:2], new)
+    return Factors(inputs, outputs, add(factors.weight, 1.0))
 
 
 def precondition(factors: Factors, gradient: Any, damping: float | Array) -> Any:

@@ -128,8 +128,8 @@ def sac(
         means = {name: parallel.masked_mean(term, valid(steps)) for name, term in means.items()}
         return means["policy_loss"], means
 
-    def temperature_loss(log_temperature: Array, entropy: Array) -> tuple[Array, dict[str, Array]]:
-        return losses.temperature_loss(log_temperature, entropy, target_entropy), {}
+    def temperature_loss(log_temperature: Array, entropy: Array, aim: Array) -> tuple[Array, dict[str, Array]]:
+        return losses.temperature_loss(log_temperature, entropy, aim), {}
 
     def predict(params: Any, steps: Step) -> Array:
         before, a_tm1 = ends(steps)[0], steps.action[:-1]
@@ -152,7 +152,7 @@ def sac(
         actor, more = descend(optimiser.policy, policy_loss, state.policy, critics.params, alpha, k_policy, last)
         learned = state.temperature
         if target_entropy is not None:
-            learned, _ = descend(optimiser.temperature, temperature_loss, learned, more["entropy"])
+            learned, _ = descend(optimiser.temperature, temperature_loss, learned, more["entropy"], target_entropy)
         target = optax.incremental_update(critics.params, state.target, target_rate)
         metrics |= {**more, "temperature": alpha}
         return State(actor, critics, learned, target, state.updates + 1), Info(metrics, priority=priority)

@@ -257,7 +257,7 @@ class _Lanes:
             reward, self.left = self.gather.collect(qpos, self.items, self.left)
             fallen = (qpos[:, 2] < 0.2) | (qpos[:, 2] > 1.0) | ~np.isfinite(self.state).all(1)
         for lane in np.flatnonzero(began):
-            self._begin(lane)
+            self._begin(int(lane))
         seen = self._observation()
         if rules:
             reward = rules.reward(seen["achieved_goal"], seen["desired_goal"])

@@ -118,7 +118,7 @@ def point_maze(
     def initial(key: Key) -> State:
         k_start, k_goal = jax.random.split(key)
         jitter = jax.random.uniform(k_start, (2,), minval=-0.1, maxval=0.1)
-        position = anywhere(k_start) if start == "any" else place(layout, "S") + jitter
+        position = anywhere(k_start) if start == "any" else jnp.asarray(place(layout, "S")) + jitter
         return State(position, anywhere(k_goal) if goal == "any" else jnp.asarray(place(layout, "G")))
 
     def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Array]:

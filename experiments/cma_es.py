@@ -29,7 +29,7 @@ class Config(cem.Searching):
 class Flags(cem.Flags):
     """Search for a policy by evolution with covariance matrix adaptation (Hansen, 2016)."""
 
-    agent: Config = field(default_factory=Config)
+    agent: Config = field(default_factory=Config)  # type: ignore[assignment]
 
 
 def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":

@@ -125,7 +125,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         goal = spec.observation["desired_goal"] if i == k - 1 else between
         action = box if i == 0 else between
         seen = {"observation": spec.observation["observation"], "desired_goal": goal}
-        joined = with_action(seen, Box(action.shape, -1.0, 1.0))  # type: ignore[arg-type]
+        joined = with_action(seen, Box(action.shape, -1.0, 1.0))
         policy = build.torso(spec._replace(observation=seen), config.hidden, "nature")
         critic = build.torso(spec._replace(observation=joined), config.hidden, "nature")
         value = networks.BoundedValue(-float(config.horizon), 0.0, -0.067)

@@ -88,7 +88,7 @@ def check(config: Config, spec: Any, scale: runs.Scale) -> int:
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
     seen = spec.observation.get("observation") if isinstance(spec.observation, dict) else None
-    shape = getattr(seen, "shape", ())
+    shape: tuple[int, ...] = getattr(seen, "shape", ())
     if len(shape) != 1 or shape[0] < len(config.goal_range) or not config.goal_range:
         raise ValueError(
             f"--agent.goal-range has {len(config.goal_range)} entries, and as many first entries of a vector "

@@ -1,6 +1,6 @@
 """The host driver: a simulator outside the graph, acting and learning compiled around it.
 
-The lanes of all runs are lanes of one pool. Acting and learning are the functions of `loops`, mapped over runs and
+The runs of a device are lanes of one pool. Acting and learning are the functions of `loops`, mapped over runs and
 devices as in graph and drawing the same keys in the same order, so that the same task gives the same result on either
 driver. Where the replay wants no peek, the update is dispatched while the simulator still works on the last step of an
 unroll: learning and simulation overlap, and nothing is learned from later than it would have been.

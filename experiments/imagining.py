@@ -160,13 +160,15 @@ def ended(folder: Path, episodes: int = 200, seed: int = 1_000_000) -> list[floa
 
 def report(folder: Path, found: dict[str, Any], quiet: bool) -> None:
     """Adds to the summaries of agents how many levels they solve, where it is Sokoban that they play; and prints."""
+    import numpy as np
+
     from experiments import stats
 
     for name in ("baseline", "agent"):
         if name in found and found[name]["env"].endswith("/sokoban"):
-            share = ended(folder / name)
+            share = np.asarray(ended(folder / name))
             low, high = stats.interval(share)
-            found[name] |= {"solved": share, "solved_iqm": stats.iqm(share), "solved_ci95": [low, high]}
+            found[name] |= {"solved": share.tolist(), "solved_iqm": stats.iqm(share), "solved_ci95": [low, high]}
     records.write_json(folder / "summary.json", found)
     if quiet:
         return

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, NamedTuple
 
 Run = Callable[[], float]
@@ -251,10 +252,7 @@ def stable_baselines(library: str, agent: str, steps: int, num_envs: int, config
     """Training of one seed on gymnasium's CartPole, in "sb3" (torch) or "sbx" (JAX); warm, learning from row 1."""
     from stable_baselines3.common.env_util import make_vec_env
 
-    if library == "sb3":
-        import stable_baselines3 as package
-    else:
-        import sbx as package
+    package = import_module({"sb3": "stable_baselines3", "sbx": "sbx"}[library])
     env = make_vec_env("CartPole-v1", n_envs=num_envs, seed=0)
     model = {"dqn": package.DQN, "ppo": package.PPO}[agent]("MlpPolicy", env, seed=0, verbose=0, **config)
     model.learn(config.get("learning_starts", 0) + 2 * num_envs * config.get("n_steps", 16))

@@ -77,12 +77,15 @@ def frame_learner(spec: "Spec", learning_rate: float, poor: bool) -> Any:
     """The frame model of a task, to be learned; `poor` is a much smaller network that sees its neighbours only."""
     import networks
     from agents import frames, optimisers
+    from experiments import build
 
     code = coder(spec)
     small: dict[str, Any] = {"stem": 8, "blocks": ((4, 4, 8),), "kernel": 3, "head": 16, "reward_head": 8}
     kernel = min(9, spec.observation.shape[0] // 2 * 2 - 1)  # odd, and no larger than the board needs
     sizes: dict[str, Any] = small if poor else {"kernel": kernel}
-    module = networks.FramePredictor(code.kinds, spec.action.num, len(frames.ATOMS), **sizes)
+    module = networks.FramePredictor(
+        code.kinds, build.discrete_actions(spec, "a frame model"), len(frames.ATOMS), **sizes
+    )
     return frames.frame_model(module, code, optimisers.adam(learning_rate, 10.0))
 
 

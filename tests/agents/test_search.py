@@ -2,18 +2,22 @@
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import networks
+import replay
 from agents import keys, search
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
-from agents.cem import elites
+from agents.cem import cem, elites
 from agents.cma_es import adaptation
 from agents.search import Strategy
 from envs.base import Box
+from envs.cartpole import cartpole
+from experiments import devices, drivers, loops
 
 TARGET = 1e-9
 
@@ -163,3 +167,24 @@ def test_bad_sizes_are_refused() -> None:
         elites(4, 5)
     with pytest.raises(ValueError, match="population: 3"):
         adaptation(5, 3)
+
+
+def test_devices_share_out_the_candidates() -> None:
+    """Two devices of two lanes each play what one device of four lanes does, and agree on what came of it."""
+    env = cartpole()
+    policy = networks.q_network(networks.Torso(env.spec.observation, ()), networks.QValues(2))
+    shapes = jax.eval_shape(policy.init, keys.key(0), jnp.zeros((1, 4)))
+
+    def make(hypers: Any) -> drivers.Parts:
+        return drivers.Parts(cem(policy, shapes, 12, 3, discrete=True), replay.on_policy(8), loops.Schedule(8))
+
+    lay = devices.layout(1, share=2)
+    numbers = {"num_envs": 2, "iterations": 100, "eval_episodes": 2}
+    driver = drivers.in_graph(env, make, {"run": np.arange(1)}, lay, **numbers)
+    state, metrics = driver.loop.step(driver.loop.init(keys.key(np.arange(1))))
+    assert metrics["generation"] > 1
+    both = jax.tree.map(np.asarray, state.agent)
+    chex.assert_trees_all_equal(*(jax.tree.map(lambda x, place=place: x[place], both) for place in range(2)))
+    slots = np.asarray(state.live.carry.slot)  # an even number is the first device's
+    assert set(slots[0].ravel()[slots[0].ravel() >= 0] % 2) <= {0}
+    assert set(slots[1].ravel()[slots[1].ravel() >= 0] % 2) <= {1}
