@@ -245,11 +245,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def trained(config: Flags) -> dict[str, Any]:
-    """Trains one agent; returns its summary.
-
-    Raises:
-      ValueError: naming the flag.
-    """
+    """Trains one agent; returns its summary. A ValueError names the flag that does not fit."""
     prepared = runs.prepare("i2a", config, flags.grid(config), make)
     from experiments.training import train
 
