@@ -1,7 +1,7 @@
 """Cart-pole swing-up: from hanging to upright, by pushing the cart.
 
-The physics of Deisenroth and Rasmussen, "PILCO" (2011): a uniform rod on a cart with friction. The reward is that of
-Chua et al., "Deep reinforcement learning in a handful of trials" (2018), without the cost of the action.
+Physics and reward of Deisenroth and Rasmussen, "PILCO" (ICML 2011): a uniform rod on a cart with friction, and a reward
+that is felt near the goal only, so that plans must reach it. (PETS, of 2018, has one that is felt from farther away.)
 """
 
 import math
@@ -16,6 +16,7 @@ from envs import drawing
 from envs.base import Box, Environment, Spec, episodic
 
 GRAVITY, CART_MASS, POLE_MASS, LENGTH, FRICTION, FORCE, TIME = 9.82, 0.5, 0.5, 0.6, 0.1, 10.0, 0.05  # SI units
+WIDTH = 0.25  # of the reward, metres
 
 
 class State(NamedTuple):
@@ -28,7 +29,7 @@ class State(NamedTuple):
 
 
 def swingup(time_limit: int = 200) -> Environment:
-    """Never terminates; the reward of a step is exp(-d² / 0.6²), d the distance of the tip from upright at x = 0.
+    """Never terminates; the reward of a step is exp(-½ d² / 0.25²), d the distance of the tip from upright at x = 0.
 
     Args:
       time_limit: steps of 0.05 s after which an episode is truncated.
@@ -75,7 +76,7 @@ def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Arr
     four = _rates(moved(three, 1.0), force)
     state = moved(jax.tree.map(lambda a, b, c, d: (a + 2 * b + 2 * c + d) / 6, one, two, three, four), 1.0)
     sideways, below = state.x + LENGTH * jnp.sin(state.theta), LENGTH * (jnp.cos(state.theta) - 1)
-    return state, jnp.exp(-(sideways**2 + below**2) / 0.6**2), jnp.bool_(False)
+    return state, jnp.exp(-0.5 * (sideways**2 + below**2) / WIDTH**2), jnp.bool_(False)
 
 
 def observe(state: State) -> Array:

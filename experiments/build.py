@@ -169,3 +169,19 @@ def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs:
 
     seen = spec._replace(observation=with_action(spec.observation, Box(spec.action.shape, -1.0, 1.0)))
     return networks.ensemble(networks.q_network(torso(seen, hidden, cnn, **kwargs), networks.Value()), num)
+
+
+def check_layers(config: Any, *names: str) -> None:
+    """Refuses lists of layer sizes that are empty or not positive.
+
+    Args:
+      config: an agent's flags.
+      names: which of them are such lists.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    for name in names:
+        sizes = getattr(config, name)
+        if not sizes or min(sizes) < 1:
+            raise ValueError(f"--agent.{name.replace('_', '-')} {sizes}: one or more positive sizes are needed")

@@ -21,6 +21,8 @@ class Config:
     """Adam's step size."""
     adam_eps: float = 1e-8
     """Adam's ε."""
+    anneal: bool = False
+    """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: float = 10.0
     """Global norm that gradients are clipped to."""
     discount: float = 0.99
@@ -197,10 +199,11 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates
     part = config.epsilon_steps / scale.steps if config.epsilon_steps else config.epsilon_fraction
+    rate = build.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     net, aim = network(config, spec), objective(config)
     agent = dqn(
         net,
-        optimisers.adam(config.learning_rate, config.max_grad_norm, config.adam_eps),
+        optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         objective=aim,
         discount=config.discount,
         epsilon=build.linear(config.epsilon_start, config.epsilon_end, part * updates),

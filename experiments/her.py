@@ -1,4 +1,4 @@
-"""Hindsight experience replay over DQN, DDPG or TD3: `python -m experiments.her --help`.
+"""Hindsight experience replay over DQN, DDPG, TD3 or SAC: `python -m experiments.her --help`.
 
 The defaults are those of the released code for the robotics tasks (Plappert et al., 2018): a cycle is two episodes and
 40 updates, the targets move once in a cycle, values are clipped to what -1 per step can sum to, and what the networks
@@ -10,16 +10,17 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, control, ddpg, flags, presets_goals, runs
+from experiments import build, control, ddpg, flags, presets_goals, runs, sac
 
 
 @dataclass(frozen=True)
 class Config(ddpg.Config):
     """Flags of the agent; those of `experiments.ddpg` with other defaults, and of hindsight."""
 
-    learner: Literal["auto", "dqn", "ddpg"] = "auto"
+    learner: Literal["auto", "dqn", "ddpg", "sac"] = "auto"
     """What learns from the relabelled transitions. By default DQN where actions are discrete, and else DDPG, which is
-    TD3 with `--agent.critics 2 --agent.smoothing 0.2 --agent.delay 2`. DQN has no use for the flags of policies."""
+    TD3 with `--agent.critics 2 --agent.smoothing 0.2 --agent.delay 2`. DQN has no use for the flags of policies; SAC's
+    targets move in every update, by `target-rate` over `target-period`."""
     strategy: Literal["future", "final", "episode", "random"] = "future"
     """Which state's goal takes the place of the one that was wanted: one that follows in the episode, its last, any of
     it, or any in the replay."""
@@ -74,6 +75,13 @@ def learner(config: Config, spec: Any, scale: runs.Scale) -> Any:
     plain = dataclasses.replace(config, normalise_observations=False)
     if kind == "ddpg":
         return ddpg.make(plain, spec, scale).agent
+    if kind == "sac":
+        shared: dict[str, Any] = {
+            field.name: getattr(plain, field.name) for field in dataclasses.fields(control.Learning)
+        }
+        shared |= {name: getattr(plain, name) for name in ("policy_learning_rate", "critics", "delay")}
+        shared["target_rate"] = plain.target_rate / plain.target_period
+        return sac.make(sac.Config(**shared), spec, scale).agent
     actions = build.discrete_actions(spec, "dqn")
     if config.rank:
         streams = networks.Streams(spec.observation, config.hidden)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import build, flags, runs
+from experiments.r2d2 import check_counts
 
 
 @dataclass(frozen=True)
@@ -98,12 +99,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     from experiments.loops import Schedule
     from networks.predictor import MemoryPolicy, Predictor, modalities
 
-    for name in ("unroll", "latent", "rows", "keys", "width"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
-    for name in ("lstm", "hidden"):
-        if not getattr(config, name) or min(getattr(config, name)) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: one or more positive sizes are needed")
+    check_counts(config, "unroll", "latent", "rows", "keys", "width")
+    build.check_layers(config, "lstm", "hidden")
     actions = build.discrete_actions(spec, "merlin")
     seen = modalities(spec.observation, spec.action if config.recall else None)
     updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import build, flags, runs
+from experiments.r2d2 import check_counts
 
 
 @dataclass(frozen=True)
@@ -90,12 +91,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     from experiments.loops import Schedule
 
     del scale
-    for name in ("unroll", "rows", "row_size", "keys"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
-    for name in ("lstm", "head"):
-        if not getattr(config, name) or min(getattr(config, name)) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: one or more positive sizes are needed")
+    check_counts(config, "unroll", "rows", "row_size", "keys")
+    build.check_layers(config, "lstm", "head")
     if config.blind and config.memory in ("lstm", "none"):
         raise ValueError(
             f"--agent.blind: --agent.memory {config.memory} has nothing to withhold; rows, ntm and dnc have"

@@ -16,6 +16,7 @@ from agents.ddpg import Params, ddpg
 from agents.dqn import Munchausen, dqn
 from agents.i2a import i2a
 from agents.impala import impala
+from agents.merlin import merlin
 from agents.ppo import ppo
 from agents.pqn import pqn
 from agents.r2d2 import r2d2
@@ -24,6 +25,7 @@ from agents.trpo import Region, trpo
 from envs.base import Box, Spec
 from experiments.drivers import Parts
 from experiments.loops import Schedule
+from networks.predictor import MemoryPolicy, Predictor, modalities
 
 
 class Entry(NamedTuple):
@@ -146,6 +148,18 @@ def reactor_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.uniform(4000, 8, 8), Schedule(4, 2, 8))
 
 
+def merlin_parts(spec: Spec, **overrides: Any) -> Parts:
+    seen, actions = modalities(spec.observation), spec.action.num
+    scales = {"observation": 1.0, "return": 1.0, "kl": 0.1}
+    agent = merlin(
+        Predictor(seen, actions, 8, (16,), 1, (32,), width=16),
+        MemoryPolicy(actions, 8, (16,), 1, 16),
+        optimisers.apart(predictor=optimisers.adam(3e-3, 1.0, 1e-4), policy=optimisers.adam(3e-3, 1.0, 1e-4)),
+        **{"scales": scales, "rows": 4, "discount": 0.9, **overrides},
+    )
+    return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
 def binned(agent: Agent, num: int) -> Agent:
     """An agent that acts in [-1, 1] on a task of `num` discrete actions: equal parts of that range."""
 
@@ -197,4 +211,5 @@ AGENTS = {
     "pqn": Entry(pqn_parts, whole=WHOLE),
     "reactor": Entry(reactor_parts, chunks=16),
     "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}),
+    "merlin": Entry(merlin_parts, chunks=40),
 }

@@ -168,9 +168,9 @@ def test_checkpoint_round_trip_continues_bit_for_bit(name: str, tmp_path: Any) -
 def test_host_driver_equals_in_graph(name: str) -> None:
     lay = devices.layout(SEEDS, devices=jax.devices()[:2])  # each compiles for itself
     # The in-graph loop resets its lanes with keys split from the run's; the pool is handed the same ones.
-    lane_keys = jnp.concatenate([jax.random.split(jax.random.split(key)[0], LANES) for key in seed_keys()])
+    lane_keys = [jax.random.split(jax.random.split(key)[0], LANES) for key in seed_keys()]
     pools = pool_of(ENV)
-    env = pools._replace(pool=lambda lanes, seed: pools.pool(lanes, lane_keys))
+    env = pools._replace(pool=lambda lanes, seeds: pools.pool(lanes, jnp.concatenate([lane_keys[s] for s in seeds])))
     make = lambda hypers: parts_of(name)  # noqa: E731
     outside = host(env, make, {"run": np.arange(SEEDS)}, lay, seeds=range(SEEDS), **settings(name))
     state, metrics = outside.loop.step(outside.loop.init(seed_keys()))

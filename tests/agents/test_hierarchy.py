@@ -15,6 +15,7 @@ from envs.base import Box
 from envs.point_maze import point_maze
 from experiments import loops
 
+QUICK = {"xla_backend_optimization_level": 0}  # nearly all the time goes into compiling
 C, LANES = 5, 3
 GOALS = Subgoals((-2.0, -1.0), (2.0, 1.0), hidden=2)
 ACTIONS = Box((2,), np.float32([-30, -30]), np.float32([30, 30]))
@@ -69,7 +70,8 @@ def rows_of(made: Agent, steps: int = 40) -> Step:
         return (*jax.vmap(ENV.step)(env_state, row.action / 30), live), row
 
     start = (env_state, timestep, loops.begin(made, LANES))
-    return jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1])(start, jax.random.split(key, steps))
+    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1], compiler_options=QUICK)
+    return jax.tree.map(np.asarray, roll(start, jax.random.split(key, steps)))
 
 
 ROWS = rows_of(agent())
@@ -107,7 +109,8 @@ def test_memory_of_the_higher_level_moves_on_when_it_decides():
 def segments_of(rows: Step, key: Any = None) -> Step:
     storage = replay.mapped(replay.uniform(LANES * 40, 64), replay.segments(C))
     state = storage.add(storage.init(jax.tree.map(lambda x: x[0], rows)), rows)
-    return storage.sample(state, jax.random.key(0) if key is None else key).steps
+    sample = jax.jit(storage.sample, compiler_options=QUICK)
+    return jax.tree.map(np.asarray, sample(state, jax.random.key(0) if key is None else key).steps)
 
 
 def test_segments_begin_with_their_goal():
@@ -130,11 +133,15 @@ def learned(**options: Any) -> tuple[Step, Any]:
     made = agent(**options)
     drawn = segments_of(ROWS)
     state = made.init(keys.key(0), jax.tree.map(lambda x: x[0], ROWS.timestep))
-    state = state._replace(high=state.high._replace(seen=()), low=state.low._replace(seen=()))
-    return drawn, jax.jit(lambda s: made.update(_with_room(made, s, drawn), keys.key(3), Sample(drawn))[0])(state)
+    return drawn, updated(made, _with_room(state, drawn), drawn)
 
 
-def _with_room(made: Agent, state: Any, drawn: Step) -> Any:
+def updated(made: Agent, state: Any, drawn: Step) -> Any:
+    update = jax.jit(lambda s, d: made.update(s, keys.key(3), Sample(d))[0], compiler_options=QUICK)
+    return jax.tree.map(np.asarray, update(state, drawn))
+
+
+def _with_room(state: Any, drawn: Step) -> Any:
     """The state with samples of the shapes that the levels will be handed, so that the scan over updates keeps them."""
 
     def twin(size: int) -> Sample:
@@ -179,7 +186,7 @@ def test_the_lower_level_stops_at_its_goal():
     made = agent(at_goal=1.0)
     drawn = segments_of(ROWS)
     state = made.init(keys.key(0), jax.tree.map(lambda x: x[0], ROWS.timestep))
-    state = made.update(_with_room(made, state, drawn), keys.key(3), Sample(drawn))[0]
+    state = updated(made, _with_room(state, drawn), drawn)
     near = np.asarray(state.low.seen.steps.timestep.reward[1]) >= -1.0
     np.testing.assert_array_equal(state.low.seen.steps.timestep.discount[1], np.where(near, 0, 1))
     assert near.any() and not near.all()
@@ -225,7 +232,7 @@ def test_the_correction_uses_the_lower_policy_of_now():
     made = agent(low_update=lambda s, key, sample: (s._replace(gain=2 * weaker), Info({"loss": jnp.float32(0)})))
     fresh = made.init(keys.key(0), jax.tree.map(lambda x: x[0], ROWS.timestep))
     fresh = fresh._replace(low=fresh.low._replace(gain=jnp.float32(weaker)))
-    after = made.update(fresh, keys.key(3), Sample(drawn))[0].high.seen.steps.action[0]
+    after = updated(made, fresh, drawn).high.seen.steps.action[0]
     changed = ~np.isclose(np.asarray(after), np.clip(goal, GOALS.low, GOALS.high)).all(-1)
     assert changed[whole].mean() > 0.5
 

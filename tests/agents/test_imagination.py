@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import networks
 from agents import frames, keys, models, optimisers
@@ -13,8 +14,14 @@ from agents.base import LAST, MID, Sample, Step, TimeStep
 from agents.i2a import i2a, imagination
 from envs import minipacman, sokoban
 from networks.base import Network
+from tests.agents.learning import trained
 
 LANES, ACTIONS, DEPTH = 3, 4, 5
+
+
+def quickly(function):
+    """Compiled with little effort, which is most of the time of these tests."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def uniform_policy(actions=ACTIONS):
@@ -63,13 +70,14 @@ def test_first_frames_equal_the_environments():
     env = sokoban.sokoban(6, 2, num_levels=20)
     model = models.simulator(sokoban.restore, sokoban.transition, sokoban.symbols)
     state, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(0), LANES))
+    step, see = quickly(jax.vmap(env.step)), quickly(lambda observation: imagined(model, observation))
     for _ in range(3):
-        found = imagined(model, timestep.observation)
+        found = see(timestep.observation)
         for action in range(ACTIONS):
-            _, after = jax.vmap(env.step)(state, jnp.full(LANES, action))
+            _, after = step(state, jnp.full(LANES, action))
             np.testing.assert_array_equal(found["frames"][:, action, 0], after.observation)
             np.testing.assert_allclose(found["rewards"][:, action, 0], after.reward, atol=1e-6)
-        state, timestep = jax.vmap(env.step)(state, jnp.array([0, 3, 1]))
+        state, timestep = step(state, jnp.array([0, 3, 1]))
 
 
 def test_nothing_is_paid_after_an_end():
@@ -170,9 +178,9 @@ def experience():
     state = agent.init(keys.key(0), row(0))
     # A policy that is sure of itself, so that there is something to distil.
     state = state._replace(params=jax.tree.map(lambda x: 3 * x, state.params))
-    rows = []
+    rows, act = [], quickly(lambda actor, key, timestep: agent.act(actor, key, (), timestep, True))
     for t in range(6):
-        action, _, extras = agent.act(agent.actor(state), keys.key(t), (), row(t), True)
+        action, _, extras = act(agent.actor(state), keys.key(t), row(t))
         rows.append(Step(row(t), action, extras))
     return state, jax.tree.map(lambda *x: jnp.stack(x), *rows)
 
@@ -184,7 +192,7 @@ def distance(a, b):
 def test_distillation_pulls_the_rollout_policy_to_the_policy():
     """With the wrong sign, or the step of the wrong optimiser, the divergence would grow or stay."""
     state, steps = experience()
-    update = jax.jit(agent_of(learning_rate=0.0, rollout_rate=1.0, cost=1.0).update)
+    update = quickly(agent_of(learning_rate=0.0, rollout_rate=1.0, cost=1.0).update)
     first = None
     for _ in range(60):
         after, info = update(state, keys.key(0), Sample(steps))
@@ -196,25 +204,25 @@ def test_distillation_pulls_the_rollout_policy_to_the_policy():
 
 def test_the_policys_loss_does_not_move_the_rollout_policy():
     state, steps = experience()
-    after, _ = agent_of(cost=0.0).update(state, keys.key(0), Sample(steps))
+    after, _ = quickly(agent_of(cost=0.0).update)(state, keys.key(0), Sample(steps))
     assert distance(after.rollout, state.rollout) == 0 < distance(after.params, state.params)
 
 
 def test_what_was_imagined_when_acting_is_learned_from():
     """The rollouts that an action was chosen by are those its gradient goes through; no others are made."""
     state, steps = experience()
-    agent = agent_of()
+    update = quickly(agent_of().update)
     other = {**steps.extras, "imagined": jax.tree.map(lambda x: x + 1, steps.extras["imagined"])}
-    after, _ = agent.update(state, keys.key(0), Sample(steps))
-    again, _ = agent.update(state, keys.key(7), Sample(steps))
-    changed, _ = agent.update(state, keys.key(0), Sample(steps._replace(extras=other)))
+    after, _ = update(state, keys.key(0), Sample(steps))
+    again, _ = update(state, keys.key(7), Sample(steps))
+    changed, _ = update(state, keys.key(0), Sample(steps._replace(extras=other)))
     assert distance(after.params, again.params) == 0 < distance(after.params, changed.params)
 
 
 def test_a_deeper_model_without_its_rewards_and_a_corrupted_one():
     start = jnp.stack([jnp.arange(LANES) + 1.0, jnp.zeros(LANES)], -1)
     quiet = imagined(models.silent(counting()), start)
-    assert (quiet["rewards"] == 0).all() and (quiet["frames"][:, :, 0, 1] == np.arange(4) + 1).all()
+    assert (quiet["rewards"] == 0).all() and (np.asarray(quiet["frames"][:, :, 0, 1]) == np.arange(4) + 1).all()
     still = imagined(models.copy(), start, depth=2)
     np.testing.assert_array_equal(still["frames"], np.broadcast_to(start[:, None, None], (LANES, ACTIONS, 2, 2)))
     exact = models.simulator(sokoban.restore, sokoban.transition, sokoban.symbols)
@@ -233,7 +241,7 @@ def test_coders():
     assert len(np.unique(minipacman.PALETTE, axis=0)) == frames.palette(minipacman.PALETTE).kinds == 26
 
 
-def sokoban_rows(env, steps=4, lanes=30):
+def sokoban_rows(env, steps=4, lanes=16):
     """Random play, `Step[steps + 1, lanes]`."""
     state, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(0), lanes))
     actions = jax.random.randint(keys.key(1), (steps + 1, lanes), 0, env.spec.action.num)
@@ -246,12 +254,13 @@ def sokoban_rows(env, steps=4, lanes=30):
 
 
 def predictor(kinds, actions, kernel=5):
-    return networks.FramePredictor(kinds, actions, len(frames.ATOMS), 32, ((8, 16, 16),), kernel, 32, 16)
+    return networks.FramePredictor(kinds, actions, len(frames.ATOMS), 16, ((8, 8, 16),), kernel, 16, 16)
 
 
 def test_the_frame_model_learns_sokoban():
     env = sokoban.sokoban(5, 1, num_levels=10)
-    learner = frames.frame_model(predictor(sokoban.KINDS, 4), frames.one_hot(sokoban.KINDS), optimisers.adam(3e-3))
+    coder = frames.one_hot(sokoban.KINDS)
+    learner = frames.frame_model(predictor(sokoban.KINDS, 4, 3), coder, optimisers.adam(5e-3), reward_cost=1.0)
     rows = sokoban_rows(env)
     state = learner.init(keys.key(0), jax.tree.map(lambda x: x[0], rows.timestep))
 
@@ -261,7 +270,7 @@ def test_the_frame_model_learns_sokoban():
     state, metrics = jax.jit(lambda s: jax.lax.scan(many, s, None, length=200))(state)
     assert metrics["frames_right"][0] < 0.2 and metrics["frames_right"][-1] > 0.98
     found = jax.jit(frames.measured(learner))(learner.params(state), rows)
-    assert found["pixels_right"] > 0.995 and found["frames_right"] > 0.98 and found["rewards_right"] > 0.95
+    assert found["pixels_right"] > 0.995 and found["frames_right"] > 0.98 and found["rewards_right"] > 0.9
     # It serves wherever a model does, with its parameters.
     begun = rows.timestep.observation[0, :LANES]
     seen = imagined(learner.model, begun, learner.params(state))
@@ -281,3 +290,20 @@ def test_the_frame_model_of_another_size():
     begun = jax.eval_shape(learner.model.start, timestep.observation)
     _, said = jax.eval_shape(learner.model.step, state.params, keys.key(0), begun, action)
     assert said.observation.shape == (2, 15, 19, 3) and said.observation.dtype == jnp.uint8
+
+
+@cache
+def on_sokoban(world):
+    """Greedy returns of 3 seeds after 240,000 steps on levels of one and two boxes, `[seeds]`."""
+    small = {"channels": (16, 16), "hidden": 64, "encoder_channels": (), "code": 32}
+    student = {"rollout_channels": (), "rollout_hidden": 32, "optimiser": "adam"}
+    levels = {"size": 7, "boxes": 2, "fewest": 1, "num_levels": 5000}
+    numbers = {"seeds": 3, "lanes": 32, "options": levels}
+    return trained("i2a", "bellmax/sokoban", 240_000, **numbers, world=world, **small, **student)[0][-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", ["none", "copy"])
+def test_imagination_helps_if_it_is_true(without):
+    """Ten points of levels solved are worth more than one and a half of return: 10 for the end, and the steps saved."""
+    assert on_sokoban("exact").min() > on_sokoban(without).max() + 1.5, (on_sokoban("exact"), on_sokoban(without))

@@ -125,7 +125,8 @@ def test_a_memory_q_network_goes_the_right_way_in_longer_mazes(memory: str, low:
     driver, state, _ = session("mqn", "bellmax/i-maze", 500_000, {}, lanes=16, **MAZE, memory=memory)
     env: Any = envs.make("bellmax/i-maze", lengths=(25,), time_limit=100)
     agent = mqn.make(mqn.Config(**MAZE, memory=memory), env.spec, runs.Scale(16, 1, 1_000)).agent  # type: ignore[arg-type]
-    actor = jax.tree.map(lambda x: np.asarray(x)[0, 0], driver.loop.actor(state))
+    actors = devices.collect(devices.layout(1), driver.loop.actor(state))
+    actor = jax.tree.map(lambda x: x[0], actors)
     played = jax.jit(loops.evaluation(env, agent, 256))(actor, keys.key(5))
     right = float((played["eval_return"] + 0.04 * played["eval_length"] > 0.5).mean())
     print(memory, right, float(played["eval_length"].mean()))

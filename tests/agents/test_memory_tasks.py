@@ -43,6 +43,17 @@ def stale() -> dict[str, np.ndarray]:
     return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
 
+CHAINS = {"drqn": {"length": 12}, "r2d2": {}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", CHAINS)
+@pytest.mark.parametrize("memory", ["lstm", "none"])
+def test_a_bit_is_remembered_over_ten_steps_with_memory_alone(experiment: str, memory: str) -> None:
+    returns, _ = trained(experiment, "bellmax/memory-chain", 100_000, memory=memory, **CHAINS[experiment])
+    assert (returns[-1] > 0.95).all() if memory == "lstm" else (returns[-1] < 0.4).all(), returns
+
+
 @pytest.mark.slow
 def test_memory_that_is_stored_and_brought_up_to_date_is_the_least_stale() -> None:
     """The paper's order, section 3: without stored memory, and without burn-in, values are further off."""

@@ -96,7 +96,7 @@ def perfect(cards, flips, rng):
     return found
 
 
-@pytest.mark.parametrize(("cards", "chance"), [(6, 1.02), (8, 1.11), (16, 1.30)])
+@pytest.mark.parametrize(("cards", "chance"), [(6, 1.02), (16, 1.30)])
 def test_card_pairs_of_random_and_perfect_players(cards, chance):
     returns = [r.sum() for r, *_ in episodes(play(card_pairs(cards), steps=400, lanes=100))]
     np.testing.assert_allclose(np.mean(returns), chance, atol=0.08)

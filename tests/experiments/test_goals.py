@@ -1,9 +1,14 @@
 """Goals and hierarchies from the command line: small runs, what they log, and what is refused."""
 
+import chex
+import jax
 import numpy as np
 import pytest
 
-from experiments import logging
+from agents import keys
+from envs.point_maze import point_maze
+from experiments import her, logging, loops
+from experiments.runs import Scale
 from tests.experiments.running import call, succeed
 
 TINY = ["--quiet", "--eval-episodes", "4", "--agent.hidden", "8", "--agent.batch-size", "8", "--keep", "1"]
@@ -33,6 +38,20 @@ def test_small_runs(experiment, tmp_path):
     if experiment == "hiro":
         succeed(experiment, "--resume", tmp_path / "run", "--steps", "240", "--quiet")
         assert logging.read_metrics(tmp_path / "run" / "metrics.csv")["env_steps"].max() > 200
+
+
+@pytest.mark.parametrize("learner", ["ddpg", "td3", "sac"])
+def test_hindsight_goes_with_every_learner(learner):
+    """Shapes and types, without compiling."""
+    td3 = {"critics": 2, "smoothing": 0.2, "delay": 2} if learner == "td3" else {}
+    env = point_maze(time_limit=10)
+    kind = "sac" if learner == "sac" else "auto"
+    parts = her.make(her.Config(learner=kind, unroll=11, **td3), env.spec, Scale(2, 1, 1_000))
+    loop = loops.in_graph(env, *parts, num_envs=2, iterations=1)
+    run = jax.eval_shape(loop.init, keys.key(0))
+    after, metrics = jax.eval_shape(loop.step, run)
+    chex.assert_trees_all_equal_shapes_and_dtypes(run, after)
+    assert {"loss", "policy_loss"} <= metrics.keys()
 
 
 @pytest.mark.parametrize(

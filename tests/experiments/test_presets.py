@@ -61,7 +61,7 @@ def test_every_experiment_that_should_have_them_has_them():
         assert outcome.code == 2
         assert outcome.err == f"error: --preset atary: not one of this experiment's: {', '.join(presets)}\n"
         assert {"atari", "atari-classic"} <= presets.keys()
-    assert "--preset atari: not one of this experiment's: it has none" in call("a2c", "--preset", "atari").err
+    assert "--preset atari: not one of this experiment's: it has none" in call("drqn", "--preset", "atari").err
 
 
 def test_protocols():
@@ -107,7 +107,7 @@ def test_help_lists_presets_and_shows_their_values():
         assert f"Presets: {', '.join(PRESETS['dqn'])}." in text
     assert "(default: 50000000)" in preset
     assert "(default: 50000000)" not in plain
-    assert "Presets:" not in call("a2c", "--help").out
+    assert "Presets:" not in call("drqn", "--help").out
 
 
 def test_resolved_flags_are_stored_and_resume(tmp_path):

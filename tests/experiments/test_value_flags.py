@@ -11,7 +11,7 @@ import pytest
 import agents.dqn
 import envs
 from agents import keys
-from agents.base import Sample, TimeStep
+from agents.base import Step, TimeStep
 from experiments import flags, loops, runs
 from replay.prioritised import State as Prioritised
 
@@ -97,19 +97,22 @@ def test_memory_is_stored_where_windows_begin_with_it(experiment: str, start: st
     assert ("carry" in rows.extras) == (start == "stored")
 
 
-def test_sequential_windows_begin_with_episodes() -> None:
-    env = envs.make("bellmax/memory-chain", length=5)
-    words = ["--agent.sampling", "sequential", "--agent.length", "6", "--agent.warmup", "200", "--agent.memory", "none"]
-    config = parsed("drqn", *SMALL, *words)
-    module: Any = import_module("experiments.drqn")
-    built = module.make(config, env.spec, runs.Scale(4, 1, 10_000))
-    loop = loops.in_graph(env, *built, num_envs=4, iterations=1)
+@pytest.mark.parametrize("sampling", ["sequential", "random"])
+def test_sequential_windows_begin_with_episodes(sampling: str) -> None:
+    words = ["--agent.sampling", sampling, "--agent.length", "3", "--agent.memory", "none"]
+    storage = parts("drqn", parsed("drqn", *SMALL, *words)).replay
+    step_type = jnp.broadcast_to(jnp.array([0, 1, 1, 2] * 4, jnp.int8)[:, None], (16, 4))
+    timestep = TimeStep(step_type, jnp.zeros((16, 4)), jnp.ones((16, 4)), jnp.zeros((16, 4, 10, 5)))
+    steps = Step(timestep, jnp.zeros((16, 4), jnp.int32), {})
 
-    def drawn(key: Any) -> Sample:
-        return built.replay.sample(loop.init(key).replay, key)
+    @jax.jit
+    def drawn(key: Any) -> Any:
+        state = storage.add(storage.init(jax.tree.map(lambda x: x[0], steps)), steps)
+        return storage.sample(state, key).steps.timestep.step_type
 
-    step_type = np.asarray(jax.jit(drawn)(keys.key(0)).steps.timestep.step_type)
-    assert (step_type[0] == 0).all() and (step_type[1:] == 1).any()
+    windows = np.asarray(jax.vmap(drawn)(jax.random.split(keys.key(0), 8)))
+    assert (windows[:, 0] == 0).all() == (sampling == "sequential")
+    assert (windows[:, 1:] == 1).any()
 
 
 def test_pqn_without_layer_normalisation_has_none() -> None:

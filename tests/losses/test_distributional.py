@@ -208,7 +208,7 @@ def test_kappa_of_the_returns_scale_gives_expectiles() -> None:
 @cache
 def sampled_quantiles() -> tuple[np.ndarray, np.ndarray]:
     """Quantiles `[2, 50]` that an implicit head learned with κ = 0 and κ = 1, and their levels `[50]`."""
-    head = networks.ImplicitQ(1, hidden=(64,), samples=16, embedding=64)
+    head = networks.ImplicitQ(1, hidden=(64,), samples=8, embedding=64)
 
     def output(params: Any, key: Any, n: int) -> Any:
         return head.apply(params, jnp.ones((n, 16)), rngs={"noise": key})

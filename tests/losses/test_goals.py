@@ -1,5 +1,7 @@
 """What hierarchies compute of goals, against plain numpy; and the correction on a worker who learns."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,41 +153,49 @@ def test_no_gradient_reaches_the_worker():
     assert jax.grad(chosen)(0.5) == 0
 
 
-def led(correction, later=0.5, lanes=400, bins=40):
-    """Goals that a leader, who learned from a worker of gain 0.1, sets for one of gain `later`; and where that leads.
+LATER, WALKERS, BINS = 0.5, 400, 40
 
-    A leader is a table of mean rewards of goals, learned from 4,000 walks before the worker changes.
+
+@cache
+def walks():
+    """Goals, rewards and walks of 4,000 episodes before the worker changes, and the state and task after them."""
+    env = drifting_worker(0.1, LATER, switch=10)
+    drawn = jax.random.uniform(jax.random.key(1), (20, WALKERS, 1), minval=-REACH, maxval=REACH)
+    step = jax.jit(jax.vmap(env.step))
+    state, _ = jax.jit(jax.vmap(env.reset))(jax.random.split(keys.key(0), WALKERS))
+    goals, rewards, places, steps = [], [], [], []
+    for goal in drawn:
+        state, row = step(state, goal)
+        if row.step_type[0] == LAST:
+            goals.append(goal)
+            rewards.append(row.reward)
+            places.append(row.observation["places"])
+            steps.append(row.observation["steps"])
+    return state, step, *(np.concatenate(x) for x in (goals, rewards, places, steps))
+
+
+def led(correction):
+    """Where a leader, who learned from a worker of gain 0.1, sends one of gain 0.5: the goal, and how far off he gets.
+
+    A leader is a table of mean rewards of goals.
     """
-    env = drifting_worker(0.1, later, switch=10)
-    key = keys.key(0)
-    state, timestep = jax.vmap(env.reset)(jax.random.split(key, lanes))
-    drawn = jax.random.uniform(jax.random.fold_in(key, 1), (20, lanes, 1), minval=-REACH, maxval=REACH)
-
-    def body(carry, action):
-        state, _ = carry
-        state, timestep = jax.vmap(env.step)(state, action)
-        return (state, timestep), timestep
-
-    (state, timestep), rows = jax.jit(lambda c, a: jax.lax.scan(body, c, a))((state, timestep), drawn)
-    ends = np.asarray(rows.step_type) == LAST
-    goal, reward = np.asarray(drawn)[ends], np.asarray(rows.reward)[ends]
+    state, step, goal, reward, places, steps = walks()
     assert len(goal) == 4000
     if correction:
-        places, steps = (rows.observation[name][ends] for name in ("places", "steps"))
 
         def log_prob(s, g, a):
-            return losses.action_log_prob(worker(later, g), a, 1.0)
+            return losses.action_log_prob(worker(LATER, g), a, 1.0)
 
         def one(place, step, goal, key):
             return losses.relabel_goals(log_prob, place[:, None], step[:, None], goal, key, low=-REACH, high=REACH)
 
         chosen = jax.jit(jax.vmap(one))(places, steps, goal, jax.random.split(jax.random.key(2), len(goal)))
         goal = np.asarray(chosen.goal)
-    place = np.minimum(((goal[:, 0] + REACH) / (2 * REACH) * bins).astype(int), bins - 1)
-    mean = np.array([reward[place == b].mean() if (place == b).any() else -np.inf for b in range(bins)])
-    best = (mean.argmax() + 0.5) / bins * 2 * REACH - REACH
-    _, timestep = jax.vmap(env.step)(state, jnp.full((lanes, 1), best))  # every lane has played ten episodes
-    return best, np.abs(np.asarray(timestep.observation["observation"])[:, 0] - 2.0).mean()
+    place = np.minimum(((goal[:, 0] + REACH) / (2 * REACH) * BINS).astype(int), BINS - 1)
+    mean = np.array([reward[place == b].mean() if (place == b).any() else -np.inf for b in range(BINS)])
+    best = (mean.argmax() + 0.5) / BINS * 2 * REACH - REACH
+    _, row = step(state, jnp.full((WALKERS, 1), best))  # every lane has played ten episodes
+    return best, np.abs(np.asarray(row.observation["observation"])[:, 0] - 2.0).mean()
 
 
 def test_leader_of_a_worker_who_learned():

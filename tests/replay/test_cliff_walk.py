@@ -17,7 +17,7 @@ import replay
 from agents import keys
 from agents.base import FIRST, LAST, MID, Info, Step, TimeStep
 
-SEEDS, RATE, PRECISION = 5, 0.25, 1e-3
+SEEDS, RATE, PRECISION = 25, 0.25, 1e-3
 
 
 def walk(n: int) -> Step:
@@ -76,7 +76,8 @@ def test_prioritised_replay_needs_a_fifth_of_the_updates(rank):
 
 
 def test_and_an_eighth_on_the_longer_walk():
-    assert speed_up(12) >= 8, (updates(12), updates(12, prioritised=False))
+    """With α = 1: ε^0.6 of 8,190 transitions, nearly all of them solved, is as much as the errors of those to learn."""
+    assert speed_up(12, alpha=1.0) >= 8, (updates(12, alpha=1.0), updates(12, prioritised=False))
 
 
 def test_priorities_of_exponent_zero_do_not_help():
