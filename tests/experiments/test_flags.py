@@ -161,7 +161,7 @@ def test_resume_with_other_flags_names_them(tmp_path):
     told = refused("a2c", "--resume", folder, *words)
     assert told == (
         f"error: --resume {folder}: the run was started with other flags: --seeds was 2, is 5, "
-        "--agent.learning-rate was 0.01, is 0.5, --agent.hidden was (8,), is (8, 8)"
+        "--agent.hidden was (8,), is (8, 8), --agent.learning-rate was 0.01, is 0.5"
     )
     assert (folder / "config.json").read_text() == before
 
