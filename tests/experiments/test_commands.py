@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import dataclasses
 import inspect
 import itertools
 import json
@@ -257,10 +258,13 @@ def helps():
 
 
 def told(kind):
-    """The docstrings of a dataclass's fields."""
-    (tree,) = ast.parse(inspect.getsource(kind)).body
-    pairs = [(a, b) for a, b in itertools.pairwise(tree.body) if isinstance(a, ast.AnnAssign)]
-    return {a.target.id: " ".join(ast.literal_eval(b.value).split()) for a, b in pairs if isinstance(b, ast.Expr)}
+    """The docstrings of a dataclass's fields, its bases' included."""
+    lines = {}
+    for owner in filter(dataclasses.is_dataclass, reversed(kind.__mro__)):
+        (tree,) = ast.parse(inspect.getsource(owner)).body
+        pairs = [(a, b) for a, b in itertools.pairwise(tree.body) if isinstance(a, ast.AnnAssign)]
+        lines |= {a.target.id: " ".join(ast.literal_eval(b.value).split()) for a, b in pairs if isinstance(b, ast.Expr)}
+    return lines
 
 
 def test_help_is_fast_because_it_imports_little(helps):
@@ -273,7 +277,7 @@ def test_help_is_fast_because_it_imports_little(helps):
 def test_help_is_the_manual(helps, experiment):
     """Every flag is there, with the line that says what it is for."""
     kind = import_module(f"experiments.{experiment}").Flags
-    lines = told(flags.Common) | told(kind)
+    lines = told(kind)
     lines |= {f"agent.{name}": line for name, line in told(type(kind().agent)).items()}
     for name in flags.flat(kind()):
         _, after = re.split(rf"{flags.flag(name)}(?=[ ,])", helps[0][experiment], maxsplit=1)
