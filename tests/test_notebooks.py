@@ -26,7 +26,7 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
 
 
 def test_which_there_are():
-    assert NAMES == ["advantages", "distributions", "goals", "losses", "memory", "seeds"]
+    assert NAMES == ["advantages", "distributions", "goals", "imagination", "losses", "memory", "seeds"]
 
 
 @pytest.mark.parametrize("name", NAMES)
