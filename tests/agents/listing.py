@@ -37,6 +37,8 @@ class Entry(NamedTuple):
     """Chunks of 200 steps in each of 8 lanes in which it learns catch on every seed."""
     whole: dict[str, Any] = {}  # noqa: RUF012
     """Overrides under which an update takes one gradient step on the whole window."""
+    slow: bool = False
+    """Its contract takes minutes to compile and is run by hand."""
 
 
 def torso(spec: Spec) -> networks.Torso:
@@ -203,13 +205,13 @@ AGENTS = {
     "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}),  # each device draws its own levels
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
-    "i2a": Entry(i2a_parts),
-    "trpo": Entry(trpo_parts, whole=WHOLE),
-    "impala": Entry(impala_parts),
+    "i2a": Entry(i2a_parts, slow=True),
+    "trpo": Entry(trpo_parts, whole=WHOLE, slow=True),
+    "impala": Entry(impala_parts, slow=True),
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),
     "reactor": Entry(reactor_parts, chunks=16),
-    "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}),
-    "merlin": Entry(merlin_parts, chunks=40),
+    "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}, slow=True),
+    "merlin": Entry(merlin_parts, chunks=40, slow=True),
 }

@@ -68,7 +68,7 @@ def parts(core: Any = None, storage: Any = None, **options: Any) -> Parts:
 
 
 def test_learns_from_fresh_and_replayed_windows() -> None:
-    returns = learned(ENV, parts(), 150)
+    returns = learned(ENV, parts(), 300)
     assert (returns > 0.9).all(), returns
 
 

@@ -21,7 +21,9 @@ from tests.agents.listing import AGENTS
 ENV = catch()
 LANES = 8
 SEEDS = 8
-names = pytest.mark.parametrize("name", AGENTS)
+names = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * entry.slow) for name, entry in AGENTS.items()]
+)
 
 
 def parts_of(name: str, **overrides: Any) -> drivers.Parts:

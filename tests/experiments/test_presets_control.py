@@ -22,7 +22,7 @@ def test_a_preset_is_a_run_that_could_be_typed(experiment, name):
         spec = runs.environment(dataclasses.replace(config, env=env)).spec
         parts = runs.maker(config, spec, module.make)({})
         _, plan = runs.planned(config, parts)
-        assert plan.chunks >= 100
+        assert plan.chunks >= 95, "a hundred log points, less what rounding and the warm-up take"
         learned = parts.schedule.updates * getattr(config.agent, "delay", 1)
         if experiment != "ppo":
             assert learned == parts.schedule.unroll * config.num_envs or name == "mountain-car"
