@@ -44,8 +44,14 @@ def test_a_time_limit_does_not_change_values_and_a_termination_does(terminates: 
     run, _ = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     rows = TimeStep(jnp.full(1, MID, jnp.int8), jnp.zeros(1), jnp.ones(1), jnp.ones((1, 1)))
     q, _ = memory.step(network, run.agent.params, keys.key(0), (), rows)
-    # All rows look alike: 1 / (1 - γ), or v with v = 1 + γ v on two of three steps and v = 1 on the third.
-    answer = 1 / (1 - DISCOUNT * 2 / 3) if terminates else 1 / (1 - DISCOUNT)
+    # All rows look alike: v is the mean of the λ-returns of the three steps of an episode, which bootstrap from v.
+    answer = 0.0
+    for _ in range(300):
+        third = 1 + (0 if terminates else DISCOUNT * answer)
+        second = 1 + DISCOUNT * (0.65 * third + 0.35 * answer)
+        first = 1 + DISCOUNT * (0.65 * second + 0.35 * answer)
+        answer = (first + second + third) / 3
+    assert terminates or answer == pytest.approx(1 / (1 - DISCOUNT))
     np.testing.assert_allclose(q.max(), answer, rtol=0.1)
 
 
