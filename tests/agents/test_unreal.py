@@ -103,7 +103,7 @@ def test_lanes_of_the_replay_reach_the_tasks_alone_and_fresh_ones_the_agent_alon
 def test_learns_with_all_tasks_and_memory():
     from networks import GRU
 
-    returns = learned(ENV, parts(core=GRU(16)), 300)
+    returns = learned(ENV, parts(core=GRU(16)), 900)
     assert (returns > 0.9).all(), returns
 
 
