@@ -88,6 +88,9 @@ def build(config: Flags, held: bool) -> Any:
         raise ValueError(f"--env {config.env}: A3C's workers play tasks in graph, bellmax/* and gymnax/*")
     if config.workers < 1:
         raise ValueError(f"--workers {config.workers}: must be at least 1")
+    for name in ("normalise_observations", "normalise_rewards"):
+        if getattr(config.agent, name):
+            raise ValueError(f"{flags.flag('agent.' + name)}: A3C's workers share no statistics")
     for name in ("seeds", "devices"):
         if getattr(config, name) != 1:
             raise ValueError(
