@@ -117,10 +117,3 @@ def test_tasks_attach_to_another_agent():
     run, first = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     _, later = jax.jit(loop.step)(run)
     assert later["reward_prediction"] < 0.7 * first["reward_prediction"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("without", [None, "pixel_control", "reward_prediction", "value_replay"])
-def test_each_task_can_be_switched_off(without: str | None):
-    scales = {name: 0.0 if name == without else scale for name, scale in unreal.SCALES.items()}
-    assert np.isfinite(learned(ENV, parts(scales), 60)).all()
