@@ -71,3 +71,12 @@ def unrolled(key: Key) -> Key:
     """A threefry key, typed or raw, as one of this kind; the numbers drawn from it stay the same."""
     typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     return jax.random.wrap_key_data(jax.random.key_data(key) if typed else key, impl=IMPL)
+
+
+def split(key: Key, num: int = 2) -> Key:
+    """`jax.random.split` for what runs once per chunk or update, not in an environment's step.
+
+    XLA fuses a split of a split of a split and hashes the whole chain anew for each use of its end, which took most of
+    the time of compiling a run's start. Its results are kept here.
+    """
+    return jax.lax.optimization_barrier(jax.random.split(key, num))

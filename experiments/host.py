@@ -141,17 +141,17 @@ def around_pool(
 
     def begin(hypers: Any, key: Key, timestep: TimeStep) -> tuple[RunState, Step]:
         parts = make(hypers)
-        _, k_rest = jax.random.split(key)  # in graph the other half resets the environments
+        _, k_rest = run_keys.split(key)  # in graph the other half resets the environments
         run = loops.begin_run(parts.agent, parts.replay, k_rest, timestep)
         row, _ = loops.act_row(parts.agent, parts.agent.actor(run.agent), run.live, k_rest, timestep)
         return run, jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
 
     def warmup_keys(hypers: Any, run: RunState) -> tuple[RunState, Key]:
-        k_warmup, k_run = jax.random.split(run.key)
-        return run._replace(key=k_run), jax.random.split(k_warmup, warmup)
+        k_warmup, k_run = run_keys.split(run.key)
+        return run._replace(key=k_run), run_keys.split(k_warmup, warmup)
 
     def chunk_keys(hypers: Any, run: RunState) -> tuple[RunState, Key, Key]:
-        k_chunk, k_run = jax.random.split(run.key)
+        k_chunk, k_run = run_keys.split(run.key)
         keys = jax.vmap(jax.random.split)(jax.random.split(k_chunk, iterations))
         return run._replace(key=k_run), keys[:, 0], keys[:, 1]
 

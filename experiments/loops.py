@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from agents import parallel
 from agents.base import Agent, Array, Key, Step, TimeStep, Tree
+from agents.keys import split
 from envs import goals
 from envs.base import Box, Environment, Spec
 from replay.base import Replay
@@ -117,7 +118,7 @@ def row_keys(key: Key, rows: int) -> Key:
 
 def begin_run(agent: Agent, replay: Replay, key: Key, timestep: TimeStep) -> RunState:
     """A run whose lanes were just reset to `timestep[B]`, without what only the driver knows."""
-    k_agent, k_example, k_run = jax.random.split(key, 3)
+    k_agent, k_example, k_run = split(key, 3)
     agent_state = agent.init(k_agent, timestep)
     live = begin(agent, timestep.reward.shape[0])
     example, _ = act_row(agent, agent.actor(agent_state), live, k_example, timestep)
@@ -126,7 +127,7 @@ def begin_run(agent: Agent, replay: Replay, key: Key, timestep: TimeStep) -> Run
 
 def lane_keys(key: Key, lanes: int) -> Key:
     """Reset keys of this device's lanes, out of one split over the lanes of all devices."""
-    everyone = jax.random.split(key, lanes * parallel.size())
+    everyone = split(key, lanes * parallel.size())
     return jax.lax.dynamic_slice_in_dim(everyone, parallel.index() * lanes, lanes)
 
 
@@ -135,7 +136,7 @@ def learn(agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_s
 
     def once(state: tuple, key: Key) -> tuple[tuple, dict[str, Array]]:
         agent_state, replay_state = state
-        k_sample, k_update = jax.random.split(key)
+        k_sample, k_update = split(key)
         sample = replay.sample(replay_state, parallel.own_key(k_sample))
         agent_state, info = agent.update(agent_state, k_update, sample)
         return (agent_state, replay.feedback(replay_state, sample.index, info)), parallel.mean(dict(info.metrics))
@@ -143,9 +144,7 @@ def learn(agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_s
     if updates == 1:
         (agent_state, replay_state), metrics = once((agent_state, replay_state), key)
         return agent_state, replay_state, metrics
-    (agent_state, replay_state), metrics = jax.lax.scan(
-        once, (agent_state, replay_state), jax.random.split(key, updates)
-    )
+    (agent_state, replay_state), metrics = jax.lax.scan(once, (agent_state, replay_state), split(key, updates))
     return agent_state, replay_state, jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
 
 
@@ -203,24 +202,24 @@ def in_graph(
         return run._replace(env=env_state, timestep=timestep, live=live, replay=replay.add(run.replay, rows))
 
     def init(key: Key) -> RunState:
-        k_env, k_rest = jax.random.split(key)
+        k_env, k_rest = split(key)
         env_state, timestep = jax.vmap(env.reset)(lane_keys(k_env, num_envs))
         run = begin_run(agent, replay, k_rest, timestep)._replace(env=env_state, timestep=timestep)
         if schedule.warmup:
-            k_warmup, k_run = jax.random.split(run.key)
-            keys = jax.random.split(k_warmup, schedule.warmup)
+            k_warmup, k_run = split(run.key)
+            keys = split(k_warmup, schedule.warmup)
             run, _ = jax.lax.scan(lambda run, k: (unroll(run, k), None), run._replace(key=k_run), keys)
         return run
 
     def iteration(run: RunState, key: Key) -> tuple[RunState, dict[str, Array]]:
-        k_unroll, k_learn = jax.random.split(key)
+        k_unroll, k_learn = split(key)
         run = unroll(run, k_unroll)
         agent_state, storage, metrics = learn(agent, replay, schedule.updates, run.agent, run.replay, k_learn)
         return run._replace(agent=agent_state, replay=storage), metrics
 
     def step(run: RunState) -> tuple[RunState, dict[str, Array]]:
-        k_chunk, k_run = jax.random.split(run.key)
-        run, metrics = jax.lax.scan(iteration, run._replace(key=k_run), jax.random.split(k_chunk, iterations))
+        k_chunk, k_run = split(run.key)
+        run, metrics = jax.lax.scan(iteration, run._replace(key=k_run), split(k_chunk, iterations))
         live, episodes = summary(run.live)
         metrics = {**episodes, **jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)}
         return run._replace(live=live, chunks=run.chunks + 1), metrics
@@ -237,8 +236,8 @@ def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int = 1
     limit = env.spec.time_limit or max_steps
 
     def evaluate(actor: Any, key: Key) -> dict[str, Array]:
-        k_env, k_act = jax.random.split(key)
-        env_state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, episodes))
+        k_env, k_act = split(key)
+        env_state, timestep = jax.vmap(env.reset)(split(k_env, episodes))
 
         def body(state: tuple) -> tuple:
             t, env_state, timestep, carry, over, returns, lengths, success = state
