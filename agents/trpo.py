@@ -89,6 +89,29 @@ class Region(NamedTuple):
     line_search: bool = True  # if not, the first is taken as it is
 
 
+def search(
+    outcome: Callable[[Array], tuple[Array, Array]], before: Array, region: Region
+) -> tuple[Array, dict[str, Array]]:
+    """The largest part of a step, of 1, ½, ¼, ..., that improves the objective inside the trust region; 0 if none does.
+
+    Args:
+      outcome: part of the step -> (loss, KL) there.
+      before: the loss without it.
+      region: δ, κ, how many parts are tried, and whether they are.
+
+    Returns:
+      The part, and scalars.
+    """
+    fractions = 0.5 ** jnp.arange(region.backtracks, dtype=jnp.float32)
+    after, kl = jax.lax.map(outcome, fractions)
+    inside = (after < before) & (kl <= region.slack * region.radius)
+    good = inside if region.line_search else jnp.ones_like(inside)
+    first, accepted = jnp.argmax(good), jnp.any(good)
+    taken = jnp.where(accepted, fractions[first], 0.0)
+    improvement, kl = jnp.where(accepted, before - after[first], 0.0), jnp.where(accepted, kl[first], 0.0)
+    return taken, {"policy_loss": before, "improvement": improvement, "kl": kl, "fraction": taken}
+
+
 def constrained(
     network: Network, params: Any, key: Key, batch: Batch, surrogate: Callable[[Any], Array], region: Region
 ) -> tuple[Any, dict[str, Array]]:
@@ -118,20 +141,10 @@ def constrained(
     def outcome(fraction: Array) -> tuple[Array, Array]:
         return parallel.mean((loss(at + fraction * step), divergence(at + fraction * step)))
 
-    radius, damping, iterations, slack, backtracks, line_search = region
     before, gradient = parallel.mean(jax.value_and_grad(loss)(at))
+    radius, damping, iterations = region[:3]
     step = natural_step(-gradient, divergence, at, radius=radius, damping=damping, iterations=iterations)
-    fractions = 0.5 ** jnp.arange(backtracks, dtype=jnp.float32)
-    after, kl = jax.lax.map(outcome, fractions)
-    good = (after < before) & (kl <= slack * radius) if line_search else jnp.ones(backtracks, bool)
-    first, accepted = jnp.argmax(good), jnp.any(good)
-    taken = jnp.where(accepted, fractions[first], 0.0)
-    metrics = {
-        "policy_loss": before,
-        "improvement": jnp.where(accepted, before - after[first], 0.0),
-        "kl": jnp.where(accepted, kl[first], 0.0),
-        "fraction": taken,
-    }
+    taken, metrics = search(outcome, before, region)
     return tree(at + taken * step), metrics
 
 

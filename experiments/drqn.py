@@ -27,6 +27,8 @@ class Config:
     """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Convolutions for image observations; `hidden` follows them."""
+    dtype: build.Precision = "float32"
+    """What the layers before the memory compute in; parameters and losses are float32 in either case."""
     memory: Literal["lstm", "gru", "none"] = "lstm"
     """Recurrent core; none makes the agent feed-forward."""
     memory_size: int = 64

@@ -26,6 +26,8 @@ class Config:
     """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Convolutions for image observations; `hidden` follows them."""
+    dtype: build.Precision = "float32"
+    """What the layers before the memory compute in; parameters and losses are float32 in either case."""
     memory: Literal["lstm", "gru", "none"] = "lstm"
     """Recurrent core; none makes the agent feed-forward."""
     memory_size: int = 64
@@ -120,7 +122,9 @@ def recurrent(config: Any, spec: Any, core: Any = default_core) -> Any:
             raise ValueError(f"{flags.flag(f'agent.{name}')} {sizes}: sizes must be positive")
     actions = build.discrete_actions(spec, "this agent")
     seen = wrappers.recalled(spec.observation, spec.action) if config.recall else spec.observation
-    torso = build.torso(spec._replace(observation=seen), config.hidden, config.cnn, layer_norm=config.layer_norm)
+    torso = build.torso(
+        spec._replace(observation=seen), config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
+    )
     return networks.q_network(
         torso, networks.QValues(actions, hidden=config.head, dueling=config.dueling),
         core(config),

@@ -48,6 +48,8 @@ class Config:
     """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Torso for image observations."""
+    dtype: build.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent cores of policy and critic, of the size of the last hidden layer; fresh at the start of a sequence."""
     length: int = 32
@@ -85,13 +87,16 @@ class Flags(flags.Common):
 
 def network(config: Config, spec: Any) -> Any:
     """Policy and critic, as the flags have them."""
+    import jax.numpy as jnp
+
     import networks
 
     actions = build.discrete_actions(spec, "reactor")
-    head: dict[str, Any] = {"hidden": config.head, "dueling": config.dueling, "layer_norm": config.layer_norm}
+    precision: dict[str, Any] = {"layer_norm": config.layer_norm, "dtype": jnp.dtype(config.dtype)}
+    head: dict[str, Any] = {"hidden": config.head, "dueling": config.dueling, **precision}
     critic = networks.CategoricalQ(actions, atoms=config.atoms, **head)
     return networks.forked(
-        build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm),
+        build.torso(spec, config.hidden, config.cnn, **precision),
         networks.CategoricalPolicy(actions),
         critic if config.distributional else networks.QValues(actions, **head),
         build.core(config.memory, config.hidden),

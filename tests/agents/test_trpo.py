@@ -7,7 +7,7 @@ import numpy as np
 import networks
 import replay
 from agents import keys, optimisers
-from agents.trpo import Region, conjugate_gradient, natural_step, trpo
+from agents.trpo import Region, conjugate_gradient, natural_step, search, trpo
 from envs.catch import catch
 from experiments import loops
 from networks import Categorical
@@ -29,38 +29,60 @@ def small_policy() -> tuple:
     k_params, k_states = jax.random.split(keys.key(0))
     params, states = 0.5 * jax.random.normal(k_params, (51,)), jax.random.normal(k_states, (64, 4))
 
-    def logits(params: jax.Array, scale: float = 1.0) -> jax.Array:
+    def logits(params: jax.Array) -> jax.Array:
         w1, b1, w2, b2 = jnp.split(params, [24, 30, 48])
         hidden = jnp.tanh(states @ w1.reshape((4, 6)) + b1[None])
-        return scale * (hidden @ w2.reshape((6, 3)) + b2[None])
+        return hidden @ w2.reshape((6, 3)) + b2[None]
 
     return logits, params
-
-
-def step_of(logits, params, gradient, scale=1.0):
-    old = jax.lax.stop_gradient(Categorical(logits(params, scale)))
-    kl = lambda params: jnp.mean(old.kl(Categorical(logits(params, scale))))  # noqa: E731
-    return natural_step(gradient, kl, params, radius=RADIUS, damping=1e-3, iterations=60), kl
 
 
 def test_the_step_is_that_of_the_dense_fisher_matrix():
     logits, params = small_policy()
     gradient = jax.random.normal(keys.key(1), params.shape)
-    step, kl = step_of(logits, params, gradient)
-    fisher = np.asarray(jax.hessian(kl)(params), np.float64) + 1e-3 * np.eye(51)
+    old = Categorical(logits(params))
+    kl = lambda x: jnp.mean(old.kl(Categorical(logits(x))))  # noqa: E731
+    step = jax.jit(lambda g: natural_step(g, kl, params, radius=RADIUS, damping=1e-3, iterations=60))(gradient)
+    fisher = np.asarray(jax.jit(jax.hessian(kl))(params), np.float64) + 1e-3 * np.eye(51)
     x = np.linalg.solve(fisher, np.asarray(gradient, np.float64))
     dense = np.sqrt(2 * RADIUS / (x @ fisher @ x)) * x
     assert step @ dense / np.linalg.norm(step) / np.linalg.norm(dense) > 0.999
     np.testing.assert_allclose(0.5 * step @ fisher @ step, RADIUS, rtol=5e-3)
 
 
-def divergences(line_search: bool, radius: float) -> tuple[np.ndarray, np.ndarray]:
+def one_step(seed: jax.Array, line_search: bool) -> tuple[jax.Array, jax.Array]:
+    """Improvement and KL of one step of `small_policy`, from random parameters on random advantages."""
+    k_params, k_action, k_advantage = jax.random.split(keys.key(seed), 3)
+    logits, _ = small_policy()
+    at = 0.5 * jax.random.normal(k_params, (51,))
+    old = Categorical(logits(at))
+    action, advantage = old.sample(k_action), jax.random.normal(k_advantage, (64,))
+    ratio = lambda x: jnp.exp(Categorical(logits(x)).log_prob(action) - old.log_prob(action))  # noqa: E731
+    loss = lambda x: -jnp.mean(ratio(x) * advantage)  # noqa: E731
+    kl = lambda x: jnp.mean(old.kl(Categorical(logits(x))))  # noqa: E731
+    step = natural_step(-jax.grad(loss)(at), kl, at, radius=0.1, damping=1e-3, iterations=30)
+    region = Region(0.1, line_search=line_search)
+    _, metrics = search(lambda part: (loss(at + part * step), kl(at + part * step)), loss(at), region)
+    return metrics["improvement"], metrics["kl"]
+
+
+def test_without_the_line_search_steps_leave_the_region_and_some_make_the_objective_worse():
+    seeds, both = np.arange(64), jax.jit(jax.vmap(one_step, (0, None)), static_argnums=1)
+    improvement, kl = both(seeds, True)
+    assert (kl <= 0.1).all()
+    assert (improvement > 0).mean() > 0.95
+    improvement, kl = both(seeds, False)
+    assert (kl > 0.1).mean() > 0.9
+    assert (improvement < 0).mean() > 0.1
+
+
+def divergences(radius: float) -> tuple[np.ndarray, np.ndarray]:
     """KL of every policy step of a run on catch, and how much each improved its objective, `[updates]`."""
     env = catch()
     network = networks.actor_critic(
         torso(env.spec), networks.CategoricalPolicy(3), networks.Value(), critic_torso=torso(env.spec)
     )
-    region = Region(radius, damping=1e-3, line_search=line_search)
+    region = Region(radius, damping=1e-3)
     agent = trpo(network, optimisers.adam(3e-3), discount=0.9, region=region, epochs=2)
     loop = loops.in_graph(env, agent, replay.on_policy(16), loops.Schedule(16), num_envs=8, iterations=1)
     run, step = jax.jit(loop.init)(keys.key(0)), jax.jit(loop.step)
@@ -72,7 +94,7 @@ def divergences(line_search: bool, radius: float) -> tuple[np.ndarray, np.ndarra
 
 
 def test_no_step_leaves_the_trust_region_or_makes_the_objective_worse():
-    kl, improvement = divergences(line_search=True, radius=0.5)
+    kl, improvement = divergences(radius=0.5)
     assert (kl <= 0.5).all()
     assert (improvement >= 0).all()
     assert (improvement > 0).mean() > 0.9
