@@ -10,6 +10,7 @@ from notebooks import execute
 
 NAMES = execute.names()
 LARGEST = 100_000  # bytes of a figure
+LONG = {"goals", "imagination", "memory"}  # minutes each
 
 
 def committed(name: str) -> nbformat.NotebookNode:
@@ -53,7 +54,7 @@ def test_what_is_committed_is_executed_and_clean(name):
         assert path not in whole
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in NAMES])
 def test_the_text_executes(name, monkeypatch):
     monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "raise")
     monkeypatch.delenv("MPLBACKEND", raising=False)  # some simulator sets it, and kernels then draw nothing

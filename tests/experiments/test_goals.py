@@ -28,7 +28,8 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("experiment", [pytest.param(n, marks=[pytest.mark.slow][: n != "hiro"]) for n in RUNS])
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", RUNS)
 def test_small_runs(experiment, tmp_path):
     succeed(experiment, *TINY, *RUNS[experiment], "--out", tmp_path / "run")
     table = logging.read_metrics(tmp_path / "run" / "metrics.csv")

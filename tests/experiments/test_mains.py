@@ -25,7 +25,7 @@ WORDS = {
     **dict.fromkeys(("ddpg", "td3", "sac", "naf"), SMALL),
     "cem": ["--agent.population", "8"],
     "cma_es": [],
-    "her": ["--env", "bellmax/bit-flip", "--env-options", "n=4"],
+    "her": ["--env", "bellmax/bit-flip", "--env-options", "bits=4"],
     "hiro": ["--env", "bellmax/point-maze", *SMALL],
     "hac": [],
     "merlin": ["--agent.rows", "10", "--agent.unroll", "10"],
