@@ -219,6 +219,7 @@ def test_what_was_imagined_when_acting_is_learned_from():
     assert distance(after.params, again.params) == 0 < distance(after.params, changed.params)
 
 
+@pytest.mark.slow
 def test_a_deeper_model_without_its_rewards_and_a_corrupted_one():
     start = jnp.stack([jnp.arange(LANES) + 1.0, jnp.zeros(LANES)], -1)
     quiet = imagined(models.silent(counting()), start)
@@ -257,6 +258,7 @@ def predictor(kinds, actions, kernel=5):
     return networks.FramePredictor(kinds, actions, len(frames.ATOMS), 16, ((8, 8, 16),), kernel, 16, 16)
 
 
+@pytest.mark.slow
 def test_the_frame_model_learns_sokoban():
     env = sokoban.sokoban(5, 1, num_levels=10)
     coder = frames.one_hot(sokoban.KINDS)

@@ -57,7 +57,7 @@ def test_other_planners_beat_doing_nothing(name):
     assert played(swingup.swingup(100), planning.mpc(planner, ACTION))[0] > 30
 
 
-@pytest.mark.parametrize("name", ["mcts", "monte_carlo"])
+@pytest.mark.parametrize("name", [pytest.param("mcts", marks=pytest.mark.slow), "monte_carlo"])
 def test_searches_solve_small_sokoban(name):
     env = sokoban.sokoban(5, 1, num_levels=60, time_limit=15)
     if name == "mcts":
@@ -103,6 +103,7 @@ def cartpole_rows(lanes=64, steps=8):
     return jax.lax.scan(body, (state, timestep), actions)[1]
 
 
+@pytest.mark.slow
 def test_dynamics_learn_what_actions_do():
     rows, errors = cartpole_rows(), []
     for make in (lambda x: x, shuffled):

@@ -51,7 +51,7 @@ AGENTS = {
 
 
 @pytest.mark.parametrize("probe", PROBES)
-@pytest.mark.parametrize("name", AGENTS)
+@pytest.mark.parametrize("name", [pytest.param("dqn", marks=pytest.mark.slow), *list(AGENTS)[1:]])
 def test_values(name: str, probe: str) -> None:
     env, answer = PROBES[probe](), probes.answers(DISCOUNT)[probe]
     network, agent, storage, schedule = AGENTS[name](env.spec)

@@ -190,6 +190,7 @@ def test_returns_make_up_for_a_critic_that_knows_nothing() -> None:
     assert (with_returns > 0.9).all(), with_returns
 
 
+@pytest.mark.slow
 def test_learns_with_a_critic_of_mean_returns() -> None:
     (returns,) = trained(lambda bound: build(Kind(distributional=False), bound=bound), [1.0])
     assert (returns > 0.9).all(), returns

@@ -50,7 +50,9 @@ def on_each(tree, count):
     return [[x[i, 0] for x in plain] for i in range(count)]
 
 
-@pytest.mark.parametrize(("experiment", "count"), [("dqn", 2), ("a2c", 2), ("ppo", 2), ("dqn", 4)])
+@pytest.mark.parametrize(
+    ("experiment", "count"), [("dqn", 2), ("a2c", 2), ("ppo", 2), pytest.param("dqn", 4, marks=pytest.mark.slow)]
+)
 def test_backends_and_replicas_agree(experiment, count):
     loops = {backend: driver(experiment, count, backend)[0].loop for backend in ("pmap", "shard_map")}
     start, ends = [], {}
