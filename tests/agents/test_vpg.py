@@ -17,7 +17,9 @@ from tests.agents.listing import torso
 ENV = catch()
 
 
-@pytest.mark.parametrize("psi", ["reward_to_go", pytest.param("advantage", marks=pytest.mark.slow), "gae"])
+@pytest.mark.parametrize(
+    "psi", [*(pytest.param(p, marks=pytest.mark.slow) for p in ("reward_to_go", "advantage")), "gae"]
+)
 def test_learns_catch(psi: Any) -> None:
     critic: Any = networks.QValues(3) if psi == "advantage" else networks.Value()
     network = networks.actor_critic(

@@ -70,7 +70,7 @@ def speed_up(n: int, **settings: Any) -> float:
     return np.median(updates(n, prioritised=False)) / np.median(updates(n, **settings))
 
 
-@pytest.mark.parametrize("rank", [False, True])
+@pytest.mark.parametrize("rank", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_prioritised_replay_needs_a_fifth_of_the_updates(rank):
     assert speed_up(10, rank=rank) >= 5, (updates(10, rank=rank), updates(10, prioritised=False))
 
