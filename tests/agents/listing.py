@@ -85,7 +85,7 @@ def distributional(spec: Spec, head: networks.ActionValues, noise: Any = None, *
 
 def rainbow_parts(spec: Spec, **overrides: Any) -> Parts:
     noise = networks.Noise(0.3)
-    head = networks.CategoricalQ(spec.action.num, hidden=(32,), dueling=True, noise=noise, atoms=21)
+    head = networks.CategoricalQ(spec.action.num, dueling=True, noise=noise, atoms=21)
     settings = {"objective": objectives.categorical(jnp.linspace(-1.5, 1.5, 21)), "epsilon": 0.0, **overrides}
     return distributional(spec, head, noise, noisy=True, **settings)
 
