@@ -1,4 +1,4 @@
-"""CartPole: what DQN and PQN reach, and what they lose without a part. Minutes each, run by hand."""
+"""CartPole and MountainCar: what DQN and PQN reach, and what they lose without a part. Minutes each, run by hand."""
 
 from functools import cache
 from typing import Any
@@ -8,18 +8,18 @@ import pytest
 
 from tests.agents.learning import trained
 
-PLAIN: dict[str, Any] = {"layer_norm": False, "batch_size": 64, "epsilon_steps": 20_000}
 WITHOUT: dict[str, dict[str, Any]] = {
     "nothing": {},
-    "the target network": {"target_rate": 1.0, "target_period": 1},
-    "the replay": {"buffer_size": 64},  # of 16 lanes: the last window of each
+    "the target network": {"target_rate": 1.0},
+    "the replay": {"buffer_size": 128},  # of 16 lanes: the last eight steps of each
 }
 
 
 @cache
 def dqn(without: str) -> np.ndarray:
-    """Returns of ten checkpoints, `[10, seeds]`, in 100,000 steps without something."""
-    return trained("dqn", "bellmax/cartpole", 100_000, evaluations=10, **PLAIN, **WITHOUT[without])[0]
+    """Returns on MountainCar after 80,000 steps without something, `[seeds]`."""
+    settings = {"updates": 8, "epsilon_end": 0.05, "epsilon_steps": 24_000, **WITHOUT[without]}
+    return trained("dqn", "gymnax/MountainCar-v0", 80_000, evaluations=4, **settings)[0][-1]
 
 
 @cache
@@ -38,6 +38,6 @@ def test_pqn_reaches_475_and_without_layer_normalisation_does_so_on_fewer_seeds(
 @pytest.mark.slow
 @pytest.mark.parametrize("without", ["the target network", "the replay"])
 def test_dqn_learns_less_without(without: str) -> None:
-    """Area under the learning curve, by seeds: more than for either ablation."""
-    whole, part = dqn("nothing").mean(axis=0), dqn(without).mean(axis=0)
-    assert np.median(part) < 0.8 * np.median(whole), (whole, part)
+    whole, part = dqn("nothing"), dqn(without)
+    assert np.median(whole) > -115, whole
+    assert np.median(part) < np.median(whole) - 10, (whole, part)
