@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: train test slow lint format bench lock clean
 
 train: .venv
-	$(BIN)/python -m experiments.dqn --seeds 4 --steps 120000 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
+	$(BIN)/python -m experiments.dqn --seeds 4 --steps 110000 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
 
 test: .venv lint
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests
