@@ -146,14 +146,15 @@ def around_pool(
         row, _ = loops.act_row(parts.agent, parts.agent.actor(run.agent), run.live, k_rest, timestep)
         return run, jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
 
-    def warmup_keys(hypers: Any, run: RunState) -> tuple[RunState, Key]:
-        k_warmup, k_run = run_keys.split(run.key)
-        return run._replace(key=k_run), run_keys.split(k_warmup, warmup)
+    # The replay goes only where it is donated: a function that handed it through would copy it.
+    def warmup_keys(hypers: Any, key: Key) -> tuple[Key, Key]:
+        k_warmup, k_run = run_keys.split(key)
+        return k_run, run_keys.split(k_warmup, warmup)
 
-    def chunk_keys(hypers: Any, run: RunState) -> tuple[RunState, Key, Key]:
-        k_chunk, k_run = run_keys.split(run.key)
+    def chunk_keys(hypers: Any, key: Key) -> tuple[Key, Key, Key]:
+        k_chunk, k_run = run_keys.split(key)
         keys = jax.vmap(jax.random.split)(jax.random.split(k_chunk, iterations))
-        return run._replace(key=k_run), keys[:, 0], keys[:, 1]
+        return k_run, keys[:, 0], keys[:, 1]
 
     def act(hypers: Any, actor: Any, live: Live, rows: Step, timestep: TimeStep, keys: Key, i: Any, t: Any) -> tuple:
         key = jax.random.fold_in(parallel.own_key(keys[i]), t)
@@ -174,9 +175,9 @@ def around_pool(
         agent, storage, metrics = loops.learn(parts.agent, parts.replay, updates, agent, storage, keys[i])
         return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
 
-    def close_chunk(hypers: Any, run: RunState, metrics: Tree) -> tuple[RunState, Tree]:
-        live, episodes = loops.summary(run.live)
-        return run._replace(live=live, chunks=run.chunks + 1), {**episodes, **metrics}
+    def close_chunk(hypers: Any, live: Live, chunks: Any, metrics: Tree) -> tuple[Live, Any, Tree]:
+        live, episodes = loops.summary(live)
+        return live, chunks + 1, {**episodes, **metrics}
 
     def begin_greedy(hypers: Any) -> Any:
         return make(hypers).agent.begin(eval_episodes // width)
@@ -193,7 +194,7 @@ def around_pool(
     warmup_keys_all, chunk_keys_all = mapped(warmup_keys, 2), mapped(chunk_keys, 2)
     act_all, add_all = mapped(act, 8, common=2, donate=(2, 3)), mapped(add, 3, donate=(1,))
     learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0), donate=(1, 2), backend=backend)
-    close_all, begin_greedy_all = mapped(close_chunk, 3), mapped(begin_greedy, 1)
+    close_all, begin_greedy_all = mapped(close_chunk, 4), mapped(begin_greedy, 1)
     greedy_all = mapped(greedy, 6, common=1, donate=(2,))
 
     pools: dict[str, Pool] = {}
@@ -230,7 +231,8 @@ def around_pool(
     def init(keys: Key) -> RunState:
         run = start(keys, 0)
         if warmup:
-            run, k_rows = warmup_keys_all(hypers, run)
+            k_run, k_rows = warmup_keys_all(hypers, run.key)
+            run = run._replace(key=k_run)
             actor = actor_all(hypers, run)
             for i in range(warmup):
                 run = act_through(run, actor, k_rows, i, nothing)
@@ -240,7 +242,8 @@ def around_pool(
     def step(run: RunState) -> tuple[RunState, dict[str, np.ndarray]]:
         if not now:
             start(run_keys.key(np.arange(lay.runs)), int(devices.collect(lay, run.chunks)[0]))
-        run, k_rows, k_learn = chunk_keys_all(hypers, run)
+        k_run, k_rows, k_learn = chunk_keys_all(hypers, run.key)
+        run = run._replace(key=k_run)
         learned = [run.agent, run.replay, actor_all(hypers, run)]
         metrics = []
 
@@ -254,7 +257,8 @@ def around_pool(
             if peek:
                 update(i, (actor, run.live, now["timestep"], k_rows))
         means = jax.tree.map(lambda *xs: np.mean([np.asarray(x) for x in xs], axis=0), *metrics)
-        run, chunk = close_all(hypers, run._replace(agent=learned[0], replay=learned[1]), means)
+        live, chunks, chunk = close_all(hypers, run.live, run.chunks, means)
+        run = run._replace(agent=learned[0], replay=learned[1], live=live, chunks=chunks)
         return run, devices.collect(lay, chunk)
 
     def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
