@@ -142,8 +142,9 @@ def constrained(
         return parallel.mean((loss(at + fraction * step), divergence(at + fraction * step)))
 
     before, gradient = parallel.mean(jax.value_and_grad(loss)(at))
-    radius, damping, iterations = region[:3]
-    step = natural_step(-gradient, divergence, at, radius=radius, damping=damping, iterations=iterations)
+    step = natural_step(
+        -gradient, divergence, at, radius=region.radius, damping=region.damping, iterations=region.iterations
+    )
     taken, metrics = search(outcome, before, region)
     return tree(at + taken * step), metrics
 
