@@ -57,15 +57,20 @@ class NoisyDense(nn.Module):
         start = nn.initializers.constant(sigma)
         kernel, bias = self.param("kernel", uniform, (p, q)), self.param("bias", uniform, (q,))
         sigma_kernel, sigma_bias = self.param("sigma_kernel", start, (p, q)), self.param("sigma_bias", start, (q,))
+        x, kernel, bias, sigma_kernel, sigma_bias = (
+            a.astype(self.dtype) for a in (x, kernel, bias, sigma_kernel, sigma_bias)
+        )
+        y = x @ kernel
+        row = lambda v: jnp.reshape(v, (1,) * (x.ndim - 1) + v.shape)  # noqa: E731
         if self.has_rng("noise"):
             # One draw for the layer: every call of the generator is much code to compile.
             key = _settled_key(self.make_rng("noise"))
             if self.noise.factorised:
-                e_in, e_out = jnp.split(_settled(scaled_noise(key, p + q)), [p])
-                e_kernel = e_in[:, None] * e_out[None]
+                # x (σ ⊙ e_in e_outᵀ) = ((x ⊙ e_in) σ) ⊙ e_out: lanes with noise of their own share both products.
+                e_in, e_out = jnp.split(_settled(scaled_noise(key, p + q)).astype(self.dtype), [p])
+                y = y + ((x * row(e_in)) @ sigma_kernel) * row(e_out)
             else:
-                e_in, e_out = jnp.split(jax.random.normal(key, (p * q + q,)), [p * q])
-                e_kernel = e_in.reshape(p, q)
-            kernel, bias = kernel + sigma_kernel * e_kernel, bias + sigma_bias * e_out
-        x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
-        return x @ kernel + jnp.reshape(bias, (1,) * (x.ndim - 1) + (q,))
+                e_in, e_out = jnp.split(jax.random.normal(key, (p * q + q,), self.dtype), [p * q])
+                y = x @ (kernel + sigma_kernel * e_in.reshape(p, q))
+            bias = bias + sigma_bias * e_out
+        return y + row(bias)

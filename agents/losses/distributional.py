@@ -23,10 +23,17 @@ def categorical_projection(z_p: Array, probs: Array, z_q: Array) -> Array:
     Returns:
       Masses `[..., K]` with the sum, and within the support the mean, of what was given.
     """
-    gap = (z_q[-1] - z_q[0]) / (z_q.shape[0] - 1)
-    lead = (1,) * z_p.ndim
-    distance = jnp.abs(jnp.clip(z_p, z_q[0], z_q[-1])[..., None] - z_q.reshape(*lead, -1))
-    return jnp.sum(jnp.clip(1 - distance / gap, 0.0, 1.0) * probs[..., None], axis=-2)
+    # Each mass goes to the two atoms around it, which a scatter does J and not J K times.
+    size = z_q.shape[0]
+    place = (jnp.clip(z_p, z_q[0], z_q[-1]) - z_q[0]) * ((size - 1) / (z_q[-1] - z_q[0]))  # in atoms, [0, K - 1]
+    lower = jnp.clip(jnp.floor(place).astype(jnp.int32), 0, size - 2)
+    upwards = place - lower
+    rows = jnp.arange(probs.size // probs.shape[-1], dtype=jnp.int32)[:, None] * size
+    at = rows + lower.reshape(rows.size, -1)
+    masses = jnp.zeros(rows.size * size, probs.dtype)
+    for shift, share in ((0, 1 - upwards), (1, upwards)):
+        masses = masses.at[at + shift].add((probs * share).reshape(at.shape), mode="promise_in_bounds")
+    return masses.reshape(*probs.shape[:-1], size)
 
 
 def categorical_cross_entropy(logits: Array, target: Array) -> Array:

@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import replay
-from agents.base import MID, Step, TimeStep
+from agents.base import MID, Agent, Info, Step, TimeStep
+from experiments import devices, loops
 from replay.ring import Index
 from tests.replay import model
 
@@ -163,6 +164,30 @@ def test_the_ring_is_updated_in_place(seeds):
     memory = jax.jit(chunk, donate_argnums=0).lower(state, steps, keys).compile().memory_analysis()
     assert memory.alias_size_in_bytes >= 0.99 * nbytes(state)
     assert memory.temp_size_in_bytes < 0.2 * nbytes(state)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_learning_around_a_simulator_keeps_one_ring(runs, rows):
+    """Adding and learning, compiled over runs and devices as `experiments.host` does, need no second ring."""
+    buffer = replay.uniform(8_000, 4, length=1, frames=4)
+    lay = devices.layout(runs, devices=jax.devices()[:1])
+
+    def update(state, key, sample):
+        del key
+        return state + jnp.mean(sample.steps.timestep.observation.astype(jnp.float32)), Info({})
+
+    agent = Agent(None, None, None, None, update)
+
+    def learn(state, storage, steps, key):
+        return loops.learn(agent, buffer, 2, state, buffer.add(storage, steps), key)
+
+    state = jax.eval_shape(buffer.init, atari(8))
+    shapes = (jax.ShapeDtypeStruct((), jnp.float32), state, atari(rows, 8), jax.eval_shape(lambda: jax.random.key(0)))
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, runs, *x.shape), x.dtype), shapes)
+    used = devices.mapped(lay, learn, donate=(0, 1)).lower(*shapes).compile().memory_analysis()
+    assert used.alias_size_in_bytes >= 0.99 * runs * nbytes(state)
+    assert used.temp_size_in_bytes < 0.2 * runs * nbytes(state)
 
 
 def test_donated_state_keeps_its_buffers():
