@@ -203,7 +203,7 @@ AGENTS = {
     "dqn": Entry(dqn_parts),
     "drqn": Entry(drqn_parts),
     "rainbow": Entry(rainbow_parts),
-    "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}),  # each device draws its own levels
+    "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}, slow=True),  # each device draws its own levels
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
     "i2a": Entry(i2a_parts, slow=True),

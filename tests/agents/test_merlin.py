@@ -149,6 +149,7 @@ def test_the_divergence_is_0_where_the_posterior_adds_nothing() -> None:
     assert update(steps)[1]["kl"] > 0.01
 
 
+@pytest.mark.slow
 def test_every_kind_of_observation() -> None:
     spec = SPECS["kinds"]
     kinds = {m.name: m.kind for m in modalities(spec.observation, spec.action)}

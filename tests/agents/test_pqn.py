@@ -116,6 +116,7 @@ def remembering(core: Any) -> tuple[Any, Any]:
     return run, float(np.mean(jax.jit(loop.evaluate)(loop.actor(run), keys.key(1))["eval_return"]))
 
 
+@pytest.mark.slow
 def test_with_memory_it_remembers_and_without_it_cannot() -> None:
     assert remembering(networks.GRU(16))[1] == 1
     assert remembering(None)[1] < 0.6

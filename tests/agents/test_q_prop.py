@@ -46,6 +46,7 @@ def test_the_mean_stays_and_the_variance_falls(slope_error):
     assert estimates("conservative").var() < plain.var()
 
 
+@pytest.mark.slow
 def test_learns_a_continuous_probe():
     env = probes.both(continuous=True)
     torso = lambda space: networks.Torso(space, (32,), cnn=None)  # noqa: E731

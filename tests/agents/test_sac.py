@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import networks
 from agents import keys, memory, optimisers
@@ -76,6 +77,7 @@ def test_fixed_temperatures_give_the_exponential_of_the_reward_and_none_a_collap
     assert entropy[1] < OPTIMUM - 1.5
 
 
+@pytest.mark.slow
 def test_the_temperature_settles_where_the_entropy_is_as_asked() -> None:
     entropy = np.array([OPTIMUM - 0.7, OPTIMUM + 0.5])
     policy, state = learned(4000, target_entropy=entropy)

@@ -100,6 +100,7 @@ def test_lanes_of_the_replay_reach_the_tasks_alone_and_fresh_ones_the_agent_alon
     assert plain["value_replay"] != old["value_replay"]
 
 
+@pytest.mark.slow
 def test_learns_with_all_tasks_and_memory():
     from networks import GRU
 

@@ -86,7 +86,7 @@ def test_killed_at_random_moments_equals_never_killed(finished, forks, tmp_path,
     assert (config["experiment"], config["flags"]["agent"]["unroll"]) == ("dqn", 4)
 
 
-@pytest.mark.parametrize("experiment", ["a2c", "ppo"])
+@pytest.mark.parametrize("experiment", ["a2c", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_resumed_run_equals_the_whole(finished, tmp_path, experiment):
     folder, whole = tmp_path / experiment, finished(experiment).folder
     with crash_after(saves=1) as crash:

@@ -75,6 +75,7 @@ def test_prioritised_replay_needs_a_fifth_of_the_updates(rank):
     assert speed_up(10, rank=rank) >= 5, (updates(10, rank=rank), updates(10, prioritised=False))
 
 
+@pytest.mark.slow
 def test_and_an_eighth_on_the_longer_walk():
     """A median over many seeds, which differ by a factor of three.
 
