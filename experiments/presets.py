@@ -65,7 +65,7 @@ ZOO = _merge(
 )
 SQUARED = {"learning_rate": 6.25e-5, "adam_eps": 0.75e-4}
 ATOMS = {"atoms": 51, "v_min": -10.0, "v_max": 10.0}
-NOISY = {"epsilon_start": 0.0, "epsilon_end": 0.0, "epsilon_steps": 0}
+NOISY = {"sigma": 0.5, "epsilon_start": 0.0, "epsilon_end": 0.0, "epsilon_steps": 0}
 PRIORITIES = {"n_step": 3, "priorities": "proportional"}
 
 DQN: Presets = {

@@ -2,6 +2,8 @@
 
 The ablations of the paper: `--agent.no-double`, `--agent.no-dueling`, `--agent.priorities none`, `--agent.n-step 1`,
 `--agent.objective expected`, and `--agent.noisy none --agent.epsilon-start 1 --agent.epsilon-end 0.02`.
+
+σ₀ is 0.1 but for Atari, where it is the paper's 0.5: in a network without convolutions even the first layer is noisy.
 """
 
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ class Config(dqn.Config):
     objective: dqn.Prediction = "categorical"
     dueling: bool = True
     noisy: dqn.Noisy = "factorised"
+    sigma: float = 0.1
     priorities: dqn.Priorities = "proportional"
     epsilon_start: float = 0.0
     epsilon_end: float = 0.0
