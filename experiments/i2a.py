@@ -228,7 +228,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             return trained(config)
         runs.use_cores()
         folder = runs.folder_of("i2a", config)
-        runs.environment(config)
+        refuse(config, folder)
         runs.make_folder(folder, "i2a", config)
         found: dict[str, Any] = {}
         if "baseline" in config.stages:
@@ -242,6 +242,22 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     except ValueError as error:
         flags.fail(error)
     return found
+
+
+def refuse(config: Flags, folder: Path) -> None:
+    """Builds the last stage's parts, with a stand-in for the model to come, before the first stage costs anything.
+
+    Raises:
+      ValueError: naming a flag that does not fit.
+    """
+    baseline = folder / "baseline"
+    if "model" in config.stages and "baseline" not in config.stages and not (baseline / "policies").is_dir():
+        raise ValueError(
+            f"--stages {' '.join(config.stages)}: the model needs {baseline}, which the baseline stage makes"
+        )
+    world: World = "copy" if config.agent.world == "learned" else config.agent.world
+    trial = dataclasses.replace(config, stages=(), agent=dataclasses.replace(config.agent, world=world))
+    runs.maker(trial, runs.environment(trial).spec, make)(flags.grid(trial)[0])
 
 
 def trained(config: Flags) -> dict[str, Any]:

@@ -98,20 +98,12 @@ def window(coder: Any, data: Data) -> Any:
 
 
 def trajectories(config: "Flags", baseline: Path, coder: Any) -> Data:
-    """What the baseline's last policies meet, exploring; all seeds in turn.
-
-    Raises:
-      ValueError: there is no baseline.
-    """
+    """What the baseline's last policies meet, exploring; all seeds in turn."""
     import jax
     import jax.numpy as jnp
 
     from agents import keys
 
-    if not (baseline / "policies").is_dir():
-        raise ValueError(
-            f"--stages {' '.join(config.stages)}: the model needs {baseline}, which the baseline stage makes"
-        )
     _, trained, env, make, _, actors = evaluate.saved(baseline, "last")
     agent = make({}).agent
     rows = -(-config.model_transitions * 10 // (9 * LANES * trained.seeds)) + 2

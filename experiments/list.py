@@ -1,6 +1,7 @@
 """What there is: `python -m experiments.list [suites|agents|experiments|SUITE]`."""
 
 import ast
+import signal
 import sys
 from pathlib import Path
 
@@ -59,4 +60,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` is no error
     main()

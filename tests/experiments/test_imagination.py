@@ -72,6 +72,7 @@ def test_i2a_runs_its_stages_and_takes_them_up(tmp_path):
 def test_flags_that_do_not_go_together(experiment, argv, message, tmp_path):
     outcome = call(experiment, *argv, "--out", tmp_path / "run")
     assert outcome.code == 2 and message in outcome.err, outcome
+    assert not (tmp_path / "run").exists()
 
 
 def test_tables_from_the_command_line(tmp_path):
