@@ -46,6 +46,7 @@ def in_graph(
     num_envs: int,
     iterations: int,
     eval_episodes: int,
+    judged: Environment | None = None,
     backend: str = "pmap",
 ) -> Driver:
     """Runs of `loops.in_graph`.
@@ -58,6 +59,7 @@ def in_graph(
       num_envs: lanes of a run on each device.
       iterations: per chunk.
       eval_episodes: of one evaluation.
+      judged: the task of evaluations, where it is not `env`.
       backend: see `devices.mapped`.
     """
     hypers = devices.place(lay, hypers)
@@ -65,8 +67,9 @@ def in_graph(
     def one(hypers: Any) -> Loop:
         agent, replay, schedule = make(hypers)
         return loops.in_graph(
-            env, agent, replay, schedule, num_envs=num_envs, iterations=iterations, eval_episodes=eval_episodes
-        )
+            env, agent, replay, schedule,
+            num_envs=num_envs, iterations=iterations, eval_episodes=eval_episodes, judged=judged,
+        )  # fmt: skip
 
     init = devices.mapped(lay, lambda h, key: one(h).init(key), backend=backend)
     step = devices.mapped(lay, lambda h, run: one(h).step(run), donate=(1,), backend=backend)

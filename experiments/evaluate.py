@@ -22,6 +22,8 @@ class Flags:
     """Episodes per seed."""
     which: Literal["best", "last"] = "best"
     """The policy of each seed's best evaluation, or of the last one."""
+    env_options: tuple[str, ...] = ()
+    """Options that the task has besides, or instead of, those of its evaluations in training, as name=value."""
     seed: int = 1_000_000
     """Seed of the episodes, apart from those of training."""
     video: str = ""
@@ -33,7 +35,7 @@ def play(arguments: Flags) -> dict[str, Any]:
 
     Returns:
       What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps`, `episodes`), and `eval_returns` (mean of each
-      seed), `eval_iqm` and `eval_ci95`.
+      seed), `eval_iqm` and `eval_ci95`; for a task with goals also `eval_success`, the share of each seed's episodes.
 
     Raises:
       ValueError: the folder holds no policies, or the flags do not make sense.
@@ -56,9 +58,11 @@ def play(arguments: Flags) -> dict[str, Any]:
     lay = devices.layout(config.seeds)
     hypers = {"run": np.arange(config.seeds)}
     seeds = arguments.seed + np.arange(config.seeds)
+    env = runs.judged(config, arguments.env_options)
     driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
     episodes = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
     driver.close()
+    reached = {"eval_success": np.asarray(episodes["eval_success"]).mean(axis=1).tolist()} if env.spec.goals else {}
     returns = np.asarray(episodes["eval_return"]).mean(axis=1)
     if video:
         best = int(np.nanargmax(returns))
@@ -76,6 +80,7 @@ def play(arguments: Flags) -> dict[str, Any]:
         "eval_returns": [float(x) for x in returns],
         "eval_iqm": stats.iqm(returns),
         "eval_ci95": stats.interval(returns),
+        **reached,
     }
 
 
@@ -173,8 +178,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     except ValueError as error:
         flags.fail(error)
     print(f"{result['experiment']} on {result['env']}, {result['policy']} policy of {result['at_steps']:,} steps")
-    for seed, value in zip(result["seeds"], result["eval_returns"], strict=True):
-        print(f"{seed:>8} {value:>10.1f}")
+    success = result.get("eval_success", [])
+    for i, (seed, value) in enumerate(zip(result["seeds"], result["eval_returns"], strict=True)):
+        print(f"{seed:>8} {value:>10.1f}" + (f"   success {success[i]:.1%}" if success else ""))
     low, high = result["eval_ci95"]
     print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}   95 % interval {low:.1f} to {high:.1f}")
     from envs import atari

@@ -26,6 +26,8 @@ class Common:
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     env_options: tuple[str, ...] = ()
     """Options of the task, as name=value."""
+    eval_env_options: tuple[str, ...] = ()
+    """Options that the task has besides, or instead, when policies are evaluated: a goal that is far, for instance."""
     seeds: int = 1
     """Runs trained side by side, with seeds `seed`, `seed` + 1, ..."""
     seed: int = 0

@@ -114,6 +114,7 @@ def around_pool(
     iterations: int,
     eval_episodes: int,
     seeds: Sequence[int],
+    judged: HostEnvironment | None = None,
     backend: str = "pmap",
 ) -> Driver:
     """Runs of one agent around a pool.
@@ -129,6 +130,7 @@ def around_pool(
       iterations: per chunk.
       eval_episodes: of one evaluation, per run.
       seeds: of the runs, R of them; a run's episodes do not depend on which others there are.
+      judged: the task of evaluations, where it is not `env`.
       backend: see `devices.mapped`.
     """
     width = len(lay.devices) if lay.shared else 1
@@ -197,6 +199,7 @@ def around_pool(
     close_all, begin_greedy_all = mapped(close_chunk, 4), mapped(begin_greedy, 1)
     greedy_all = mapped(greedy, 6, common=1, donate=(2,))
 
+    tasks = {"train": env, "evaluate": judged or env}
     pools: dict[str, Pool] = {}
     now: dict[str, Any] = {}  # the simulator's side of the run: the current TimeStep and the buffer of rows
 
@@ -204,7 +207,7 @@ def around_pool(
         if name not in pools:
             spare = devices.places(lay) - lay.runs  # they repeat the first run, as in `devices.place`
             everyone = [seed + offset for seed in [*seeds, *list(seeds[:1]) * spare]]
-            pools[name] = env.pool(lanes * width * len(everyone), everyone)
+            pools[name] = tasks[name].pool(lanes * width * len(everyone), everyone)
         return pools[name]
 
     def start(keys: Any, generation: int) -> RunState:
@@ -262,22 +265,23 @@ def around_pool(
         return run, devices.collect(lay, chunk)
 
     def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
+        spec = tasks["evaluate"].spec
         lanes = pool("evaluate", eval_episodes // width, 104729)
         timestep, carry, k_act = lanes.reset(), begin_greedy_all(hypers), devices.place(lay, keys)
         over, t = np.zeros(lanes.num_envs, bool), 0
         returns, lengths = np.zeros(lanes.num_envs, np.float32), np.zeros(lanes.num_envs, np.int32)
         success = np.zeros(lanes.num_envs, bool)
-        while not over.all() and t < (env.spec.time_limit or 100_000):
+        while not over.all() and t < (spec.time_limit or 100_000):
             action, carry = greedy_all(hypers, actors, carry, k_act, devices.lanes_in(lay, timestep), t)
             lanes.send(devices.lanes_out(lay, action))
             timestep = lanes.recv()
             returns += np.where(over, 0.0, timestep.reward)
             lengths += ~over
-            success = np.where(over, success, goals.succeeded(env.spec, timestep))
+            success = np.where(over, success, goals.succeeded(spec, timestep))
             over |= timestep.last()
             t += 1
         by_run = lambda x: x.reshape(devices.places(lay), eval_episodes)[: lay.runs]  # noqa: E731
-        reached = {"eval_success": by_run(success.astype(np.float32))} if env.spec.goals else {}
+        reached = {"eval_success": by_run(success.astype(np.float32))} if spec.goals else {}
         return {"eval_return": by_run(returns), "eval_length": by_run(lengths), **reached}
 
     def shape() -> Any:

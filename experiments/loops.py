@@ -173,6 +173,7 @@ def in_graph(
     num_envs: int,
     iterations: int,
     eval_episodes: int = 16,
+    judged: Environment | None = None,
 ) -> Loop:
     """A loop whose chunk is one jittable function.
 
@@ -184,6 +185,7 @@ def in_graph(
       num_envs: B, lanes on each device.
       iterations: iterations per chunk.
       eval_episodes: lanes, each of one episode, of an evaluation.
+      judged: the task of evaluations, where it is not `env`.
     """
 
     def act_and_step(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
@@ -224,7 +226,7 @@ def in_graph(
         metrics = {**episodes, **jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)}
         return run._replace(live=live, chunks=run.chunks + 1), metrics
 
-    return Loop(init, step, evaluation(env, agent, eval_episodes), lambda run: agent.actor(run.agent))
+    return Loop(init, step, evaluation(judged or env, agent, eval_episodes), lambda run: agent.actor(run.agent))
 
 
 def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int = 100_000) -> Callable[..., Any]:

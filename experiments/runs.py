@@ -8,7 +8,7 @@ import datetime
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -139,7 +139,7 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
     hypers["run"] = np.arange(runs)
     driver = drive(
         env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
-        iterations=plan.iterations, eval_episodes=config.eval_episodes,
+        iterations=plan.iterations, eval_episodes=config.eval_episodes, judged=judged(config),
     )  # fmt: skip
     driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
     make_folder(folder, experiment, config)
@@ -155,6 +155,33 @@ def environment(config: Any) -> Any:
     import envs
 
     return envs.make(config.env, **envs.parse_options(config.env_options))
+
+
+def judged(config: Any, options: Sequence[str] = ()) -> Any:
+    """The task that policies are evaluated on: that of the flags, with `eval_env_options`, and with `options` on top.
+
+    Raises:
+      ValueError: the task does not know them, or becomes another for the agent's eye or hand.
+    """
+    import jax
+
+    import envs
+    from envs.base import blank
+
+    env = environment(config)
+    changed = envs.parse_options(config.eval_env_options) | envs.parse_options(options)
+    if not changed:
+        return env
+    other = envs.make(config.env, **(envs.parse_options(config.env_options) | changed))
+    seen, shown = (
+        str(jax.tree.map(lambda x: (x.dtype.name, x.shape[1:]), blank(task.spec, 1).observation))
+        for task in (env, other)
+    )
+    for here, there in ((seen, shown), (str(env.spec.action), str(other.spec.action))):
+        if here != there:
+            words = " ".join((*config.eval_env_options, *options))
+            raise ValueError(f"--eval-env-options {words}: the agent knows {here}, and the task then has {there}")
+    return other
 
 
 def drive(env: Any, make: Any, hypers: Any, lay: Any, seeds: np.ndarray, **numbers: Any) -> "Driver":

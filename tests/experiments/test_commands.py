@@ -333,3 +333,29 @@ def test_a_command_of_its_own(finished, tmp_path):
         text=True, check=True,
     )  # fmt: skip
     assert next(csv.reader(done.stdout.splitlines()[1:2], delimiter=" "))[0] == "a2c"
+
+
+@pytest.mark.parametrize(
+    ("env", "limit"),
+    [
+        ("bellmax/cartpole", "time_limit"),
+        pytest.param("envpool/CartPole-v1", "max_episode_steps", marks=pytest.mark.slow),
+    ],
+)
+def test_policies_are_judged_on_the_task_that_is_asked_for(env, limit, tmp_path):
+    run = tmp_path / "run"
+    sizes = ["--num-envs", "4", "--agent.hidden", "4", "--agent.unroll", "8", "--steps", "64", "--eval-episodes", "4"]
+    succeed("a2c", "--env", env, *sizes, "--eval-env-options", f"{limit}=5", "--quiet", "--out", run)
+    table = logging.read_metrics(run / "metrics.csv")
+    assert (table["eval_return"][table["kind"] == "eval"] == 5).all()
+    assert (table["episode_length"][table["kind"] == "train"] > 5).any()
+    assert succeed("evaluate", run, "--episodes", "4").result["eval_returns"] == [5]
+    other = succeed("evaluate", run, "--episodes", "4", "--env-options", f"{limit}=3").result
+    assert other["eval_returns"] == [3]
+
+
+def test_a_task_that_looks_other_cannot_judge(tmp_path):
+    words = ["--env", "bellmax/catch", "--eval-env-options", "rows=4", "--out", tmp_path / "run"]
+    outcome = call("a2c", *words)
+    assert outcome.code == 2 and "--eval-env-options rows=4: the agent knows" in outcome.err
+    assert not (tmp_path / "run").exists()
