@@ -64,6 +64,21 @@ def _boxes(task: Task) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return boxes
 
 
+def _joined(boxes: list[tuple[str, np.ndarray, np.ndarray]]) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """The same solids with neighbours along x in one: fewer boxes to look for contacts with."""
+    joined: list[tuple[str, np.ndarray, np.ndarray]] = []
+    for kind, centre, half in sorted(boxes, key=lambda box: (box[0], *box[1][[2, 1, 0]])):
+        if joined and kind != "block" and joined[-1][0] == kind:
+            _, before, size = joined[-1]
+            touching = np.isclose(before[0] + size[0], centre[0] - half[0])
+            if touching and np.allclose((before[1:], size[1:]), (centre[1:], half[1:])):
+                wider = (size[0] + half[0]) * np.eye(3)[0] + size * np.array([0, 1, 1])
+                joined[-1] = (kind, centre + (half - wider) * np.eye(3)[0], wider)
+                continue
+        joined.append((kind, centre, half))
+    return joined
+
+
 def _arena(side: float) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Four walls around a square of that half side."""
     places = [(x * (side + 0.5), y * (side + 0.5)) for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1))]
@@ -94,7 +109,7 @@ def build(task: Task | None, boxes: list[tuple[str, np.ndarray, np.ndarray]]) ->
     if "floor" in kinds:
         spec.body("torso").pos[2] += HEIGHT
     solid: dict[str, Any] = {"type": mujoco.mjtGeom.mjGEOM_BOX, "contype": 1, "conaffinity": 1}
-    for number, (kind, centre, half) in enumerate(boxes):
+    for number, (kind, centre, half) in enumerate(_joined(boxes)):
         if kind != "block":
             spec.worldbody.add_geom(name=f"{kind}{number}", pos=centre, size=half, **solid)
             continue

@@ -5,7 +5,7 @@ import pytest
 
 import envs
 from agents.base import FIRST, LAST, MID
-from envs.ant_maze import CELL, HEIGHT, NAMES, TASKS, TORQUE, _boxes
+from envs.ant_maze import CELL, HEIGHT, NAMES, TASKS, TORQUE, _boxes, _joined
 from envs.gather import Gather
 
 
@@ -72,6 +72,19 @@ def test_floor_plans():
     (block,) = [c for kind, c, _ in fall if kind == "block"]
     assert block.tolist() == [8, 8, HEIGHT * 1.5]
     assert not any((c[:2] == [0, 16]).all() for _, c, _ in fall), "nothing bridges the chasm yet"
+
+
+def test_fewer_boxes_fill_the_same_space():
+    points = np.random.default_rng(0).uniform([-12, -12, 0], [24, 36, 8], (2000, 3))
+    for task in TASKS.values():
+        cells, boxes = _boxes(task), _joined(_boxes(task))
+        assert len(boxes) <= len(cells) / 2
+        filled = [
+            {kind: [any((np.abs(p - c) < h).all() for k, c, h in solids if k == kind) for p in points]
+             for kind in ("wall", "floor", "block")}
+            for solids in (cells, boxes)
+        ]  # fmt: skip
+        assert filled[0] == filled[1]
 
 
 def place(pool, lanes, x, y, vx=0.0, vy=0.0, z=None):
