@@ -27,7 +27,7 @@ HIRO: Presets = {
         "env_options": ("goal=any",),
         "eval_env_options": ("goal=far",),
         "num_envs": 8,
-        "steps": 60_000,
+        "steps": 80_000,
         "eval_episodes": 32,
         "agent.discount": 0.95,
         "agent.goal_range": (2.0, 2.0),
