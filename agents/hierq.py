@@ -6,11 +6,12 @@ Levy, Konidaris, Platt and Saenko, "Learning multi-level hierarchies with hindsi
 
     every step, for every goal g:     q_lo(s, a, g) ← -1 + [s' ≠ g] max_a' q_lo(s', a', g),   within [-H, 0]
     at the end of an attempt:         q_hi(s, s'') ← -1 + [s'' not the end] max_b q_hi(s'', b)
-    tested and missed b:              q_hi(s, b) ← -H
+    tested and missed b:              q_hi(s, b) ← -|S| - 1
 
 where s'' is the cell that was reached, taken for the one that was asked for: the upper level learns as if the lower one
 could already walk (hindsight action transitions). Where b was a test, the lower level does not explore, and what it
-then misses costs -H (subgoal testing). With `levels=1` this is Q-learning for the task's goal alone.
+then misses costs the most that there is (subgoal testing). In the paper that is -H, because values are cut there; our
+upper level's reach to -|S|, and -H would be a reward. With `levels=1` this is Q-learning for the task's goal alone.
 """
 
 from typing import Any, NamedTuple
@@ -80,6 +81,7 @@ def hierq(
     two = levels == 2
     floor = -float(horizon) if two else -jnp.inf
     start_at = initial if initial is not None else (floor if two else 0.0)
+    worst = -float(cells)  # attempts: a bound on those that the upper level can need
     never = -1e6  # a cell that was never reached from here is no choice
 
     def init(key: Key, timestep: TimeStep) -> State:
@@ -129,14 +131,14 @@ def hierq(
         if not two:
             return Tables(low, high), jnp.where(counts, jnp.abs(error[0]), 0.0)
         ended = counts & (over(after, attempt._replace(steps=attempt.steps + 1)) | last)
-        value = -1 + jnp.where(after == goal, 0.0, jnp.maximum(jnp.max(high[after]), -float(cells)))
+        value = -1 + jnp.where(after == goal, 0.0, jnp.maximum(jnp.max(high[after]), worst))
         old = high[attempt.start, after]
         # The first value takes the place of "never".
         new = jnp.where(old <= never, value, old + rate * (value - old))
         high = high.at[attempt.start, after].set(jnp.where(ended, new, old))
         asked = high[attempt.start, attempt.subgoal]
         missed = ended & attempt.test & (after != attempt.subgoal) & (asked > never) & ~last
-        high = high.at[attempt.start, attempt.subgoal].add(jnp.where(missed, rate * (-horizon - asked), 0.0))
+        high = high.at[attempt.start, attempt.subgoal].add(jnp.where(missed, rate * (worst - 1 - asked), 0.0))
         return Tables(low, high), jnp.where(counts, jnp.abs(error[goal]), 0.0)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
