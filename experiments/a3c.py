@@ -168,6 +168,7 @@ def train(config: Flags) -> dict[str, Any]:
 
     folder = runs.folder_of("a3c", config)
     env, parts = build(config, held=False)
+    judged = runs.judged(config, env)
     example, _ = fresh(config)
     shared = Shared(example)
     folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +196,7 @@ def train(config: Flags) -> dict[str, Any]:
     for worker in workers:
         worker.join()
     (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
-    evaluate = jax.jit(loops.evaluation(env, parts.agent, config.eval_episodes))
+    evaluate = jax.jit(loops.evaluation(judged, parts.agent, config.eval_episodes))
     returns = evaluate(shared.read()[0], keys.key(config.seed + 1))["eval_return"]
     summary = {
         "env": config.env,

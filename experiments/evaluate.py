@@ -58,7 +58,7 @@ def play(arguments: Flags) -> dict[str, Any]:
     lay = devices.layout(config.seeds)
     hypers = {"run": np.arange(config.seeds)}
     seeds = arguments.seed + np.arange(config.seeds)
-    env = runs.judged(config, arguments.env_options)
+    env = runs.judged(config, env, arguments.env_options)
     driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
     episodes = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
     driver.close()

@@ -139,7 +139,7 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
     hypers["run"] = np.arange(runs)
     driver = drive(
         env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
-        iterations=plan.iterations, eval_episodes=config.eval_episodes, judged=judged(config),
+        iterations=plan.iterations, eval_episodes=config.eval_episodes, judged=judged(config, env),
     )  # fmt: skip
     driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
     make_folder(folder, experiment, config)
@@ -157,8 +157,8 @@ def environment(config: Any) -> Any:
     return envs.make(config.env, **envs.parse_options(config.env_options))
 
 
-def judged(config: Any, options: Sequence[str] = ()) -> Any:
-    """The task that policies are evaluated on: that of the flags, with `eval_env_options`, and with `options` on top.
+def judged(config: Any, env: Any, options: Sequence[str] = ()) -> Any:
+    """The task that policies are evaluated on: `env` of the flags, with `eval_env_options`, and with `options` on top.
 
     Raises:
       ValueError: the task does not know them, or becomes another for the agent's eye or hand.
@@ -168,7 +168,6 @@ def judged(config: Any, options: Sequence[str] = ()) -> Any:
     import envs
     from envs.base import blank
 
-    env = environment(config)
     changed = envs.parse_options(config.eval_env_options) | envs.parse_options(options)
     if not changed:
         return env
