@@ -10,7 +10,7 @@ from notebooks import execute
 
 NAMES = execute.names()
 LARGEST = 100_000  # bytes of a figure
-LONG = {"distributions", "goals", "imagination", "memory"}  # minutes each
+LONG = {"advantages", "distributions", "goals", "imagination", "memory"}  # minutes each
 
 
 def committed(name: str) -> nbformat.NotebookNode:

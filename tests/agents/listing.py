@@ -201,7 +201,7 @@ WHOLE = {"epochs": 1, "minibatches": 1}
 
 AGENTS = {
     "dqn": Entry(dqn_parts),
-    "drqn": Entry(drqn_parts),
+    "drqn": Entry(drqn_parts, slow=True),
     "rainbow": Entry(rainbow_parts),
     "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}, slow=True),  # each device draws its own levels
     "r2d2": Entry(r2d2_parts),

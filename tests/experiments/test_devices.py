@@ -51,7 +51,13 @@ def on_each(tree, count):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "count"), [("dqn", 2), ("a2c", 2), ("ppo", 2), pytest.param("dqn", 4, marks=pytest.mark.slow)]
+    ("experiment", "count"),
+    [
+        ("dqn", 2),
+        ("a2c", 2),
+        pytest.param("ppo", 2, marks=pytest.mark.slow),
+        pytest.param("dqn", 4, marks=pytest.mark.slow),
+    ],
 )
 def test_backends_and_replicas_agree(experiment, count):
     loops = {backend: driver(experiment, count, backend)[0].loop for backend in ("pmap", "shard_map")}
