@@ -178,8 +178,8 @@ def judged(config: Any, env: Any, options: Sequence[str] = ()) -> Any:
     )
     for here, there in ((seen, shown), (str(env.spec.action), str(other.spec.action))):
         if here != there:
-            words = " ".join((*config.eval_env_options, *options))
-            raise ValueError(f"--eval-env-options {words}: the agent knows {here}, and the task then has {there}")
+            flag, words = ("--env-options", options) if options else ("--eval-env-options", config.eval_env_options)
+            raise ValueError(f"{flag} {' '.join(words)}: the agent knows {here}, and the task then has {there}")
     return other
 
 

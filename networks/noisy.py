@@ -60,17 +60,16 @@ class NoisyDense(nn.Module):
         x, kernel, bias, sigma_kernel, sigma_bias = (
             a.astype(self.dtype) for a in (x, kernel, bias, sigma_kernel, sigma_bias)
         )
-        y = x @ kernel
         row = lambda v: jnp.reshape(v, (1,) * (x.ndim - 1) + v.shape)  # noqa: E731
-        if self.has_rng("noise"):
-            # One draw for the layer: every call of the generator is much code to compile.
-            key = _settled_key(self.make_rng("noise"))
-            if self.noise.factorised:
-                # x (σ ⊙ e_in e_outᵀ) = ((x ⊙ e_in) σ) ⊙ e_out: lanes with noise of their own share both products.
-                e_in, e_out = jnp.split(_settled(scaled_noise(key, p + q)).astype(self.dtype), [p])
-                y = y + ((x * row(e_in)) @ sigma_kernel) * row(e_out)
-            else:
-                e_in, e_out = jnp.split(jax.random.normal(key, (p * q + q,), self.dtype), [p * q])
-                y = x @ (kernel + sigma_kernel * e_in.reshape(p, q))
-            bias = bias + sigma_bias * e_out
-        return y + row(bias)
+        if not self.has_rng("noise"):
+            return x @ kernel + row(bias)
+        # One draw for the layer: every call of the generator is much code to compile.
+        key = _settled_key(self.make_rng("noise"))
+        if self.noise.factorised:
+            # x (σ ⊙ e_in e_outᵀ) = ((x ⊙ e_in) σ) ⊙ e_out: lanes with noise of their own share both products.
+            e_in, e_out = jnp.split(_settled(scaled_noise(key, p + q)).astype(self.dtype), [p])
+            y = x @ kernel + ((x * row(e_in)) @ sigma_kernel) * row(e_out)
+        else:
+            e_in, e_out = jnp.split(jax.random.normal(key, (p * q + q,), self.dtype), [p * q])
+            y = x @ (kernel + sigma_kernel * e_in.reshape(p, q))
+        return y + row(bias + sigma_bias * e_out)

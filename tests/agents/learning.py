@@ -42,7 +42,6 @@ def trained(
     seeds: int = 5,
     lanes: int = 16,
     options: dict[str, Any] | None = None,
-    judged: dict[str, Any] | None = None,
     **flags: Any,
 ) -> tuple[np.ndarray, Any]:
     """Trains seeds 0, 1, ... on a task in graph.
@@ -55,7 +54,6 @@ def trained(
       seeds: how many.
       lanes: environments of each seed.
       options: of the task.
-      judged: those that it has besides, or instead, in evaluations.
       **flags: of the agent.
 
     Returns:
@@ -69,8 +67,7 @@ def trained(
     schedule: loops.Schedule = make({}).schedule
     iterations = (steps // (schedule.unroll * lanes) - schedule.warmup) // evaluations
     lay = devices.layout(seeds)
-    other: Any = envs.make(env, **(options or {}) | judged) if judged else None
-    numbers = {"num_envs": lanes, "iterations": iterations, "eval_episodes": 100, "judged": other}
+    numbers = {"num_envs": lanes, "iterations": iterations, "eval_episodes": 100}
     loop = drivers.in_graph(task, make, {"run": np.arange(seeds)}, lay, **numbers).loop
     state, returns = loop.init(keys.key(np.arange(seeds))), []
     for i in range(evaluations):
