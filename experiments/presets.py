@@ -7,6 +7,9 @@ DQN too, whose loss is squared (Dopamine's is δ², ours is ½δ², hence half i
 and sixteen games side by side take the place of one. Layers begin orthogonal, where those codes draw them otherwise,
 and evaluation is greedy, where they keep a small ε.
 
+`minatar` plays MinAtar's Breakout, or its Asterix by `--env`, on 32 games side by side, with half the samples of each
+step that the game's authors learn from, four times as large; DQN and Rainbow differ in Rainbow's parts alone.
+
 `atari-cpu` is for a few cores and an hour: the frames of the sticky protocol, longer returns, larger steps, and two
 samples learned from for each step in place of eight.
 """
@@ -68,8 +71,26 @@ ATOMS = {"atoms": 51, "v_min": -10.0, "v_max": 10.0}
 NOISY = {"sigma": 0.5, "epsilon_start": 0.0, "epsilon_end": 0.0, "epsilon_steps": 0}
 PRIORITIES = {"n_step": 3, "priorities": "proportional"}
 
+MINATAR = _merge(
+    {"env": "gymnax/Breakout-MinAtar", "steps": 1_000_000, "num_envs": 32, "eval_episodes": 64},
+    learning_rate=2.5e-4,
+    adam_eps=1.5e-4,
+    cnn="small",
+    hidden=(128,),
+    layer_norm=False,
+    double=False,
+    n_step=1,
+    batch_size=128,
+    warmup=5_000,
+    updates=4,
+    target_period=250,  # updates: 2,000 steps
+    target_rate=1.0,
+    epsilon_steps=100_000,
+)
+
 DQN: Presets = {
     "atari": _merge(DOPAMINE, **SQUARED),
+    "minatar": MINATAR,
     "atari-classic": _merge(ZOO, **SQUARED),
     "atari-cpu": _merge(
         CPU | {"num_envs": 16, "checkpoint_every": 250_000},
@@ -110,6 +131,7 @@ RAINBOW: Presets = {
         ZOO, learning_rate=6.25e-5, adam_eps=1.5625e-4, double=True, warmup=20_000, target_period=2_000,
         **ATOMS, **PRIORITIES, **NOISY,
     ),
+    "minatar": _merge(MINATAR, double=True, **ATOMS, **PRIORITIES, **NOISY),
 }  # fmt: skip
 
 PQN: Presets = {

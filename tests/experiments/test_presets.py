@@ -49,7 +49,7 @@ def test_a_preset_is_a_run(experiment, name):
     flags.check(config)
     assert flags.grid(config) == [{}]
     env = runs.environment(config)
-    assert env.spec.name == "atari/Pong"
+    assert env.spec.name == ("gymnax/Breakout-MinAtar" if name == "minatar" else "atari/Pong")
     parts = runs.maker(config, env.spec, module.make)({})
     _, plan = runs.planned(config, parts)
     assert plan.chunks >= 95, "a hundred log points, less what rounding and the warm-up take"
