@@ -1,9 +1,12 @@
-"""Exploration by noise in the parameters that act.
+"""Exploration beyond single random actions, around any agent: noise in the parameters, and actions that are held.
 
 Plappert et al., "Parameter space noise for exploration", ICLR 2018: act with θ̃ = θ + σ ε, ε ~ N(0, I) held for a while,
 learn with θ; and after each draw adapt σ so that the policies differ by about δ:
 
     σ ← 1.01 σ  if d(π, π̃) ≤ δ  else  σ / 1.01
+
+Dabney, Ostrovski and Barreto, "Temporally-extended ε-greedy exploration", ICLR 2021 (εz-greedy): with probability ε
+begin to repeat a random action n times, P(n) ∝ n^-μ; choose again when that is over.
 """
 
 from collections.abc import Callable
@@ -11,9 +14,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agents import memory, parallel
-from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, select
 from agents.objectives import Objective
 from networks.base import Network
 
@@ -129,3 +133,52 @@ def parameter_noise(
         return State(inner, noise, std, count), info._replace(metrics={**info.metrics, "sigma": std})
 
     return Agent(init, actor, agent.begin, act, update)
+
+
+class Held(NamedTuple):
+    """The memory of `extended`: the inner agent's, and what each lane repeats."""
+
+    inner: Any
+    action: Array  # int32 [B]
+    left: Array  # int32 [B], how often still
+
+
+def extended(agent: Agent, num_actions: int, longest: int, exponent: float = 2.0) -> Agent:
+    """An ε-greedy agent whose random actions last.
+
+    ε is then the probability with which they begin, so that more than a share of ε of all actions is random. What a
+    lane repeats ends with its episode. The agent learns and is evaluated as it was.
+
+    Args:
+      agent: its actor is a NamedTuple with a field `epsilon`, such as `dqn`'s.
+      num_actions: of the task.
+      longest: the most repetitions; the paper's 10,000 is longer than most episodes.
+      exponent: μ.
+
+    Raises:
+      ValueError: `longest` below 1, or an `exponent` that is not positive.
+    """
+    if longest < 1 or not exponent > 0:
+        raise ValueError(f"longest is {longest}, exponent {exponent}; allowed: at least 1, and positive")
+    mass = np.cumsum(np.arange(1, longest + 1, dtype=np.float64) ** -exponent)
+    up_to = (mass / mass[-1]).astype(np.float32)
+
+    def begin(batch: int) -> Held:
+        return Held(agent.begin(batch), jnp.zeros(batch, jnp.int32), jnp.zeros(batch, jnp.int32))
+
+    def act(actor: Any, key: Key, carry: Held, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
+        k_inner, k_begin, k_action, k_times = jax.random.split(key, 4)
+        greedy = actor._replace(epsilon=jnp.zeros_like(actor.epsilon))
+        action, inner, extras = agent.act(greedy, k_inner, carry.inner, timestep, explore)
+        if not explore:
+            return action, carry._replace(inner=inner), extras
+        lanes = action.shape
+        left = jnp.where(timestep.first(), 0, carry.left)
+        new = (left == 0) & (jax.random.uniform(k_begin, lanes) < actor.epsilon)
+        drawn = jax.random.randint(k_action, lanes, 0, num_actions, jnp.int32)
+        times = jnp.searchsorted(up_to, jax.random.uniform(k_times, lanes), side="right").astype(jnp.int32) + 1
+        held = jnp.where(new, drawn, carry.action)
+        left = jnp.where(new, jnp.minimum(times, longest), left)
+        return select(left > 0, held, action), Held(inner, held, jnp.maximum(left - 1, 0)), extras
+
+    return Agent(agent.init, agent.actor, begin, act, agent.update)

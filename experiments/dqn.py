@@ -102,6 +102,8 @@ class Config:
     """Part of all steps over which it decays, linearly."""
     epsilon_steps: int = 0
     """Environment steps over which it decays, in place of that part; 0 for the part."""
+    hold: int = 1
+    """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
 
@@ -183,11 +185,13 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     from experiments.loops import Schedule
 
     counts = ("batch_size", "buffer_size", "n_step", "frames", "unroll", "updates", "target_period", "quantiles")
-    for name in (*counts, "parameter_noise_period"):
+    for name in (*counts, "parameter_noise_period", "hold"):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
     if config.epsilon_steps < 0:
         raise ValueError(f"--agent.epsilon-steps {config.epsilon_steps}: must not be negative")
+    if config.hold > 1 and config.parameter_noise:
+        raise ValueError(f"--agent.hold {config.hold}: --agent.parameter-noise takes no random actions to hold")
     if config.atoms < 2:
         raise ValueError(f"--agent.atoms {config.atoms}: must be at least 2")
     if isinstance(config.v_min, float) and isinstance(config.v_max, float) and config.v_min >= config.v_max:
@@ -220,6 +224,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
             exploration.epsilon_distance(config.parameter_noise_epsilon, spec.action.num),
             period=config.parameter_noise_period,
         )
+    elif config.hold > 1:
+        agent = exploration.extended(agent, spec.action.num, config.hold)
     if config.clip_rewards:
         agent = wrappers.clip_rewards(agent)
     schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))

@@ -71,6 +71,8 @@ class Config:
     """The same once it has decayed."""
     epsilon_fraction: float = 0.2
     """Part of all steps over which it decays, linearly."""
+    hold: int = 1
+    """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
     normalise_observations: bool = False
@@ -101,12 +103,12 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
       ValueError: flags that do not go together, or continuous actions.
     """
     import replay
-    from agents import objectives, optimisers
+    from agents import exploration, objectives, optimisers
     from agents.dqn import dqn
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
-    check_counts(config, "length", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period")
+    check_counts(config, "length", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period", "hold")
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates
     rate = build.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
@@ -120,6 +122,8 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
         target_rate=config.target_rate,
         double=config.double,
     )
+    if config.hold > 1:
+        agent = exploration.extended(agent, spec.action.num, config.hold)
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
     build.check_buffer(buffer, scale.num_envs, config.length + config.frames)

@@ -1,4 +1,4 @@
-"""Parameter-space noise: what is perturbed, for how long, and how its size adapts."""
+"""Parameter noise: what is perturbed, for how long, and how its size adapts. Held actions: which and how long."""
 
 from typing import Any
 
@@ -8,11 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import envs
 import networks
+import replay
 from agents import exploration, keys, objectives, optimisers
 from agents.base import FIRST, MID, Sample, Step, TimeStep
 from agents.dqn import dqn
 from envs.base import Box
+from experiments import loops
+from experiments.drivers import Parts
 
 NETWORK = networks.q_network(networks.Torso(Box((3,)), (8,), layer_norm=True), networks.QValues(4))
 INNER = dqn(NETWORK, optimisers.adam(1e-2), epsilon=0.0)
@@ -80,3 +84,59 @@ def test_the_threshold_is_that_of_epsilon_greedy() -> None:
     epsilon, actions = 0.3, 4
     greedy = 1 - epsilon + epsilon / actions
     np.testing.assert_allclose(exploration.epsilon_distance(epsilon, actions), np.log(1 / greedy), rtol=1e-6)
+
+
+def held(epsilon: float, longest: int, steps: int, explore: bool = True, kinds: Any = None) -> np.ndarray:
+    """What 64 lanes do in so many steps, `[steps, 64]`."""
+    agent = exploration.extended(dqn(NETWORK, optimisers.adam(1e-2), epsilon=epsilon), 4, longest)
+    actor = agent.actor(agent.init(keys.key(0), TIMESTEP))
+    kinds = jnp.full((steps, LANES), MID, jnp.int8) if kinds is None else kinds
+
+    def step(carry: Any, each: Any) -> Any:
+        action, carry, _ = agent.act(actor, each[0], carry, TIMESTEP._replace(step_type=each[1]), explore)
+        return carry, action
+
+    return np.asarray(jax.lax.scan(step, agent.begin(LANES), (jax.random.split(keys.key(1), steps), kinds))[1])
+
+
+def test_random_actions_are_held_for_a_zeta_distributed_time() -> None:
+    agent = exploration.extended(dqn(NETWORK, optimisers.adam(1e-2), epsilon=1.0), 4, 5)
+    actor = agent.actor(agent.init(keys.key(0), TIMESTEP))
+    kinds = jnp.full(20_000, MID, jnp.int8)
+    lanes = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], (20_000, *x.shape[1:])), TIMESTEP)._replace(step_type=kinds)
+    action, carry, _ = agent.act(actor, keys.key(3), agent.begin(20_000), lanes, True)
+    drawn = np.bincount(np.asarray(carry.left) + 1, minlength=6)[1:] / 20_000
+    np.testing.assert_allclose(drawn, np.arange(1, 6) ** -2.0 / np.sum(np.arange(1, 6) ** -2.0), atol=0.01)
+    np.testing.assert_allclose(np.bincount(action, minlength=4) / 20_000, 0.25, atol=0.01)
+
+
+def test_a_held_action_lasts_and_ends_with_its_episode() -> None:
+    changed = lambda actions: (actions[1:] != actions[:-1]).mean()  # noqa: E731
+    assert changed(held(1.0, 1, 200)) == pytest.approx(3 / 4, abs=0.03)
+    mean = np.sum(np.arange(1, 51) ** -1.0) / np.sum(np.arange(1, 51) ** -2.0)
+    assert changed(held(1.0, 50, 400)) == pytest.approx(3 / 4 / mean, abs=0.03)
+    first = jnp.full((200, LANES), FIRST, jnp.int8)
+    assert changed(held(1.0, 50, 200, kinds=first)) == pytest.approx(3 / 4, abs=0.03)
+
+
+def test_without_epsilon_or_in_evaluation_nothing_is_held() -> None:
+    state = INNER.init(keys.key(0), TIMESTEP)
+    greedy, _, _ = INNER.act(INNER.actor(state), keys.key(0), (), TIMESTEP, False)
+    for actions in (held(0.0, 50, 5), held(1.0, 50, 5, explore=False)):
+        np.testing.assert_array_equal(actions, np.broadcast_to(greedy, actions.shape))
+
+
+def test_held_actions_find_the_goals_of_a_maze_that_single_ones_miss() -> None:
+    """Random play of the I-maze, whose goals are 12 to 18 cells and three turns away."""
+    env: Any = envs.make("bellmax/i-maze")
+
+    def saved(longest: int) -> float:
+        """Steps of the 50 that an episode does not take, on average."""
+        network = networks.q_network(networks.Torso(env.spec.observation, (4,)), networks.QValues(4))
+        agent = exploration.extended(dqn(network, optimisers.adam(1e-2), epsilon=1.0), 4, longest)
+        parts = Parts(agent, replay.uniform(64 * 60, 8), loops.Schedule(50, 1, 0))
+        loop = loops.in_graph(env, *parts, num_envs=64, iterations=40)
+        _, metrics = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
+        return 50 - float(metrics["episode_length"])
+
+    assert saved(30) > 3 * saved(1)

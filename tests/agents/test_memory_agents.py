@@ -70,16 +70,17 @@ MERLIN_EIGHT: dict[str, Any] = {"unroll": 13, "rows": 13, "recall": False}
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("ablation", "low", "high"),
+    ("ablation", "steps", "low", "high"),
     [
-        ({}, 3.2, 4.0),
-        ({"remember": False}, 0.0, 2.4),
-        ({"write": False}, 0.0, 3.2),
-        ({"observation_cost": 0.0, "kl_cost": 0.0}, 0.0, 3.2),
+        ({}, 10_000_000, 3.2, 4.0),
+        ({"remember": False}, 10_000_000, 0.0, 2.4),
+        ({"observation_cost": 0.0, "kl_cost": 0.0}, 10_000_000, 0.0, 3.2),
+        ({}, 3_000_000, 2.9, 4.0),
+        ({"write": False}, 3_000_000, 0.0, 2.6),  # twice as slow; its LSTM alone gets there in the end
     ],
 )
-def test_merlin_finds_pairs_among_eight_cards(ablation: dict[str, Any], low: float, high: float) -> None:
-    returns, _ = trained("merlin", "bellmax/card-pairs", 10_000_000, EIGHT, **MERLIN_EIGHT, **ablation)
+def test_merlin_finds_pairs_among_eight_cards(ablation: dict[str, Any], steps: int, low: float, high: float) -> None:
+    returns, _ = trained("merlin", "bellmax/card-pairs", steps, EIGHT, **MERLIN_EIGHT, **ablation)
     assert low <= returns.mean() <= high
 
 
@@ -114,7 +115,7 @@ def test_a_memory_q_network_remembers_over_a_hundred_steps(flags: dict[str, Any]
 
 MAZE: dict[str, Any] = {
     "length": 50, "rows": 50, "unroll": 25, "updates": 5, "memory_size": 64, "batch_size": 16, "warmup": 4_000,
-    "epsilon_fraction": 0.4, "learning_rate": 5e-4,
+    "epsilon_fraction": 0.4, "learning_rate": 5e-4, "hold": 30,
 }  # fmt: skip
 
 
