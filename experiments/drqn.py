@@ -103,7 +103,7 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
       ValueError: flags that do not go together, or continuous actions.
     """
     import replay
-    from agents import exploration, objectives, optimisers
+    from agents import objectives, optimisers
     from agents.dqn import dqn
     from experiments.drivers import Parts
     from experiments.loops import Schedule
@@ -122,8 +122,6 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
         target_rate=config.target_rate,
         double=config.double,
     )
-    if config.hold > 1:
-        agent = exploration.extended(agent, spec.action.num, config.hold)
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
     build.check_buffer(buffer, scale.num_envs, config.length + config.frames)
@@ -132,7 +130,7 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
     else:
         storage = replay.prioritised(buffer, batch, config.length, config.frames, alpha=0.0, beta=0.0, episodes=True)
     schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
-    return Parts(wrapped(agent, config, spec), storage, schedule)
+    return Parts(wrapped(agent, config, spec, config.hold), storage, schedule)
 
 
 main = runs.main("drqn", Flags, make)

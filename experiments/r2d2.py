@@ -131,11 +131,12 @@ def recurrent(config: Any, spec: Any, core: Any = default_core) -> Any:
     )  # fmt: skip
 
 
-def wrapped(agent: Any, config: Any, spec: Any) -> Any:
-    """The agent behind the wrappers that its flags ask for."""
-    from agents import memory, wrappers
+def wrapped(agent: Any, config: Any, spec: Any, hold: int = 1) -> Any:
+    """The agent behind the wrappers that its flags ask for, with random actions of up to `hold` steps."""
+    from agents import exploration, memory, wrappers
 
     agent = memory.forgetful(agent) if config.start == "zero" else agent
+    agent = exploration.extended(agent, spec.action.num, hold) if hold > 1 else agent
     agent = wrappers.clip_rewards(agent) if config.clip_rewards else agent
     agent = wrappers.recall(agent, spec.action) if config.recall else agent
     return build.normalised(agent, config.normalise_observations, False, config.discount)

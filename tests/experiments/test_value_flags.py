@@ -127,3 +127,25 @@ def test_pqn_without_layer_normalisation_has_none() -> None:
 def zeros() -> tuple[Any, ...]:
     """A row of catch in four lanes."""
     return jnp.zeros(4, jnp.int8), jnp.zeros(4), jnp.ones(4), jnp.zeros((4, 10, 5))
+
+
+@pytest.mark.parametrize("words", [["dqn"], ["drqn"], ["drqn", "--agent.start", "stored", "--agent.recall"]])
+def test_held_actions_go_with_what_is_learned_from(words: list[str]) -> None:
+    """All of acting and learning is traced: what is held must not get in the way of what is remembered."""
+    experiment, *rest = words
+    sizes = SMALL[3:] if experiment == "dqn" else ["--agent.length", "4", *SMALL[3:]]
+    for hold in ("1", "7"):
+        built = parts(experiment, parsed(experiment, *sizes, "--agent.hold", hold, *rest))
+        loop = loops.in_graph(envs.make("bellmax/catch"), *built, num_envs=4, iterations=1)
+        run, _ = jax.eval_shape(lambda key, loop=loop: loop.step(loop.init(key)), keys.key(0))
+        assert any("left" in jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(run)) == (
+            hold == "7"
+        )
+
+
+@pytest.mark.parametrize("experiment", ["dqn", "drqn"])
+def test_actions_are_held_for_at_least_a_step(experiment: str) -> None:
+    with pytest.raises(ValueError, match="--agent.hold 0: must be at least 1"):
+        parts(experiment, parsed(experiment, "--agent.hold", "0"))
+    with pytest.raises(ValueError, match=r"--agent\.hold 9: --agent\.parameter-noise"):
+        parts("dqn", parsed("dqn", "--agent.hold", "9", "--agent.parameter-noise"))
