@@ -41,6 +41,8 @@ class Config:
     """Let the network read the last action and reward."""
     sampling: Literal["random", "sequential"] = "random"
     """Windows that begin anywhere, or with an episode."""
+    alpha: float = 0.0
+    """Exponent of the priorities by which sequential windows are drawn; 0 draws them uniformly."""
     length: int = 10
     """Transitions in a window."""
     start: Literal["stored", "zero"] = "zero"
@@ -125,10 +127,14 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
     build.check_buffer(buffer, scale.num_envs, config.length + config.frames)
+    if isinstance(config.alpha, float) and (config.alpha < 0 or (config.alpha > 0 and config.sampling == "random")):
+        raise ValueError(f"--agent.alpha {config.alpha}: must be 0, or positive with --agent.sampling sequential")
     if config.sampling == "random":
         storage = replay.uniform(buffer, batch, config.length, config.frames)
     else:
-        storage = replay.prioritised(buffer, batch, config.length, config.frames, alpha=0.0, beta=0.0, episodes=True)
+        storage = replay.prioritised(
+            buffer, batch, config.length, config.frames, alpha=config.alpha, beta=0.4, episodes=True
+        )
     schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
     return Parts(wrapped(agent, config, spec, config.hold), storage, schedule)
 
