@@ -1,10 +1,11 @@
 """What `experiments.benchmark` compares, and with which settings."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-Part = Literal["env", "dqn", "ppo", "host", "replay", "learning", "compile"]
-PARTS: tuple[Part, ...] = ("env", "dqn", "ppo", "host", "replay", "learning", "compile")
+Part = Literal["env", "dqn", "ppo", "sac", "host", "replay", "learning", "returns", "compile"]
+PARTS: tuple[Part, ...] = ("env", "dqn", "ppo", "sac", "host", "replay", "learning", "returns", "compile")
 TASKS = ("bellmax/cartpole", "gymnax/CartPole-v1")
 
 # The settings of both sides, spelt out so that no default of either can change them. Rejax's are those of its own
@@ -32,7 +33,18 @@ REJAX_PPO = {
     **{"num_minibatches": 5, "learning_rate": 7.5e-4, "max_grad_norm": 0.5, "gamma": 0.99, "gae_lambda": 0.95},
     **{"clip_eps": 0.2, "ent_coef": 0.01, "vf_coef": 0.5},
 }
-NUM_ENVS = {"dqn": 10, "ppo": 5}
+# For CartPole's discrete actions: the entropy to keep is 0.98 of the uniform policy's, which is rejax's default.
+SAC = {
+    **{"learning_rate": 3e-4, "policy_learning_rate": 3e-4, "temperature_learning_rate": 3e-4, "discount": 0.99},
+    **{"hidden": (64, 64), "layer_norm": False, "n_step": 1, "batch_size": 100, "buffer_size": 50_000},
+    **{"warmup": 1_000, "unroll": 1, "updates": 1, "target_rate": 0.01, "entropy": 0.98 * math.log(2)},
+}
+REJAX_SAC = {
+    **{"agent_kwargs": {"activation": "relu"}, "num_envs": 10, "buffer_size": 50_000, "fill_buffer": 1_000},
+    **{"batch_size": 100, "learning_rate": 3e-4, "num_epochs": 1, "polyak": 0.99, "gamma": 0.99},
+    **{"target_entropy_ratio": 0.98},
+}
+NUM_ENVS = {"dqn": 10, "ppo": 5, "sac": 10}
 HOST_ENVS, HOST_SEEDS = 8, 8
 HOST_DQN = {**DQN, "batch_size": 128, "double": False, "error_clip": 1.0, "target_rate": 1.0, "target_period": 50}
 SB_DQN = {
@@ -43,6 +55,11 @@ HOST_PPO = {**PPO, "learning_rate": 2.5e-4, "value_clip": None, "unroll": 128, "
 SB_PPO = {
     **{"learning_rate": 2.5e-4, "n_steps": 128, "batch_size": 256, "n_epochs": 4, "ent_coef": 0.01},
     **{"policy_kwargs": {"net_arch": [64, 64]}},
+}
+HOST_SAC = {**SAC, "entropy": None, "batch_size": 256}
+SB_SAC = {
+    **{"learning_rate": 3e-4, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 256, "train_freq": 1},
+    **{"gradient_steps": 1, "tau": 0.01, "policy_kwargs": {"net_arch": [64, 64]}},
 }
 # Of experiments.dqn: DQN without any part of Rainbow, and with one or all of them.
 PLAIN = {"hidden": (128, 128), "layer_norm": False, "double": False, "n_step": 1, "batch_size": 128}
@@ -102,9 +119,11 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
         "env": env_cases,
         "dqn": lambda scaled: train_cases("dqn", DQN, REJAX_DQN, 2.0, {1: 200_000, 16: 12_500}, scaled),
         "ppo": lambda scaled: train_cases("ppo", PPO, REJAX_PPO, 1.5, {1: 200_000, 16: 25_000}, scaled),
+        "sac": lambda scaled: train_cases("sac", SAC, REJAX_SAC, None, {1: 50_000, 16: 6_250}, scaled),
         "host": host_cases,
         "replay": replay_cases,
         "learning": learning_cases,
+        "returns": returns_cases,
         "compile": compile_cases,
     }
     for part in PARTS:
@@ -125,7 +144,7 @@ def train_cases(
     agent: Part,
     config: dict[str, Any],
     theirs: dict[str, Any],
-    goal: float,
+    goal: float | None,
     lengths: Mapping[int, int],
     scaled: Callable[[float, int], int],
 ) -> Iterator[Case]:
@@ -137,23 +156,29 @@ def train_cases(
         ours = {task: Work("in_graph", {"env": task, **work, **envs}) for task in TASKS}
         rejax = {"rejax": Work("rejax_train", {**work, "config": theirs})}
         name = f"{agent.upper()} in graph, {steps:,} steps a seed"
-        yield Case(agent, name, seeds, "env steps/s", ours, rejax, goals={"rejax": goal})
+        goals = {} if goal is None else {"rejax": goal}
+        yield Case(agent, name, seeds, "env steps/s", ours, rejax, goals=goals)
 
 
 def host_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Training around a simulator; a peer's seeds run one after another, so one of them is measured."""
-    sides = (("dqn", HOST_DQN, SB_DQN, 8_000), ("ppo", HOST_PPO, SB_PPO, 10_240))
-    for agent, config, theirs, length in sides:
+    goals = {"sb3": 10.0, "sbx": 5.0}
+    sides: tuple[tuple[str, str, Mapping, Mapping, int, Mapping], ...] = (
+        ("dqn", "CartPole-v1", HOST_DQN, SB_DQN, 8_000, goals),
+        ("ppo", "CartPole-v1", HOST_PPO, SB_PPO, 10_240, goals),
+        ("sac", "Pendulum-v1", HOST_SAC, SB_SAC, 4_000, {}),
+    )
+    for agent, task, config, theirs, length, asked in sides:
         steps = scaled(length, 1_024)
         work = {"agent": agent, "steps": steps, "num_envs": HOST_ENVS}
-        ours = {"env": "envpool/CartPole-v1", "seeds": HOST_SEEDS, "config": config}
+        ours = {"env": f"envpool/{task}", "seeds": HOST_SEEDS, "config": config}
         models = {
-            library: Work("stable_baselines", {"library": library, **work, "config": theirs})
+            library: Work("stable_baselines", {"library": library, "env": task, **work, "config": theirs})
             for library in ("sb3", "sbx")
         }
         name = f"{agent.upper()} on the host, {steps:,} steps a seed"
-        own = {"envpool/CartPole-v1": Work("on_host", {**work, **ours})}
-        yield Case("host", name, HOST_SEEDS, "env steps/s", own, models, goals={"sb3": 10.0, "sbx": 5.0})
+        own = {f"envpool/{task}": Work("on_host", {**work, **ours})}
+        yield Case("host", name, HOST_SEEDS, "env steps/s", own, models, goals=asked)
 
 
 def replay_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
@@ -196,6 +221,22 @@ def learning_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
         own = {f"{name} drawn": step(**flags), "none drawn": step(False, **flags)}
         goals = {"none drawn": 0.7}
         yield Case("learning", "learning step", 1, "µs", own, rate=False, scale=1e6, against="none drawn", goals=goals)
+    own = {
+        name: Work("critics", {"critics": number, "calls": scaled(300, 3)})
+        for name, number in (("one critic", 1), ("two critics", 2))
+    }
+    name, goals = "learning step of SAC, 256-256, batches of 256", {"one critic": 1 / 1.5}
+    yield Case("learning", name, 1, "µs", own, rate=False, scale=1e6, against="one critic", goals=goals)
+
+
+def returns_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """V-trace and GAE of 4,096 lanes of 128 steps, episodes ending within, against rlax's, which know of no episodes."""
+    for name, label in (("vtrace", "V-trace"), ("gae", "GAE")):
+        own = {
+            whose: Work("returns", {"name": name, "whose": whose, "calls": scaled(50, 2)})
+            for whose in ("agents.losses", "rlax")
+        }
+        yield Case("returns", f"{label}, [128, 4096]", 1, "µs", own, rate=False, scale=1e6, against="rlax")
 
 
 def compile_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

@@ -200,6 +200,72 @@ def learning(config: Mapping[str, Any], draws: bool, num_envs: int, calls: int) 
     return run
 
 
+def critics(critics: int, calls: int) -> Run:
+    """Updates of SAC with so many critics, on random transitions of HalfCheetah's shapes."""
+    import jax
+    import jax.numpy as jnp
+
+    from agents import keys
+    from agents.base import Sample, Step, TimeStep
+    from envs.base import Box, Spec
+    from experiments import sac
+    from experiments.runs import Scale
+
+    spec, rows = Spec("shapes", Box((17,)), Box((6,), -1.0, 1.0)), (2, 256)
+    config = sac.Config(critics=critics, hidden=(256, 256), batch_size=rows[1])
+    agent = sac.make(config, spec, Scale(1, 1, 1_000_000)).agent
+    seen = jax.random.normal(keys.key(0), (*rows, 17))
+    kind = jnp.broadcast_to(jnp.array([[0], [1]], jnp.int8), rows)
+    timestep = TimeStep(kind, jnp.ones(rows), jnp.ones(rows), seen)
+    sample = Sample(Step(timestep, jax.random.uniform(keys.key(1), (*rows, 6), minval=-1.0), {}))
+
+    def updates(state: Any, key: Any) -> Any:
+        return jax.lax.scan(lambda s, k: (agent.update(s, k, sample)[0], None), state, jax.random.split(key, calls))[0]
+
+    jitted = jax.jit(updates, donate_argnums=0)
+    held = [jitted(agent.init(keys.key(2), jax.tree.map(lambda x: x[0], timestep)), keys.key(3))]
+
+    def run() -> float:
+        held[0] = jax.block_until_ready(jitted(held[0], keys.key(3)))
+        return calls
+
+    run()
+    return run
+
+
+def returns(name: str, whose: str, calls: int, steps: int = 128, lanes: int = 4096) -> Run:
+    """Calls of V-trace ("vtrace") or generalised advantages ("gae") by "agents.losses" or "rlax", vmapped."""
+    import jax
+    import jax.numpy as jnp
+    import rlax
+
+    from agents import keys, losses
+
+    k_reward, k_rho, k_value, k_kind = jax.random.split(keys.key(0), 4)
+    r_t, v = jax.random.normal(k_reward, (steps, lanes)), jax.random.normal(k_value, (steps + 1, lanes))
+    discount_t, rho_tm1 = jnp.full((steps, lanes), 0.99), jnp.exp(0.3 * jax.random.normal(k_rho, (steps, lanes)))
+    last = jax.random.bernoulli(k_kind, 0.01, (steps + 1, lanes))
+    kind = jnp.where(last, 2, jnp.where(jnp.roll(last, 1, 0), 0, 1)).astype(jnp.int8)
+    lane = {
+        ("vtrace", "agents.losses"): lambda r, d, rho, v, kind: losses.vtrace(r, d, rho, v, kind, 0.95),
+        ("vtrace", "rlax"): lambda r, d, rho, v, kind: rlax.vtrace_td_error_and_advantage(
+            v[:-1], v[1:], r, d, rho, jnp.full(steps, 0.95)
+        )[:2],
+        ("gae", "agents.losses"): lambda r, d, rho, v, kind: losses.gae(r, d, 0.95, v, kind),
+        ("gae", "rlax"): lambda r, d, rho, v, kind: rlax.truncated_generalized_advantage_estimation(r, d, 0.95, v),
+    }[name, whose]
+    jitted = jax.jit(jax.vmap(lane, 1, 1))
+    inputs = (r_t, discount_t, rho_tm1, v, kind)
+    jax.block_until_ready(jitted(*inputs))
+
+    def run() -> float:
+        for _ in range(calls):
+            jax.block_until_ready(jitted(*inputs))
+        return calls
+
+    return run
+
+
 def compilation(agent: str, env: str, num_envs: int, config: Mapping[str, Any]) -> Run:
     """Traces, lowers and compiles a chunk of one seed."""
     import jax
@@ -253,5 +319,7 @@ def first_chunk(experiment: str, env: str) -> Run:
     return run
 
 
-PIECES: tuple[Any, ...] = (in_graph, environment, on_host, replay_of, learning, compilation, command, first_chunk)
+PIECES: tuple[Any, ...] = (
+    in_graph, environment, on_host, replay_of, learning, critics, returns, compilation, command, first_chunk,
+)  # fmt: skip
 WORK: dict[str, Callable[..., Run]] = {piece.__name__: piece for piece in PIECES}

@@ -93,7 +93,7 @@ def rejax_algorithm(agent: str, steps: int, config: Mapping[str, Any]) -> Any:
     import rejax
 
     env, params = gymnax_task()
-    kind = {"dqn": rejax.DQN, "ppo": rejax.PPO}[agent]
+    kind = {"dqn": rejax.DQN, "ppo": rejax.PPO, "sac": rejax.SAC}[agent]
     steps_at_once = {"total_timesteps": steps, "eval_freq": steps, "skip_initial_evaluation": True}
     config = {**config, "agent_kwargs": dict(config["agent_kwargs"])}
     algorithm = kind.create(env=env, env_params=params, **steps_at_once, **config)
@@ -248,13 +248,14 @@ def replay_calls(replay: Calls, key: Any, operations: str, scan: bool, seeds: in
     return run
 
 
-def stable_baselines(library: str, agent: str, steps: int, num_envs: int, config: Mapping[str, Any]) -> Run:
-    """Training of one seed on gymnasium's CartPole, in "sb3" (torch) or "sbx" (JAX); warm, learning from row 1."""
+def stable_baselines(library: str, env: str, agent: str, steps: int, num_envs: int, config: Mapping[str, Any]) -> Run:
+    """Training of one seed on a task of gymnasium, in "sb3" (torch) or "sbx" (JAX); warm, learning from row 1."""
     from stable_baselines3.common.env_util import make_vec_env
 
     package = import_module({"sb3": "stable_baselines3", "sbx": "sbx"}[library])
-    env = make_vec_env("CartPole-v1", n_envs=num_envs, seed=0)
-    model = {"dqn": package.DQN, "ppo": package.PPO}[agent]("MlpPolicy", env, seed=0, verbose=0, **config)
+    vector = make_vec_env(env, n_envs=num_envs, seed=0)
+    kind = {"dqn": package.DQN, "ppo": package.PPO, "sac": package.SAC}[agent]
+    model = kind("MlpPolicy", vector, seed=0, verbose=0, **config)
     model.learn(config.get("learning_starts", 0) + 2 * num_envs * config.get("n_steps", 16))
 
     def run() -> float:

@@ -76,6 +76,13 @@ def test_learning_steps_are_counted() -> None:
     assert run() == 3
 
 
+def test_updates_and_returns_are_counted() -> None:
+    assert benchmark_work.WORK["critics"](critics=2, calls=2)() == 2
+    for name in ("vtrace", "gae"):
+        for whose in ("agents.losses", "rlax"):
+            assert benchmark_work.WORK["returns"](name=name, whose=whose, calls=2, steps=6, lanes=3)() == 2
+
+
 def test_own_work_is_compared_with_other_own_work() -> None:
     sides = {"ours": Clock(plain=2.0, noisy=4.0)}
     own = {"DQN": Work("plain", {}), "noisy": Work("noisy", {})}

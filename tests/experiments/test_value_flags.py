@@ -145,7 +145,7 @@ def test_held_actions_go_with_what_is_learned_from(words: list[str]) -> None:
 
 @pytest.mark.parametrize("experiment", ["dqn", "drqn"])
 def test_actions_are_held_for_at_least_a_step(experiment: str) -> None:
-    with pytest.raises(ValueError, match="--agent.hold 0: must be at least 1"):
+    with pytest.raises(ValueError, match=r"--agent\.hold 0: must be at least 1"):
         parts(experiment, parsed(experiment, "--agent.hold", "0"))
     with pytest.raises(ValueError, match=r"--agent\.hold 9: --agent\.parameter-noise"):
         parts("dqn", parsed("dqn", "--agent.hold", "9", "--agent.parameter-noise"))
