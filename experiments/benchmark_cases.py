@@ -230,7 +230,7 @@ def learning_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
 
 
 def returns_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
-    """V-trace and GAE of 4,096 lanes of 128 steps, episodes ending within, against rlax's, which know of no episodes."""
+    """V-trace and GAE of 4,096 lanes of 128 steps in which episodes end, against rlax's, which know of no episodes."""
     for name, label in (("vtrace", "V-trace"), ("gae", "GAE")):
         own = {
             whose: Work("returns", {"name": name, "whose": whose, "calls": scaled(50, 2)})
