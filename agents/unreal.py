@@ -8,7 +8,8 @@ on fresh rollouts, on windows of the recent past
       + λ_VR ½ (G - V(x_{t-1}))²                               value replay
 
 with n-step G. The paper samples rewarding windows more often for the second; here a weight on each step makes half of
-the mass rewarding, which has the same expectation.
+the mass rewarding, which has the same expectation. It sums over the T steps of a rollout but predicts one reward in
+each; here all are means over steps, the second of T of them and divided by T.
 """
 
 from collections.abc import Mapping
@@ -56,10 +57,12 @@ def tasks(*, cell: int, discount: float | Array = 0.99, pixel_discount: float | 
         gamma = pixel_discount * arrived.discount[1:]
         target = advantages(steps, fixed, discount=discount, lambda_=1.0) + fixed[:-1]
         reward = arrived.reward[1:]
+        length = valid(steps).shape[0]  # the paper predicts one reward per rollout, over whose T steps it sums the rest
         return {
             "pixel_control": control(image, steps.action[:-1], gamma, heads["pixels"], arrived.step_type),
             "reward_prediction": balanced(reward != 0, valid(steps))
-            * losses.reward_prediction(heads["reward"][:-1], reward),
+            * losses.reward_prediction(heads["reward"][:-1], reward)
+            / length,
             "value_replay": losses.squared(target - value[:-1]),
         }
 
@@ -81,7 +84,7 @@ def unreal(
 
     Args:
       network: `networks.unreal`, on images.
-      optimiser: an `agents.optimisers` chain; actor-critic and tasks each have one of the kind.
+      optimiser: an `agents.optimisers` chain.
       cell: pixels in a side of a cell; divides both sides of the image.
       replayed: windows of the past in a sample.
       scales: λ_PC, λ_RP and λ_VR.
@@ -89,6 +92,9 @@ def unreal(
       pixel_discount: γ of pixel control.
       **options: of `a2c`.
     """
-    agent = a2c(view(network, lambda output: output[:2]), optimiser, discount=discount, **options)
+    policy_and_value = view(network, lambda output: output[:2])
     of_window = tasks(cell=cell, discount=discount, pixel_discount=pixel_discount)
-    return auxiliary.attached(agent, network, optimiser, of_window, scales, replayed)
+    return auxiliary.attached(
+        lambda joint: a2c(policy_and_value, joint, discount=discount, **options),
+        network, optimiser, of_window, scales, replayed,
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import networks
@@ -100,6 +101,32 @@ def test_lanes_of_the_replay_reach_the_tasks_alone_and_fresh_ones_the_agent_alon
     assert plain["value_replay"] != old["value_replay"]
 
 
+def test_agent_and_tasks_take_one_step_on_the_sum_of_their_losses():
+    """With plain descent the step of the whole is the sum of the parts' steps, and scales count as they are."""
+    plain = optax.sgd(1.0)
+    loop = in_graph(ENV, *parts(), num_envs=4, iterations=1)
+    steps = jax.eval_shape(lambda key: parts().replay.sample(loop.init(key).replay, key).steps, keys.key(0))
+    fill = lambda x: jax.random.uniform(keys.key(3), x.shape).astype(x.dtype)  # noqa: E731
+    steps = jax.tree.map(fill, steps)
+    steps = steps._replace(timestep=steps.timestep._replace(step_type=jnp.full(steps.timestep.reward.shape, MID)))
+
+    def moved(**scales: float) -> Any:
+        weights = dict.fromkeys(unreal.SCALES, 0.0) | scales
+        agent = unreal.unreal(network(), plain, cell=CELL, replayed=REPLAYED, scales=weights, discount=0.95)
+        state = agent.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+        after, _ = agent.update(state, keys.key(2), Sample(steps))
+        assert all(not x.any() for x in jax.tree.leaves(after.optimiser.pending))
+        return jax.tree.map(jnp.subtract, after.params, state.params)
+
+    alone, once, twice = moved(), moved(value_replay=1.0), moved(value_replay=2.0)
+    both = moved(value_replay=1.0, reward_prediction=0.5)
+    prediction = moved(reward_prediction=1.0)
+    close = lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)  # noqa: E731
+    jax.tree.map(lambda a, b, c: close(c - a, 2 * (b - a)), alone, once, twice)
+    jax.tree.map(lambda a, b, c, d: close(d - a, (b - a) + 0.5 * (c - a)), alone, once, prediction, both)
+    assert max(float(jnp.max(jnp.abs(x - y))) for x, y in zip(*map(jax.tree.leaves, (alone, once)), strict=True)) > 1e-3
+
+
 @pytest.mark.slow
 def test_learns_with_all_tasks_and_memory():
     from networks import GRU
@@ -111,7 +138,7 @@ def test_learns_with_all_tasks_and_memory():
 def test_tasks_attach_to_another_agent():
     net = network()
     agent = auxiliary.attached(
-        ppo(networks.view(net, lambda output: output[:2]), optimisers.adam(3e-3, 1.0), discount=0.95),
+        lambda joint: ppo(networks.view(net, lambda output: output[:2]), joint, discount=0.95),
         net, optimisers.adam(3e-3, 1.0), unreal.tasks(cell=CELL), unreal.SCALES,
     )  # fmt: skip
     loop = in_graph(ENV, agent, replay.on_policy(UNROLL), Schedule(UNROLL), num_envs=8, iterations=60)
