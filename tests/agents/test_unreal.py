@@ -131,7 +131,7 @@ def test_agent_and_tasks_take_one_step_on_the_sum_of_their_losses():
 def test_learns_with_all_tasks_and_memory():
     from networks import GRU
 
-    returns = learned(ENV, parts(core=GRU(16)), 900)
+    returns = learned(ENV, parts(core=GRU(16)), 2500)
     assert (returns > 0.9).all(), returns
 
 
