@@ -63,6 +63,11 @@ def forked(torso: nn.Module, policy: nn.Module, critic: nn.Module, core: nn.Modu
     return _network(module, lambda batch: (core.begin(batch), core.begin(batch)))
 
 
+# Members of an ensemble up to which they are applied one by one: a batched matrix product costs a CPU more than a few
+# plain ones.
+FEW = 4
+
+
 def ensemble(network: Network, num: int) -> Network:
     """`num` feed-forward networks of one kind side by side: parameters and outputs `[num, ...]`, inputs shared.
 
@@ -80,7 +85,10 @@ def ensemble(network: Network, num: int) -> Network:
     def apply(params: Any, key: Key | None, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
         keys = None if key is None else jax.random.split(key, num)
         member = lambda params, key: network.apply(params, key, (), observation, first)[0]  # noqa: E731
-        return jax.vmap(member, (0, None if key is None else 0))(params, keys), carry
+        if num > FEW:
+            return jax.vmap(member, (0, None if key is None else 0))(params, keys), carry
+        each = [member(*jax.tree.map(lambda x, i=i: x[i], (params, keys))) for i in range(num)]
+        return jax.tree.map(lambda *x: jnp.stack(x), *each), carry
 
     return Network(init, apply, network.begin)
 
