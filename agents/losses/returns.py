@@ -28,7 +28,7 @@ def boundaries(step_type: Array) -> tuple[Array, Array]:
       not end there. Where `continues` is False, bootstrap at row t+1.
     """
     valid = step_type[1:] != FIRST
-    follows = jnp.concatenate([valid[1:], jnp.zeros((1,), bool)])
+    follows = jnp.pad(valid[1:], (0, 1))  # not concatenate, which `vmap` with in_axes=1 would transpose for
     return valid, valid & follows & (step_type[1:] != LAST)
 
 
