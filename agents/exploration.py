@@ -178,7 +178,7 @@ def extended(agent: Agent, num_actions: int, longest: int, exponent: float = 2.0
         drawn = jax.random.randint(k_action, lanes, 0, num_actions, jnp.int32)
         times = jnp.searchsorted(up_to, jax.random.uniform(k_times, lanes), side="right").astype(jnp.int32) + 1
         held = jnp.where(new, drawn, carry.action)
-        left = jnp.where(new, jnp.minimum(times, longest), left)
+        left = jnp.where(new, times, left)
         return select(left > 0, held, action), Held(inner, held, jnp.maximum(left - 1, 0)), extras
 
     return Agent(agent.init, agent.actor, begin, act, agent.update)

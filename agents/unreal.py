@@ -57,12 +57,11 @@ def tasks(*, cell: int, discount: float | Array = 0.99, pixel_discount: float | 
         gamma = pixel_discount * arrived.discount[1:]
         target = advantages(steps, fixed, discount=discount, lambda_=1.0) + fixed[:-1]
         reward = arrived.reward[1:]
-        length = valid(steps).shape[0]  # the paper predicts one reward per rollout, over whose T steps it sums the rest
         return {
             "pixel_control": control(image, steps.action[:-1], gamma, heads["pixels"], arrived.step_type),
             "reward_prediction": balanced(reward != 0, valid(steps))
             * losses.reward_prediction(heads["reward"][:-1], reward)
-            / length,
+            / len(reward),
             "value_replay": losses.squared(target - value[:-1]),
         }
 

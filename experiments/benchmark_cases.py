@@ -222,7 +222,7 @@ def learning_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
         goals = {"none drawn": 0.7}
         yield Case("learning", "learning step", 1, "µs", own, rate=False, scale=1e6, against="none drawn", goals=goals)
     own = {
-        name: Work("critics", {"critics": number, "calls": scaled(300, 3)})
+        name: Work("critics", {"number": number, "calls": scaled(300, 3)})
         for name, number in (("one critic", 1), ("two critics", 2))
     }
     name, goals = "learning step of SAC, 256-256, batches of 256", {"one critic": 1 / 1.5}

@@ -200,7 +200,7 @@ def learning(config: Mapping[str, Any], draws: bool, num_envs: int, calls: int) 
     return run
 
 
-def critics(critics: int, calls: int) -> Run:
+def critics(number: int, calls: int) -> Run:
     """Updates of SAC with so many critics, on random transitions of HalfCheetah's shapes."""
     import jax
     import jax.numpy as jnp
@@ -212,7 +212,7 @@ def critics(critics: int, calls: int) -> Run:
     from experiments.runs import Scale
 
     spec, rows = Spec("shapes", Box((17,)), Box((6,), -1.0, 1.0)), (2, 256)
-    config = sac.Config(critics=critics, hidden=(256, 256), batch_size=rows[1])
+    config = sac.Config(critics=number, hidden=(256, 256), batch_size=rows[1])
     agent = sac.make(config, spec, Scale(1, 1, 1_000_000)).agent
     seen = jax.random.normal(keys.key(0), (*rows, 17))
     kind = jnp.broadcast_to(jnp.array([[0], [1]], jnp.int8), rows)

@@ -43,6 +43,8 @@ class Config:
     """Windows that begin anywhere, or with an episode."""
     alpha: float = 0.0
     """Exponent of the priorities by which sequential windows are drawn; 0 draws them uniformly."""
+    beta: float = 0.4
+    """Exponent of the importance weights that go with it."""
     length: int = 10
     """Transitions in a window."""
     start: Literal["stored", "zero"] = "zero"
@@ -132,9 +134,8 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
     if config.sampling == "random":
         storage = replay.uniform(buffer, batch, config.length, config.frames)
     else:
-        storage = replay.prioritised(
-            buffer, batch, config.length, config.frames, alpha=config.alpha, beta=0.4, episodes=True
-        )
+        sizes = (buffer, batch, config.length, config.frames)
+        storage = replay.prioritised(*sizes, alpha=config.alpha, beta=config.beta, episodes=True)
     schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
     return Parts(wrapped(agent, config, spec, config.hold), storage, schedule)
 

@@ -8,7 +8,7 @@ and sixteen games side by side take the place of one. Layers begin orthogonal, w
 and evaluation is greedy, where they keep a small ε.
 
 `minatar` plays MinAtar's Breakout, or its Asterix by `--env`, on 32 games side by side, with half the samples of each
-step that the game's authors learn from, four times as large; DQN and Rainbow differ in Rainbow's parts alone.
+step that its authors learn from, in batches four times as large; DQN and Rainbow differ in Rainbow's parts alone.
 
 `atari-cpu` is for a few cores and an hour: the frames of the sticky protocol, longer returns, larger steps, and two
 samples learned from for each step in place of eight.
@@ -37,18 +37,22 @@ RUN: dict[str, Any] = {
     "keep": 1,  # a checkpoint holds the replay, 7 GB
 }
 CPU = RUN | {"env_options": ("protocol=sticky",), "steps": 1_000_000, "eval_every": 50_000, "eval_episodes": 8}
+# DQN as it was first, whose target network is copied.
+ORIGINAL: dict[str, Any] = {
+    "layer_norm": False,
+    "double": False,
+    "n_step": 1,
+    "unroll": 1,
+    "updates": 4,
+    "target_rate": 1.0,
+}
 REPLAY = _merge(
     RUN | {"num_envs": 16},
+    **ORIGINAL,
     hidden=(512,),
-    layer_norm=False,
-    double=False,
-    n_step=1,
     batch_size=32,
     buffer_size=1_000_000,
     frames=4,
-    unroll=1,
-    updates=4,
-    target_rate=1.0,
     epsilon_end=0.01,
     clip_rewards=True,
 )
@@ -73,25 +77,21 @@ PRIORITIES = {"n_step": 3, "priorities": "proportional"}
 
 MINATAR = _merge(
     {"env": "gymnax/Breakout-MinAtar", "steps": 1_000_000, "num_envs": 32, "eval_episodes": 64},
+    **ORIGINAL,
     learning_rate=2.5e-4,
     adam_eps=1.5e-4,
     cnn="small",
     hidden=(128,),
-    layer_norm=False,
-    double=False,
-    n_step=1,
     batch_size=128,
     warmup=5_000,
-    updates=4,
     target_period=250,  # updates: 2,000 steps
-    target_rate=1.0,
     epsilon_steps=100_000,
 )
 
 DQN: Presets = {
     "atari": _merge(DOPAMINE, **SQUARED),
-    "minatar": MINATAR,
     "atari-classic": _merge(ZOO, **SQUARED),
+    "minatar": MINATAR,
     "atari-cpu": _merge(
         CPU | {"num_envs": 16, "checkpoint_every": 250_000},
         learning_rate=3e-4,

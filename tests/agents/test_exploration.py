@@ -127,7 +127,7 @@ def test_without_epsilon_or_in_evaluation_nothing_is_held() -> None:
 
 
 def test_held_actions_find_the_goals_of_a_maze_that_single_ones_miss() -> None:
-    """Random play of the I-maze, whose goals are 12 to 18 cells and three turns away."""
+    """Random play of the I-maze, whose goals are 9 to 13 moves and a turn away."""
     env: Any = envs.make("bellmax/i-maze")
 
     def saved(longest: int) -> float:

@@ -77,7 +77,7 @@ def test_learning_steps_are_counted() -> None:
 
 
 def test_updates_and_returns_are_counted() -> None:
-    assert benchmark_work.WORK["critics"](critics=2, calls=2)() == 2
+    assert benchmark_work.WORK["critics"](number=2, calls=2)() == 2
     for name in ("vtrace", "gae"):
         for whose in ("agents.losses", "rlax"):
             assert benchmark_work.WORK["returns"](name=name, whose=whose, calls=2, steps=6, lanes=3)() == 2

@@ -149,3 +149,17 @@ def test_actions_are_held_for_at_least_a_step(experiment: str) -> None:
         parts(experiment, parsed(experiment, "--agent.hold", "0"))
     with pytest.raises(ValueError, match=r"--agent\.hold 9: --agent\.parameter-noise"):
         parts("dqn", parsed("dqn", "--agent.hold", "9", "--agent.parameter-noise"))
+
+
+def test_sequential_windows_are_drawn_by_priority_where_alpha_says_so() -> None:
+    words = ["--agent.length", "2", *SMALL[3:], "--agent.sampling", "sequential"]
+    env = envs.make("bellmax/catch", rows=2)
+    for alpha, spread in (("0", False), ("1", True)):
+        config = parsed("drqn", *words, "--agent.alpha", alpha)
+        built = import_module("experiments.drqn").make(config, env.spec, runs.Scale(4, 1, 10_000))
+        loop = loops.in_graph(env, *built, num_envs=4, iterations=8)
+        leaves = jax.jit(lambda key, loop=loop: loop.step(loop.init(key))[0].replay.tree[0])(keys.key(0))
+        held = np.asarray(leaves)[np.asarray(leaves) > 0]
+        assert (held.std() > 0) == spread
+    with pytest.raises(ValueError, match=r"--agent\.alpha 0\.5: must be 0, or positive"):
+        parts("drqn", parsed("drqn", "--agent.alpha", "0.5"))
