@@ -28,20 +28,28 @@ from envs.base import Discrete, Space
 
 
 class Dynamics(nn.Module):
-    """One member: mean and log-variance of the standardised change and reward, and a logit of the end."""
+    """One member: mean and log-variance of the standardised change and reward, and a logit of the end.
+
+    The end has layers of its own: beside the gradients of a sharp normal distribution its own vanish in shared ones.
+    """
 
     outputs: int
     sizes: tuple[int, ...] = (128, 128)
+    ends: bool = True
 
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array, Array]:
         """`[N, F] -> ([N, outputs], [N, outputs], [N])`."""
-        for size in self.sizes:
-            x = nn.swish(nn.Dense(size, kernel_init=nn.initializers.truncated_normal(0.5 * x.shape[-1] ** -0.5))(x))
+
+        def layers(x: Array, outputs: int) -> Array:
+            for size in self.sizes:
+                x = nn.swish(nn.Dense(size, kernel_init=nn.initializers.truncated_normal(0.5 * x.shape[-1] ** -0.5))(x))
+            return nn.Dense(outputs)(x)
+
         high = self.param("high", nn.initializers.constant(0.5), (1, self.outputs))
         low = self.param("low", nn.initializers.constant(-10.0), (1, self.outputs))
-        out = nn.Dense(2 * self.outputs + 1)(x)
-        mean, spread, end = out[:, : self.outputs], out[:, self.outputs : -1], out[:, -1]
+        mean, spread = jnp.split(layers(x, 2 * self.outputs), 2, axis=-1)
+        end = layers(x, 1)[:, 0] if self.ends else jnp.full(x.shape[0], -100.0)  # surely not
         spread = high - nn.softplus(high - spread)
         return mean, low + nn.softplus(spread - low), end
 
@@ -80,7 +88,7 @@ def ensemble(
         return jnp.concatenate([observation, done], -1)
 
     def module(targets: Moments) -> Dynamics:
-        return Dynamics(targets.mean.shape[-1], sizes)
+        return Dynamics(targets.mean.shape[-1], sizes, ends)
 
     def init(key: Key, timestep: TimeStep) -> State:
         observation = timestep.observation
@@ -116,7 +124,7 @@ def ensemble(
             mean = mean + jnp.exp(0.5 * spread) * jax.random.normal(key, mean.shape)
         change = mean * jnp.sqrt(variance(targets))[None] + targets.mean[None]
         after = state + change[:, :-1]
-        going_on = jnp.where(end > 0, 0.0, 1.0) if ends else jnp.ones(after.shape[0])
+        going_on = jnp.where(end > 0, 0.0, 1.0)
         return after, Imagined(after, change[:, -1], going_on)
 
     def loss(params: Any, scales: tuple[Moments, Moments], rows: tuple) -> tuple[Array, dict[str, Array]]:
