@@ -5,7 +5,7 @@ rules of the authors' `PillEater`. Where that code ends an episode at its frame 
 cap truncates; a death pays once however many ghosts are met.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -136,20 +136,23 @@ def minipacman(
     def fresh(word: Array, level: Array) -> State:
         man = (word[0] % NUM).astype(jnp.int32)
         pills = (word[1 : 1 + PILLS] % NUM).astype(jnp.int32)
-        drawn, turned = word[1 + PILLS :][:most_ghosts], word[1 + PILLS + most_ghosts :]
+        drawn = word[1 + PILLS :]
         where = jnp.asarray(FAR)[man, (drawn % jnp.asarray(FAR_COUNT)[man].astype(jnp.uint32)).astype(jnp.int32)]
         where = jnp.where(ghosts < 1 + (level - 1) // 2, where, NUM)
         nothing = jnp.int32(0)
         food = jnp.ones(NUM, bool)
-        return State(man, food, pills, where, (turned >> 30).astype(jnp.int32), nothing, level, nothing)
+        return State(man, food, pills, where, (drawn >> 30).astype(jnp.int32), nothing, level, nothing)
 
-    words = 1 + PILLS + 2 * most_ghosts
+    words = 1 + PILLS + most_ghosts
+
+    def draw(key: Key) -> Array:
+        return jax.random.bits(key, (words + most_ghosts,))  # as many to begin with as in a step: drawn once, for both
 
     def initial(key: Key) -> State:
-        return fresh(jax.random.bits(key, (words,)), jnp.int32(1))
+        return fresh(draw(key)[:words], jnp.int32(1))
 
     def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Array]:
-        word = jax.random.bits(key, (words + 2 * most_ghosts,))
+        word = draw(key)
         onwards = fresh(word[:words], state.level + 1)
         steps = jnp.concatenate([jnp.asarray(NEXT)[state.man], state.man[None]])
         man = steps[(action - 1) % 5]  # the last entry stays
@@ -189,13 +192,12 @@ def _haunted(state: State, word: Array) -> tuple[State, Array, Array]:
     One after the other a ghost is met where it stands, or else moves and is met there. Whoever eats one is done for
     the step, so those after it do not get their turn.
     """
-    num = state.ghosts.shape[0]
-    uniform = word.astype(jnp.float32) / 2.0**32
+    turning, moving = ((half.astype(jnp.float32) + 0.5) / 2.0**16 for half in (word & 0xFFFF, word >> 16))
     alive, edible = state.ghosts < NUM, state.power > 0
     speed = (0.5 + 0.1 * (state.level - 1)) * jnp.where(edible, 0.5, 1.0)
-    ways, moved = _moved(state, uniform[:num])
+    ways, moved = _moved(state, turning)
     standing = alive & (state.ghosts == state.man)
-    moves = alive & (uniform[num:] < speed) & ~(standing & edible)
+    moves = alive & (moving < speed) & ~(standing & edible)
     after = jnp.where(moves, moved, state.ghosts)
     met = standing | (alive & (after == state.man))
     kills = met & edible
@@ -226,24 +228,26 @@ def _moved(state: State, uniform: Array) -> tuple[Array, Array]:
     return way, jnp.asarray(NEXT)[here, way]
 
 
-def _at(places: Array) -> Array:
-    """Where any of `places[K]` is, bool [15, 19]."""
-    return jnp.any(INDEX[None] == jnp.where(places < NUM, places, -1)[:, None, None], 0)
+def _board(cells: Array) -> Array:
+    """What is in each cell, `[C + 1, ...]` with that of walls last, as it lies on the board, `[15, 19, ...]`."""
+    return cells[INDEX]
 
 
-def _laid(values: Array) -> Array:
-    """`values[C]` on the board, False in its walls."""
-    return jnp.append(values, False)[INDEX]
+def _in(places: Array) -> Array:
+    """In which cells any of `places[K]` is, bool [C + 1]."""
+    return jnp.any(places[:, None] == jnp.arange(NUM + 1)[None], 0)
 
 
 def _planes(state: State) -> Array:
-    ghost, share = _at(state.ghosts), state.power.astype(jnp.float32) / DURATION
-    planes: list[Any] = [MAZE, _laid(state.food), _at(state.man[None]), ghost * (1 - share), ghost * share]
-    return jnp.stack([jnp.asarray(x, jnp.float32) for x in (*planes, _at(state.pills))], -1)
+    ghost, share = _in(state.ghosts), state.power.astype(jnp.float32) / DURATION
+    food = jnp.append(state.food, False)
+    planes = [jnp.zeros_like(food), food, _in(state.man[None]), ghost * (1 - share), ghost * share, _in(state.pills)]
+    cells = jnp.stack([plane.astype(jnp.float32) for plane in planes], -1)
+    return _board(cells.at[NUM].set(jax.nn.one_hot(WALL, 6)))
 
 
 def _colours(state: State) -> Array:
-    colour = jnp.where(MAZE, 1, jnp.where(_laid(state.food), 2, 0))
-    colour = jnp.where(_at(state.pills), 3, colour)
-    colour = jnp.where(_at(state.ghosts), 5 + state.power, colour)
-    return jnp.where(_at(state.man[None]), 4, colour)
+    cells = jnp.append(jnp.where(state.food, 2, 0), 0)
+    cells = jnp.where(_in(state.pills), 3, cells)
+    cells = jnp.where(_in(state.ghosts), 5 + state.power, cells)
+    return _board(jnp.where(_in(state.man[None]), 4, cells).at[NUM].set(1))

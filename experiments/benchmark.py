@@ -21,14 +21,15 @@ from experiments.benchmark_cases import PARTS, Case, Part, cases
 from experiments.benchmark_page import Row, machine, short, table, write
 from experiments.benchmark_work import ROOT, WORK
 
-Peer = Literal["rejax", "gymnax", "flashbax", "sb3", "sbx"]
-PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "flashbax", "sb3", "sbx")
+Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx"]
+PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx")
 INSTALL = 'pip install -e ".[bench]"'
 
 
 @dataclass(frozen=True)
 class Config:
-    """Measures bellmax's speed against rejax, flashbax, Stable-Baselines3 and SBX, and writes a table and a plot."""
+    """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3 and SBX, and
+    writes a table and a plot."""
 
     only: tuple[Part, ...] = PARTS
     """Parts to measure."""

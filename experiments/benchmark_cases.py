@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-Part = Literal["env", "dqn", "ppo", "sac", "host", "replay", "learning", "returns", "compile"]
-PARTS: tuple[Part, ...] = ("env", "dqn", "ppo", "sac", "host", "replay", "learning", "returns", "compile")
+Part = Literal["env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "returns", "compile"]
+PARTS: tuple[Part, ...] = ("env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "returns", "compile")
 TASKS = ("bellmax/cartpole", "gymnax/CartPole-v1")
 
 # The settings of both sides, spelt out so that no default of either can change them. Rejax's are those of its own
@@ -61,6 +61,31 @@ SB_SAC = {
     **{"learning_rate": 3e-4, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 256, "train_freq": 1},
     **{"gradient_steps": 1, "tau": 0.01, "policy_kwargs": {"net_arch": [64, 64]}},
 }
+# Agents that do more in each step than those they are compared with: (task, its options, environments, steps, agents).
+LEVELS = {"size": 7, "boxes": 2, "fewest": 1, "num_levels": 500}
+SMALL = {
+    **{"optimiser": "adam", "channels": (16, 16), "hidden": 64, "code": 32, "depth": 5, "unroll": 10},
+    **{"rollout_channels": (), "rollout_hidden": 32, "encoder_channels": ()},
+}
+CARDS = {"unroll": 13, "lstm": (64,), "hidden": (64,), "recall": False}
+MINDS: dict[str, tuple[str, dict[str, Any], int, int, dict[str, tuple[str, dict[str, Any]]]]] = {
+    "Sokoban, 7x7": (
+        *("bellmax/sokoban", LEVELS, 32, 25_600),
+        {
+            "standard agent": ("i2a", {**SMALL, "world": "none"}),
+            "I2A, exact model": ("i2a", {**SMALL, "world": "exact"}),
+        },
+    ),
+    "card pairs, 8 cards": (
+        *("bellmax/card-pairs", {"cards": 8}, 128, 133_120),
+        {
+            "RL-LSTM": ("rl_mem", {**CARDS, "memory": "lstm"}),
+            "MERLIN": ("merlin", {**CARDS, "rows": 13}),
+            "RL-MEM": ("rl_mem", {**CARDS, "memory": "rows", "rows": 13}),
+        },
+    ),
+}
+MIND_GOALS = {"standard agent": 0.1, "RL-LSTM": 0.2}
 # Of experiments.dqn: DQN without any part of Rainbow, and with one or all of them.
 PLAIN = {"hidden": (128, 128), "layer_norm": False, "double": False, "n_step": 1, "batch_size": 128}
 RAINBOW = {
@@ -121,6 +146,7 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
         "ppo": lambda scaled: train_cases("ppo", PPO, REJAX_PPO, 1.5, {1: 200_000, 16: 25_000}, scaled),
         "sac": lambda scaled: train_cases("sac", SAC, REJAX_SAC, None, {1: 50_000, 16: 6_250}, scaled),
         "host": host_cases,
+        "minds": mind_cases,
         "replay": replay_cases,
         "learning": learning_cases,
         "returns": returns_cases,
@@ -138,6 +164,14 @@ def env_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
         ours = {task: Work("environment", {"env": task, **shared}) for task in TASKS}
         gymnax = {"gymnax": Work("gymnax_environment", shared)}
         yield Case("env", "environment alone, 10 envs", seeds, "env steps/s", ours, gymnax)
+    shared = {"seeds": 1, "steps": scaled(10_000, 10), "num_envs": 64}
+    own = {
+        "bellmax/sokoban": Work("environment", {"env": "bellmax/sokoban", "options": {"num_levels": 500}, **shared}),
+        "bellmax/minipacman": Work("environment", {"env": "bellmax/minipacman", **shared}),
+    }
+    peer = {"jumanji": Work("jumanji_environment", shared)}
+    name, goals = "environment alone, 64 envs, against Jumanji's Sokoban of one level", {"jumanji": 2.0}
+    yield Case("env", name, 1, "env steps/s", own, peer, goals=goals)
 
 
 def train_cases(
@@ -179,6 +213,19 @@ def host_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
         name = f"{agent.upper()} on the host, {steps:,} steps a seed"
         own = {f"envpool/{task}": Work("on_host", {**work, **ours})}
         yield Case("host", name, HOST_SEEDS, "env steps/s", own, models, goals=asked)
+
+
+def mind_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """Training in graph of agents that imagine or remember, each against the first of its task."""
+    for name, (env, options, num_envs, length, agents) in MINDS.items():
+        shared = {"env": env, "options": options, "seeds": 1, "steps": scaled(length, 1), "num_envs": num_envs}
+        own = {
+            label: Work("in_graph", {"agent": experiment, "config": config, **shared})
+            for label, (experiment, config) in agents.items()
+        }
+        first = next(iter(own))
+        goals = {first: MIND_GOALS[first]}
+        yield Case("minds", name, 1, "env steps/s", own, against=first, goals=goals)
 
 
 def replay_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from experiments import peers
@@ -31,7 +32,15 @@ def tupled(config: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
 
 
-def in_graph(agent: str, env: str, seeds: int, steps: int, num_envs: int, config: Mapping[str, Any]) -> Run:
+def in_graph(
+    agent: str,
+    env: str,
+    seeds: int,
+    steps: int,
+    num_envs: int,
+    config: Mapping[str, Any],
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Run:
     """A whole training of `steps` per seed, warm-up included, seeds spread over the devices."""
     import jax
     import numpy as np
@@ -40,7 +49,7 @@ def in_graph(agent: str, env: str, seeds: int, steps: int, num_envs: int, config
     from agents import keys
     from experiments import devices, drivers
 
-    task: Any = envs.make(env)
+    task: Any = envs.make(env, **options)
     make = build(agent, config, task, num_envs, steps)
     schedule = make({}).schedule
     per_iteration = schedule.unroll * num_envs
@@ -61,7 +70,9 @@ def in_graph(agent: str, env: str, seeds: int, steps: int, num_envs: int, config
     return run
 
 
-def environment(env: str, seeds: int, steps: int, num_envs: int) -> Run:
+def environment(
+    env: str, seeds: int, steps: int, num_envs: int, options: Mapping[str, Any] = MappingProxyType({})
+) -> Run:
     """Environment steps alone, actions alternating, seeds spread over the devices."""
     import jax
     import jax.numpy as jnp
@@ -71,7 +82,7 @@ def environment(env: str, seeds: int, steps: int, num_envs: int) -> Run:
     from agents import keys
     from experiments import devices
 
-    task: Any = envs.make(env)
+    task: Any = envs.make(env, **options)
     lay = devices.layout(seeds)
 
     def many(key: Any) -> Any:

@@ -2,19 +2,18 @@
 
 import importlib
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
-from experiments import flags, runs
+from experiments import episodes, flags, runs
 
 
 @dataclass(frozen=True)
 class Flags:
-    """Evaluate the greedy policies of a run folder, one per seed, on fresh episodes."""
+    """Evaluate the policies of a run folder, one per seed, on fresh episodes."""
 
     run: tyro.conf.Positional[Path]
     """The run folder; of a sweep, the folder of one of its points."""
@@ -26,6 +25,10 @@ class Flags:
     """Options that the task has besides, or instead of, those of its evaluations in training, as name=value."""
     seed: int = 1_000_000
     """Seed of the episodes, apart from those of training."""
+    sampled: bool = False
+    """Play as in training, exploring, rather than greedily."""
+    rewards: int = 0
+    """Also tell how many steps it takes to each of this many rewards from the one before; for tasks in graph."""
     video: str = ""
     """Also film an episode of the best seed into this file (.mp4 or .gif)."""
 
@@ -35,7 +38,9 @@ def play(arguments: Flags) -> dict[str, Any]:
 
     Returns:
       What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps`, `episodes`), and `eval_returns` (mean of each
-      seed), `eval_iqm` and `eval_ci95`; for a task with goals also `eval_success`, the share of each seed's episodes.
+      seed), `eval_iqm` and `eval_ci95`; for a task with a time limit `eval_ended`, the share of each seed's episodes
+      that ended before it; for a task with goals `eval_success`, the share that reached one; with `rewards`,
+      `eval_steps`, the mean steps to each of them, of each seed.
 
     Raises:
       ValueError: the folder holds no policies, or the flags do not make sense.
@@ -50,24 +55,35 @@ def play(arguments: Flags) -> dict[str, Any]:
     folder, video = arguments.run, Path(arguments.video) if arguments.video else None
     if arguments.episodes < 1:
         raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
+    if arguments.rewards < 0:
+        raise ValueError(f"--rewards {arguments.rewards}: must not be negative")
     if arguments.seed < 0:
         raise ValueError(f"--seed {arguments.seed}: must not be negative")
     if video and video.suffix not in (".mp4", ".gif"):
         raise ValueError(f"--video {video}: must end in .mp4 or .gif")
     experiment, config, env, make, at_steps, chosen = saved(folder, arguments.which)
+    make = episodes.exploring(make) if arguments.sampled else make
     lay = devices.layout(config.seeds)
     hypers = {"run": np.arange(config.seeds)}
     seeds = arguments.seed + np.arange(config.seeds)
     env = runs.judged(config, env, arguments.env_options)
     driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
-    episodes = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
+    played = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
     driver.close()
-    reached = {"eval_success": np.asarray(episodes["eval_success"]).mean(axis=1).tolist()} if env.spec.goals else {}
-    returns = np.asarray(episodes["eval_return"]).mean(axis=1)
+    reached = {"eval_success": np.asarray(played["eval_success"]).mean(axis=1).tolist()} if env.spec.goals else {}
+    if env.spec.time_limit:
+        in_time = np.asarray(played["eval_length"]) < env.spec.time_limit
+        reached["eval_ended"] = in_time.mean(axis=1).tolist()
+    if arguments.rewards:
+        agent, keyed = make({}).agent, keys.key(seeds)
+        each = [jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i]), chosen) for i in range(config.seeds)]
+        play_on = episodes.stepping(env, agent, arguments.episodes, arguments.rewards)
+        reached["eval_steps"] = [play_on(actor, keyed[i]) for i, actor in enumerate(each)]
+    returns = np.asarray(played["eval_return"]).mean(axis=1)
     if video:
         best = int(np.nanargmax(returns))
         try:
-            film(env, make({}).agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, video)
+            episodes.film(env, make({}).agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, video)
         except OSError as error:
             raise ValueError(f"--video {video}: cannot be written ({error})") from None
     return {
@@ -130,46 +146,6 @@ def saved(folder: Path, which: str) -> tuple[str, Any, Any, Any, int, Any]:
     return experiment, config, env, make, found[0], found[1][which]
 
 
-def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_000) -> None:
-    """Films one greedy episode.
-
-    Raises:
-      ValueError: the task cannot draw itself.
-    """
-    import imageio.v3 as iio
-    import jax
-    import numpy as np
-
-    from agents import keys
-    from envs.base import Environment
-    from envs.host import pool_of
-    from experiments.loops import env_action
-
-    lane = (pool_of(env) if isinstance(env, Environment) else env).pool(1, seed)
-    if lane.frame is None:
-        raise ValueError(f"--video {path}: {env.spec.name} has no frames to film")
-    act = jax.jit(lambda key, carry, timestep: agent.act(actor, key, carry, timestep, False)[:2])
-    timestep, carry, frames = lane.reset(), agent.begin(1), [lane.frame()]
-    for key in jax.random.split(keys.key(seed), most):
-        action, carry = act(key, carry, timestep)
-        lane.send(np.asarray(env_action(env.spec, action)))
-        timestep = lane.recv()
-        frames.append(lane.frame())
-        if timestep.last()[0]:
-            break
-    lane.close()
-    # Video codecs want even sides.
-    even = [np.asarray(f)[: f.shape[0] // 2 * 2, : f.shape[1] // 2 * 2] for f in frames]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    mp4: dict[str, Any] = {"macro_block_size": 2, "fps": 30}
-    gif: dict[str, Any] = {"loop": 0, "duration": 1000 / 30}
-    with warnings.catch_warnings():
-        # The encoder is another program; what runs between fork and exec touches no lock of JAX's.
-        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-        iio.imwrite(path, np.stack(even), **(mp4 if path.suffix == ".mp4" else gif))
-    print(f"filmed {len(frames)} frames: {path}")
-
-
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Reads flags, evaluates, prints a line per seed."""
     arguments = tyro.cli(Flags, args=sys.argv[1:] if argv is None else argv, prog="python -m experiments.evaluate")
@@ -178,9 +154,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     except ValueError as error:
         flags.fail(error)
     print(f"{result['experiment']} on {result['env']}, {result['policy']} policy of {result['at_steps']:,} steps")
-    success = result.get("eval_success", [])
     for i, (seed, value) in enumerate(zip(result["seeds"], result["eval_returns"], strict=True)):
-        print(f"{seed:>8} {value:>10.1f}" + (f"   success {success[i]:.1%}" if success else ""))
+        shares = "".join(f"   {x} {result['eval_' + x][i]:.1%}" for x in ("ended", "success") if "eval_" + x in result)
+        steps = "".join(f" {x:.1f}" for x in result["eval_steps"][i]) if "eval_steps" in result else ""
+        print(f"{seed:>8} {value:>10.1f}{shares}" + (f"   steps{steps}" if steps else ""))
     low, high = result["eval_ci95"]
     print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}   95 % interval {low:.1f} to {high:.1f}")
     from envs import atari

@@ -132,22 +132,9 @@ def trajectories(config: "Flags", baseline: Path, coder: Any) -> Data:
 
 
 def ended(folder: Path, episodes: int = 200, seed: int = 1_000_000) -> list[float]:
-    """Of each seed's last policy, the share of fresh episodes that end before the time limit: levels solved."""
-    import jax
-    import numpy as np
-
-    from agents import keys
-    from experiments import devices
-
-    _, config, env, make, _, actors = evaluate.saved(folder, "last")
-    lay, seeds = devices.layout(config.seeds), seed + np.arange(config.seeds)
-    driver = runs.drive(
-        env, make, {"run": np.arange(config.seeds)}, lay, seeds, num_envs=1, iterations=1, eval_episodes=episodes
-    )
-    lengths = driver.loop.evaluate(devices.place(lay, actors), keys.key(seeds))["eval_length"]
-    driver.close()
-    limit = env.spec.time_limit or np.inf
-    return [float(x) for x in (np.asarray(jax.device_get(lengths)) < limit).mean(1)]
+    """Of each seed's last policy, sampled, the share of fresh episodes that end in time: levels solved."""
+    found = evaluate.play(evaluate.Flags(folder, episodes, which="last", seed=seed, sampled=True))
+    return found["eval_ended"]
 
 
 def report(folder: Path, found: dict[str, Any], quiet: bool) -> None:

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 Run = Callable[[], float]
 PACKAGES = {
-    **{"rejax": "rejax", "gymnax": "gymnax", "flashbax": "flashbax", "sb3": "stable-baselines3", "sbx": "sbx-rl"},
+    **{"rejax": "rejax", "gymnax": "gymnax", "jumanji": "jumanji", "flashbax": "flashbax"},
+    **{"sb3": "stable-baselines3", "sbx": "sbx-rl"},
     **{"jax": "jax", "jaxlib": "jaxlib", "flax": "flax", "torch": "torch", "gymnasium": "gymnasium"},
 }
 
@@ -78,6 +79,35 @@ def gymnax_environment(seeds: int, steps: int, num_envs: int) -> Run:
             return (key, state, total + jnp.sum(reward)), None
 
         return jax.lax.scan(body, (key, state, jnp.float32(0)), jnp.arange(steps))[0][2]
+
+    compiled = jax.jit(many).lower(jax.random.PRNGKey(0)).compile()
+
+    def run() -> float:
+        jax.block_until_ready(compiled(jax.random.PRNGKey(1)))
+        return lanes * steps
+
+    return run
+
+
+def jumanji_environment(seeds: int, steps: int, num_envs: int) -> Run:
+    """Steps of Sokoban alone, actions alternating, on the level that needs no download."""
+    import jax
+    import jax.numpy as jnp
+    from jumanji.environments import Sokoban
+    from jumanji.environments.routing.sokoban.generator import SimpleSolveGenerator
+    from jumanji.wrappers import VmapAutoResetWrapper
+
+    env: Any = VmapAutoResetWrapper(Sokoban(generator=SimpleSolveGenerator()))
+    lanes = seeds * num_envs
+
+    def many(key: Any) -> Any:
+        state, _ = env.reset(jax.random.split(key, lanes))
+
+        def body(carry: Any, t: Any) -> Any:
+            state, timestep = env.step(carry[0], jnp.full(lanes, t % 2, jnp.int32))
+            return (state, carry[1] + jnp.sum(timestep.reward)), None
+
+        return jax.lax.scan(body, (state, jnp.float32(0)), jnp.arange(steps))[0][1]
 
     compiled = jax.jit(many).lower(jax.random.PRNGKey(0)).compile()
 
@@ -268,6 +298,7 @@ def stable_baselines(library: str, env: str, agent: str, steps: int, num_envs: i
 
 WORK: dict[str, Callable[..., Run]] = {
     "gymnax_environment": gymnax_environment,
+    "jumanji_environment": jumanji_environment,
     "rejax_train": rejax_train,
     "rejax_compile": rejax_compile,
     "flashbax": flashbax,

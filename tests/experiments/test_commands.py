@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from experiments import flags, logging
+from experiments import episodes, flags, logging
 from tests.experiments.running import FLAGS, ROOT, TIMES, call, command, rows, steps_saved, succeed, summary
 
 experiments = pytest.mark.parametrize("experiment", FLAGS)
@@ -164,7 +164,7 @@ def test_evaluate_gives_what_training_saw(finished):
     assert (outcome.result["policy"], outcome.result["episodes"]) == ("best", 40)
     header, first, second, iqm = outcome.out.splitlines()
     assert header.startswith("a2c on bellmax/catch, best policy of ")
-    assert [first.split(), second.split()] == [["3", "1.0"], ["4", "1.0"]]
+    assert [first.split()[:2], second.split()[:2]] == [["3", "1.0"], ["4", "1.0"]]
     assert iqm.split()[:2] == ["IQM", "1.0"]
 
 
@@ -174,6 +174,14 @@ def test_evaluate_plays_the_last_policy_on_request(finished):
     assert outcome.result["policy"] == "last"
     assert outcome.result["at_steps"] == numbers("dqn")[2]
     assert outcome.result["eval_returns"] == [1.0]
+
+
+def test_evaluate_explores_on_request(finished, monkeypatch):
+    asked = []
+    monkeypatch.setattr(episodes, "exploring", lambda make: asked.append(1) or make)
+    for flags_given, times in (([], 0), (["--sampled"], 1)):
+        succeed("evaluate", finished("a2c").folder, "--episodes", 40, *flags_given)
+        assert len(asked) == times
 
 
 def frames_of_mp4(path):

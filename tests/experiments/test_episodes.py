@@ -1,0 +1,35 @@
+"""Episodes of policies, timed reward by reward."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.base import Agent
+from envs.base import Box, Discrete, Spec, episodic
+from experiments import episodes
+from experiments.drivers import Parts
+
+
+def test_evaluate_times_each_reward():
+    """Rewards after 2, 5 and 6 of 7 steps, in lanes that wait for one step more if they are told to."""
+
+    def transition(key, state, action):
+        t = state + 1
+        at = t - action
+        return t, ((at == 2) | (at == 5) | (at == 6)).astype(jnp.float32), jnp.bool_(False)
+
+    spec = Spec("clock", Box((1,), 0, 1), Discrete(2), 7)
+    env = episodic(lambda key: jnp.int32(0), transition, lambda state: jnp.zeros(1), spec)
+
+    def act(actor, key, carry, timestep, explore):
+        return jnp.full(timestep.reward.shape, actor + explore, jnp.int32), carry, {}
+
+    agent = Agent(None, None, lambda batch: (), act, None)
+    for late, expected in ((0, [2, 3, 1]), (1, [3, 3, 1])):
+        assert episodes.stepping(env, agent, 3, 3)(jnp.int32(late), jax.random.key(0)) == expected
+    late = episodes.exploring(lambda hypers: Parts(agent, None, None))({}).agent
+    found = episodes.stepping(env, late, 3, 4)(jnp.int32(0), jax.random.key(0))
+    assert found[:3] == [3, 3, 1] and np.isnan(found[3])
+    with pytest.raises(ValueError, match="--rewards 1: needs a task in graph with a time limit"):
+        episodes.stepping(env._replace(spec=spec._replace(time_limit=None)), agent, 1, 1)
