@@ -109,7 +109,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     for name in ("horizon", "population", "iterations", "simulations", "members", "particles", "unroll", "updates"):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
-    if not 1 <= config.elites <= config.population:
+    if config.planner == "cem" and not 1 <= config.elites <= config.population:
         raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
     if config.model == "true":
         model = worlds.exact(spec, config.corrupt)

@@ -1,13 +1,17 @@
 """What a run says about itself: config.json, summary.json, the time it took, and how it was stopped."""
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+import os
 import platform
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,25 @@ def write_json(path: Path, content: Any) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(plain(content), indent=2) + "\n")
     temporary.replace(path)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds a run folder. Two processes that train in one would each undo what the other writes.
+
+    Raises:
+      ValueError: another holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system that has no locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"--resume {folder}: a process is still training in it") from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def describe(experiment: str, config: Any) -> dict[str, Any]:

@@ -267,11 +267,12 @@ def make_folder(folder: Path, experiment: str, config: Any) -> None:
     """Makes the run folder if it is new. From here on the run can be resumed: its config.json comes first, and whole.
 
     Raises:
-      ValueError: it cannot be written.
+      ValueError: it cannot be written, or is being written by another process.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        records.write_json(folder / "config.json", records.describe(experiment, config))
+        with records.alone(folder):
+            records.write_json(folder / "config.json", records.describe(experiment, config))
     except OSError as error:
         name = "--resume" if config.resume else "--out"
         raise ValueError(f"{name} {folder}: cannot be written ({error.strerror})") from None

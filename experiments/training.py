@@ -201,6 +201,10 @@ def train(prepared: Prepared) -> dict[str, Any]:
             path.mkdir(exist_ok=True)
             records.write_json(path / "config.json", records.describe(experiment, pointed(config, point)))
     with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(records.alone(folder))
+        except ValueError as error:
+            flags.fail(error)
         checkpoints = stack.enter_context(Checkpointer(folder / "checkpoints", keep=config.keep))
         policies = [stack.enter_context(Checkpointer(path / "policies", keep=1)) for path in folders]
         interrupt = stack.enter_context(records.Interrupt())

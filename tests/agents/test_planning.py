@@ -1,6 +1,6 @@
 """Planning with a true and with a learned model, and Dyna around an agent with a replay."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from envs.base import Box, Discrete
 from envs.cartpole import cartpole
 from experiments import loops
 from experiments.loops import Schedule
+from tests.agents.learning import trained
 
 ACTION = Box((1,), -1.0, 1.0)
 CARTPOLE = models.simulator(swingup.restore, swingup.transition, swingup.observe)
@@ -119,6 +120,18 @@ def test_dynamics_learn_what_actions_do():
     assert errors[0] < 0.05 and errors[1] > 0.5
 
 
+def test_dynamics_learn_when_an_episode_ends():
+    """Beside the likelihood of a sharp normal distribution, whose gradients are much larger."""
+    rows = cartpole_rows(steps=30)
+    learner = ensemble(Discrete(2), optimisers.adam(3e-3), sizes=(64, 64))
+    state = learner.init(keys.key(0), jax.tree.map(lambda x: x[0], rows.timestep))
+    many = lambda state, key: learner.update(state, key, rows)  # noqa: E731
+    _, metrics = jax.jit(lambda s, k: jax.lax.scan(many, s, k))(state, jax.random.split(keys.key(2), 300))
+    share = float((rows.timestep.discount == 0)[1:].mean())
+    unknown = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    assert metrics["end_loss"][-1] < 0.2 * unknown, (metrics["end_loss"][::50], unknown)
+
+
 def test_members_of_an_ensemble_see_rows_of_their_own():
     learner = ensemble(ACTION, optimisers.adam(1e-3), sizes=(8,), members=3)
     timestep = jax.vmap(swingup.swingup().reset)(jax.random.split(keys.key(0), 6))[1]
@@ -176,6 +189,22 @@ def test_dyna_is_n_more_updates_on_what_the_model_says():
     assert max(jax.tree.leaves(moved)) < 3e-3  # what is left is Adam's momentum
     with pytest.raises(ValueError, match="multiple of 7"):
         dyna(agent, learner, 6).update(state, keys.key(1), Sample(steps))
+
+
+@cache
+def first_solved(steps, **flags):
+    """Steps of deep Dyna on CartPole before a greedy mean of 475, in steps of 500, infinite if never, `[seeds]`."""
+    number = steps // 500
+    returns = trained("dyna", "bellmax/cartpole", steps, evaluations=number, lanes=1, **flags)[0]
+    return np.where((returns >= 475).any(0), 500 * (1 + (returns >= 475).argmax(0)), np.inf)
+
+
+@pytest.mark.slow
+def test_dyna_needs_fewer_steps_if_its_model_is_right():
+    with_model, without = first_solved(8_000), first_solved(20_000, planning=0)
+    assert np.median(with_model) <= 0.6 * np.median(without), (with_model, without)
+    shuffled_model = first_solved(8_000, shuffle_actions=True)
+    assert np.isinf(shuffled_model).sum() >= 3, shuffled_model
 
 
 def test_an_agent_that_plans_learns_its_model():

@@ -9,7 +9,7 @@ import time
 import jax
 import pytest
 
-from experiments import logging, training
+from experiments import logging, records, runs, training
 from experiments.checkpoint import Checkpointer
 from tests.experiments.running import (
     FLAGS,
@@ -113,6 +113,21 @@ def test_resuming_a_finished_run_only_reports(finished, tmp_path, monkeypatch):
     outcome = succeed("a2c", "--resume", folder)
     assert {name: (folder / name).read_bytes() for name in content} == content
     assert outcome.out.splitlines()[2:] == [*finished("a2c").outcome.out.splitlines()[2:-1], f"run folder: {folder}"]
+
+
+def test_run_that_is_still_going_is_left_alone(finished, tmp_path, monkeypatch):
+    import shutil
+
+    folder = tmp_path / "a2c"
+    shutil.copytree(finished("a2c").folder, folder)
+    content = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with records.alone(folder):
+        outcome = call("a2c", "--resume", folder, "--steps", 3072)
+        assert (outcome.code, outcome.err) == (2, f"error: --resume {folder}: a process is still training in it\n")
+        monkeypatch.setattr(records, "write_json", lambda path, content: None)
+        monkeypatch.setattr(runs, "make_folder", lambda *arguments: None)  # as if it had begun in the meantime
+        assert call("a2c", "--resume", folder, "--steps", 3072).code == 2
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == content
 
 
 def test_more_steps_extend_a_finished_run(finished, tmp_path):
