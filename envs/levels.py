@@ -95,13 +95,18 @@ def check(level: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} has a gap in its outer wall")
 
 
+AMONG = 8
+"""Rooms that are tried for each level that is made."""
+
+
 @lru_cache(maxsize=16)
 def generate(num: int, size: int, boxes: int, fewest: int | None = None, seed: int = 0) -> np.ndarray:
     """Solvable levels, uint8 [num, size, size]: rooms dug by a random walk, boxes pulled off their targets.
 
     After Racanière et al., "Imagination-augmented agents" (2017), appendix D: play starts with every box on a target
     and goes backwards, the player pulling; every state that it passes can be solved by going forwards. Kept is the one
-    with the largest (changes of the pulled box) × (distance of the boxes from where they stood).
+    with the largest (changes of the pulled box) × (distance of the boxes from where they stood), of `AMONG` rooms with
+    as many boxes.
 
     Args:
       num: of levels.
@@ -119,7 +124,7 @@ def generate(num: int, size: int, boxes: int, fewest: int | None = None, seed: i
     rng, left = np.random.default_rng(seed), num
     found: list[np.ndarray] = []
     for _ in range(50):
-        found.append(_pulled(rng, left + left // 4 + 16, size, boxes, fewest)[:left])
+        found.append(_pulled(rng, left + left // 4 + 4, size, boxes, fewest)[:left])
         left -= len(found[-1])
         if not left:
             return np.concatenate(found)
@@ -127,27 +132,26 @@ def generate(num: int, size: int, boxes: int, fewest: int | None = None, seed: i
 
 
 def _pulled(rng: np.random.Generator, num: int, size: int, boxes: int, fewest: int) -> np.ndarray:
-    """Those of `num` attempts that gave a level; all played at once, attempt by attempt along the first axis.
+    """Those of `num` attempts that gave a level; all rooms of all of them are played at once, along the first axis.
 
     Cells are numbers, row * size + column. Boxes that are not used lie in cell 0, a corner of the wall.
     """
-    walls = _dug(rng, num, size)
-    walls = walls[(~walls).sum((1, 2)) > boxes + 1].reshape(-1, size * size)
-    num, each = len(walls), np.arange(len(walls))
-    if not num:
-        return np.zeros((0, size, size), np.uint8)
+    walls = _dug(rng, num * AMONG, size).reshape(-1, size * size)
+    each, roomy = np.arange(len(walls)), (~walls).sum(1) > boxes + 1
     cells = np.argsort(walls + rng.random(walls.shape), axis=1)[:, : boxes + 1]  # of floor, in random order
-    used = np.arange(boxes) < rng.integers(fewest, boxes + 1, size=(num, 1))
+    used = np.repeat(np.arange(boxes) < rng.integers(fewest, boxes + 1, size=(num, 1)), AMONG, 0)
     origin, player = np.where(used, cells[:, :boxes], 0), cells[:, boxes]
     rows, columns = np.divmod(np.arange(size * size), size)
     distance = abs(rows[:, None] - rows) + abs(columns[:, None] - columns)
-    place, last, changes = origin.copy(), np.full(num, -1), np.zeros(num, int)
-    best, best_place, best_player = np.zeros(num, int), place, player
-    for _ in range(25 * boxes + size * size):
-        step = (MOVES @ [size, 1])[rng.integers(4, size=num)]
+    place, last, changes = origin.copy(), np.full(len(each), -1), np.zeros(len(each), int)
+    best, best_place, best_player = np.zeros(len(each), int), place, player
+    step = np.ones(len(each), int)
+    for _ in range(25 * boxes + 4 * size * size):
+        turned = (MOVES @ [size, 1])[rng.integers(4, size=len(each))]
+        step = np.where(rng.random(len(each)) < 0.5, turned, step)
         ahead, behind = player + step, player - step
         free = ~walls[each, ahead] & ~(place == ahead[:, None]).any(1)
-        pulls = (place == behind[:, None]) & (free & (rng.random(num) < 0.8))[:, None]
+        pulls = (place == behind[:, None]) & (free & (rng.random(len(each)) < 0.8))[:, None]
         place = np.where(pulls, player[:, None], place)
         player = np.where(free, ahead, player)
         pulled = np.where(pulls.any(1), pulls.argmax(1), last)
@@ -160,15 +164,16 @@ def _pulled(rng: np.random.Generator, num: int, size: int, boxes: int, fewest: i
     for bit, where in ((TARGET, origin), (BOX, best_place)):
         board[np.repeat(each[:, None], boxes, 1)[used], where[used]] |= bit
     board[each, best_player] |= PLAYER
-    unsolved = ((board & (TARGET | BOX)) == BOX).any(1)
-    return board[unsolved].reshape(-1, size, size)
+    unsolved = roomy & ((board & (TARGET | BOX)) == BOX).any(1)
+    hardest = np.where(unsolved, best, -1).reshape(num, AMONG).argmax(1) + AMONG * np.arange(num)
+    return board[hardest[unsolved[hardest]]].reshape(-1, size, size)
 
 
 def _dug(rng: np.random.Generator, num: int, size: int) -> np.ndarray:
     """Boards of wall, bool [num, size, size], with floor where a random walk and some cells beside it went."""
     walls, each = np.ones((num, size, size), bool), np.arange(num)
     at, way = rng.integers(1, size - 1, size=(num, 2)), rng.integers(4, size=num)
-    for _ in range(int(1.2 * (size - 2) ** 2)):
+    for _ in range(2 * (size - 2) ** 2):
         way = np.where(rng.random(num) < 0.35, rng.integers(4, size=num), way)
         at = np.clip(at + MOVES[way], 1, size - 2)
         beside = np.clip(at + MOVES[rng.integers(4, size=num)] * (rng.random((num, 1)) < 0.4), 1, size - 2)
