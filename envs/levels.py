@@ -140,7 +140,7 @@ def _pulled(rng: np.random.Generator, num: int, size: int, boxes: int, fewest: i
     each, roomy = np.arange(len(walls)), (~walls).sum(1) > boxes + 1
     cells = np.argsort(walls + rng.random(walls.shape), axis=1)[:, : boxes + 1]  # of floor, in random order
     used = np.repeat(np.arange(boxes) < rng.integers(fewest, boxes + 1, size=(num, 1)), AMONG, 0)
-    origin, player = np.where(used, cells[:, :boxes], 0), cells[:, boxes]
+    origin, player = np.where(used, cells[:, :boxes], 0), np.where(roomy, cells[:, boxes], size + 1)
     rows, columns = np.divmod(np.arange(size * size), size)
     distance = abs(rows[:, None] - rows) + abs(columns[:, None] - columns)
     place, last, changes = origin.copy(), np.full(len(each), -1), np.zeros(len(each), int)
