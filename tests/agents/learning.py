@@ -9,7 +9,7 @@ import numpy as np
 import envs
 from agents import keys
 from envs.base import Environment
-from experiments import devices, drivers, loops, runs
+from experiments import devices, drivers, episodes, loops, runs
 from experiments.drivers import Parts
 
 
@@ -42,6 +42,7 @@ def trained(
     seeds: int = 5,
     lanes: int = 16,
     options: dict[str, Any] | None = None,
+    sampled: bool = False,
     **flags: Any,
 ) -> tuple[np.ndarray, Any]:
     """Trains seeds 0, 1, ... on a task in graph.
@@ -54,16 +55,18 @@ def trained(
       seeds: how many.
       lanes: environments of each seed.
       options: of the task.
+      sampled: evaluate policies as they play in training.
       **flags: of the agent.
 
     Returns:
-      Greedy returns `[evaluations, seeds]`, each the mean of 100 episodes; and what agents and replays are in the end,
-      `(agent, replay)` with leaves `[seeds, ...]`.
+      Returns, greedy unless they are to be sampled, `[evaluations, seeds]`, each the mean of 100 episodes; and what
+      agents and replays are in the end, `(agent, replay)` with leaves `[seeds, ...]`.
     """
     task: Any = envs.make(env, **(options or {}))
     module = import_module(f"experiments.{experiment}")
     config = module.Config(**flags)
     make = lambda hypers: module.make(config, task.spec, runs.Scale(lanes, 1, steps))  # noqa: E731
+    make = episodes.exploring(make) if sampled else make
     schedule: loops.Schedule = make({}).schedule
     iterations = (steps // (schedule.unroll * lanes) - schedule.warmup) // evaluations
     lay = devices.layout(seeds)
