@@ -30,7 +30,7 @@ from envs.base import Discrete, Space
 class Dynamics(nn.Module):
     """One member: mean and log-variance of the standardised change and reward, and a logit of the end.
 
-    The end has layers of its own: beside the gradients of a sharp normal distribution its own vanish in shared ones.
+    The end has layers of its own; in shared ones it is hardly learned beside the likelihood of a sharp distribution.
     """
 
     outputs: int

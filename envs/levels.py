@@ -137,21 +137,22 @@ def _pulled(rng: np.random.Generator, num: int, size: int, boxes: int, fewest: i
     Cells are numbers, row * size + column. Boxes that are not used lie in cell 0, a corner of the wall.
     """
     walls = _dug(rng, num * AMONG, size).reshape(-1, size * size)
-    each, roomy = np.arange(len(walls)), (~walls).sum(1) > boxes + 1
+    count, roomy = len(walls), (~walls).sum(1) > boxes + 1
+    each = np.arange(count)
     cells = np.argsort(walls + rng.random(walls.shape), axis=1)[:, : boxes + 1]  # of floor, in random order
     used = np.repeat(np.arange(boxes) < rng.integers(fewest, boxes + 1, size=(num, 1)), AMONG, 0)
     origin, player = np.where(used, cells[:, :boxes], 0), np.where(roomy, cells[:, boxes], size + 1)
     rows, columns = np.divmod(np.arange(size * size), size)
     distance = abs(rows[:, None] - rows) + abs(columns[:, None] - columns)
-    place, last, changes = origin.copy(), np.full(len(each), -1), np.zeros(len(each), int)
-    best, best_place, best_player = np.zeros(len(each), int), place, player
-    step = np.ones(len(each), int)
+    place, last, changes = origin.copy(), np.full(count, -1), np.zeros(count, int)
+    best, best_place, best_player = np.zeros(count, int), place, player
+    step = np.ones(count, int)
     for _ in range(25 * boxes + 4 * size * size):
-        turned = (MOVES @ [size, 1])[rng.integers(4, size=len(each))]
-        step = np.where(rng.random(len(each)) < 0.5, turned, step)
+        turned = (MOVES @ [size, 1])[rng.integers(4, size=count)]
+        step = np.where(rng.random(count) < 0.5, turned, step)
         ahead, behind = player + step, player - step
         free = ~walls[each, ahead] & ~(place == ahead[:, None]).any(1)
-        pulls = (place == behind[:, None]) & (free & (rng.random(len(each)) < 0.8))[:, None]
+        pulls = (place == behind[:, None]) & (free & (rng.random(count) < 0.8))[:, None]
         place = np.where(pulls, player[:, None], place)
         player = np.where(free, ahead, player)
         pulled = np.where(pulls.any(1), pulls.argmax(1), last)
