@@ -140,6 +140,16 @@ def copy() -> Model:
     return Model(lambda observation: observation, step)
 
 
+def paying(model: Model, reward: Callable[[Array], Array]) -> Model:
+    """The model with a reward that is known, of the observation it arrives at, in place of its own; as in PETS."""
+
+    def step(params: Any, key: Key, state: Any, action: Tree) -> tuple[Any, Imagined]:
+        state, said = model.step(params, key, state, action)
+        return state, said._replace(reward=jax.vmap(reward)(said.observation))
+
+    return model._replace(step=step)
+
+
 def silent(model: Model) -> Model:
     """The model with all rewards 0."""
 

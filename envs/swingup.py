@@ -75,8 +75,14 @@ def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Arr
     three = _rates(moved(two, 0.5), force)
     four = _rates(moved(three, 1.0), force)
     state = moved(jax.tree.map(lambda a, b, c, d: (a + 2 * b + 2 * c + d) / 6, one, two, three, four), 1.0)
-    sideways, below = state.x + LENGTH * jnp.sin(state.theta), LENGTH * (jnp.cos(state.theta) - 1)
-    return state, jnp.exp(-0.5 * (sideways**2 + below**2) / WIDTH**2), jnp.bool_(False)
+    return state, paid(observe(state)), jnp.bool_(False)
+
+
+def paid(observation: Array) -> Array:
+    """The reward of arriving at an observation [5]."""
+    sin, cos, x, *_ = observation
+    sideways, below = x + LENGTH * sin, LENGTH * (cos - 1)
+    return jnp.exp(-0.5 * (sideways**2 + below**2) / WIDTH**2)
 
 
 def observe(state: State) -> Array:

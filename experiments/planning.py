@@ -14,6 +14,8 @@ class Config:
     """Cross-entropy method, MPPI, random plans, tree search, or flat Monte-Carlo search."""
     model: Literal["true", "learned"] = "true"
     """The task's own rules, or an ensemble that is learned from what was tried, as in PETS."""
+    reward: Literal["known", "learned"] = "known"
+    """Of what a learned model imagines: the task's own, which PETS takes for granted, or the model's."""
     corrupt: float = 0.0
     """Probability with which each cell of a frame that the true model imagines is wrong."""
     horizon: int = 25
@@ -100,7 +102,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
       ValueError: flags that do not go together, or a task that has no such model.
     """
     import replay
-    from agents import optimisers, planning
+    from agents import models, optimisers, planning
     from agents.dynamics import ensemble
     from envs.base import Box
     from experiments.drivers import Parts
@@ -130,7 +132,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         spec.action, optimisers.adam(config.learning_rate), sizes=config.hidden, members=config.members,
         sampled=True, ends=spec.name != "bellmax/cartpole-swingup",
     )  # fmt: skip
-    agent = planning.mpc(planner(config, spec, learner.model, config.particles), spec.action, learner)
+    model = models.paying(learner.model, worlds.reward(spec)) if config.reward == "known" else learner.model
+    agent = planning.mpc(planner(config, spec, model, config.particles), spec.action, learner)
     return Parts(agent, replay.uniform(buffer, batch), Schedule(config.unroll, config.updates))
 
 

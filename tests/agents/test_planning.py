@@ -132,6 +132,17 @@ def test_dynamics_learn_when_an_episode_ends():
     assert metrics["end_loss"][-1] < 0.2 * unknown, (metrics["end_loss"][::50], unknown)
 
 
+def test_known_reward_takes_the_place_of_the_models():
+    env = swingup.swingup()
+    begun = jax.vmap(env.reset)(jax.random.split(keys.key(0), 3))[1].observation
+    force = jnp.array([[-1.0], [0.0], [1.0]])
+    _, truth = CARTPOLE.step((), keys.key(0), CARTPOLE.start(begun), force)
+    silent = models.silent(CARTPOLE)
+    _, said = models.paying(silent, swingup.paid).step((), keys.key(0), silent.start(begun), force)
+    np.testing.assert_allclose(said.reward, truth.reward, rtol=1e-6)
+    np.testing.assert_array_equal(said.observation, truth.observation)
+
+
 def test_members_of_an_ensemble_see_rows_of_their_own():
     learner = ensemble(ACTION, optimisers.adam(1e-3), sizes=(8,), members=3)
     timestep = jax.vmap(swingup.swingup().reset)(jax.random.split(keys.key(0), 6))[1]

@@ -67,6 +67,7 @@ def test_i2a_runs_its_stages_and_takes_them_up(tmp_path):
         ("planning", ["--env", "bellmax/cartpole", "--agent.planner", "mcts"], "rules are not known"),
         ("planning", ["--agent.corrupt", "0.3"], "needs symbolic observations"),
         ("planning", ["--agent.model", "learned", "--agent.particles", "3"], "multiple of --agent.members 5"),
+        ("planning", ["--agent.model", "learned", "--env", "bellmax/pendulum"], "allowed: learned"),
     ],
 )
 def test_flags_that_do_not_go_together(experiment, argv, message, tmp_path):
