@@ -54,6 +54,14 @@ class Dynamics(nn.Module):
         return mean, low + nn.softplus(spread - low), end
 
 
+def floor(targets: Moments) -> np.ndarray:
+    """Least variances by which the changes and the reward are scaled.
+
+    Rewards count in units of 0.1 at least: those that were all alike so far would make the first other one enormous.
+    """
+    return np.append(np.full(targets.mean.shape[-1] - 1, 1e-12, np.float32), np.float32(0.01))
+
+
 class State(NamedTuple):
     """What is learned, `[members, ...]`, and the scales of what goes in and comes out."""
 
@@ -122,7 +130,7 @@ def ensemble(
         mean, spread, end = jax.tree.map(gathered, predicted(nets, (inputs, targets), rows))
         if sampled:
             mean = mean + jnp.exp(0.5 * spread) * jax.random.normal(key, mean.shape)
-        change = mean * jnp.sqrt(variance(targets))[None] + targets.mean[None]
+        change = mean * jnp.sqrt(variance(targets) + floor(targets))[None] + targets.mean[None]
         after = state + change[:, :-1]
         going_on = jnp.where(end > 0, 0.0, 1.0)
         return after, Imagined(after, change[:, -1], going_on)
@@ -130,7 +138,7 @@ def ensemble(
     def loss(params: Any, scales: tuple[Moments, Moments], rows: tuple) -> tuple[Array, dict[str, Array]]:
         row, target, end, mask = jax.tree.map(shared, rows)
         targets = scales[1]
-        target = (target - targets.mean[None, None]) * jax.lax.rsqrt(variance(targets) + 1e-12)[None, None]
+        target = (target - targets.mean[None, None]) * jax.lax.rsqrt(variance(targets) + floor(targets))[None, None]
         mean, spread, logit = predicted(params, scales, row)
         terms = {
             "nll": losses.gaussian_nll(mean, spread, target),
