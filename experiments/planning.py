@@ -42,6 +42,8 @@ class Config:
     """Sizes of their dense layers."""
     learning_rate: float = 1e-3
     """Adam's step size for the model."""
+    max_grad_norm: float = 10.0
+    """Global norm that its gradients are clipped to; without, it hardly learns from rows of a new kind."""
     batch_size: int = 32
     """Transitions per update of each network."""
     buffer_size: int = 50_000
@@ -128,9 +130,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size") * config.members
     build.check_buffer(buffer, scale.num_envs, 2)
+    optimiser = optimisers.adam(config.learning_rate, config.max_grad_norm)
     learner = ensemble(
-        spec.action, optimisers.adam(config.learning_rate), sizes=config.hidden, members=config.members,
-        sampled=True, ends=spec.name != "bellmax/cartpole-swingup",
+        spec.action, optimiser, sizes=config.hidden, members=config.members, sampled=True,
+        ends=spec.name != "bellmax/cartpole-swingup",
     )  # fmt: skip
     model = models.paying(learner.model, worlds.reward(spec)) if config.reward == "known" else learner.model
     agent = planning.mpc(planner(config, spec, model, config.particles), spec.action, learner)
