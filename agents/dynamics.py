@@ -11,7 +11,7 @@ from transitions of its own: every update shares its sample out among them.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -163,12 +163,20 @@ def ensemble(
     return Learner(Model(lambda x: x, step), init, lambda s: (s.params, s.inputs, s.targets), update)
 
 
-def shuffled(learner: Learner) -> Learner:
-    """The learner with the actions of its samples interchanged: the ablation of what actions do."""
+def shuffled(learner: Learner, part: Literal["actions", "arrivals"] = "actions") -> Learner:
+    """The learner with one part of its samples interchanged: the ablation of what it says about what follows.
+
+    Args:
+      learner: what learns.
+      part: "actions", or "arrivals", the observations that steps arrive at.
+    """
 
     def update(state: Any, key: Key, steps: Step) -> tuple[Any, dict[str, Array]]:
         k_order, k_update = jax.random.split(key)
         mix: Callable[[Tree], Tree] = lambda x: jax.random.permutation(k_order, x, axis=1)  # noqa: E731
-        return learner.update(state, k_update, steps._replace(action=jax.tree.map(mix, steps.action)))
+        if part == "actions":
+            return learner.update(state, k_update, steps._replace(action=jax.tree.map(mix, steps.action)))
+        mixed = jax.tree.map(lambda x: x.at[1:].set(mix(x[1:])), steps.timestep.observation)
+        return learner.update(state, k_update, steps._replace(timestep=steps.timestep._replace(observation=mixed)))
 
     return learner._replace(update=update)

@@ -44,14 +44,16 @@ class Config:
     """Adam's step size for the model."""
     max_grad_norm: float = 10.0
     """Global norm that its gradients are clipped to; without, it hardly learns from rows of a new kind."""
-    batch_size: int = 32
+    batch_size: int = 64
     """Transitions per update of each network."""
     buffer_size: int = 50_000
     """Transitions kept."""
     unroll: int = 201
     """Steps between learning phases: an episode of the swing-up, and the row that opens the next."""
-    updates: int = 1_000
+    updates: int = 5_000
     """Updates of a learned model per learning phase."""
+    shuffle_arrivals: bool = False
+    """Interchange what a learned model learns that steps arrive at, the ablation of PETS."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """
     import replay
     from agents import models, optimisers, planning
-    from agents.dynamics import ensemble
+    from agents.dynamics import ensemble, shuffled
     from envs.base import Box
     from experiments.drivers import Parts
     from experiments.loops import Schedule
@@ -116,6 +118,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     if config.planner == "cem" and not 1 <= config.elites <= config.population:
         raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
     if config.model == "true":
+        if config.shuffle_arrivals:
+            raise ValueError("--agent.shuffle-arrivals: for --agent.model learned only")
         model = worlds.exact(spec, config.corrupt)
         agent = planning.mpc(planner(config, spec, model, 1), spec.action)
         return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
@@ -135,6 +139,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         spec.action, optimiser, sizes=config.hidden, members=config.members, sampled=True,
         ends=spec.name != "bellmax/cartpole-swingup",
     )  # fmt: skip
+    learner = shuffled(learner, "arrivals") if config.shuffle_arrivals else learner
     model = models.paying(learner.model, worlds.reward(spec)) if config.reward == "known" else learner.model
     agent = planning.mpc(planner(config, spec, model, config.particles), spec.action, learner)
     return Parts(agent, replay.uniform(buffer, batch), Schedule(config.unroll, config.updates))

@@ -43,6 +43,7 @@ def trained(
     lanes: int = 16,
     options: dict[str, Any] | None = None,
     sampled: bool = False,
+    judged: int = 100,
     **flags: Any,
 ) -> tuple[np.ndarray, Any]:
     """Trains seeds 0, 1, ... on a task in graph.
@@ -56,10 +57,11 @@ def trained(
       lanes: environments of each seed.
       options: of the task.
       sampled: evaluate policies as they play in training.
+      judged: episodes of one evaluation.
       **flags: of the agent.
 
     Returns:
-      Returns, greedy unless they are to be sampled, `[evaluations, seeds]`, each the mean of 100 episodes; and what
+      Returns, greedy unless they are to be sampled, `[evaluations, seeds]`, each the mean of `judged` episodes; and what
       agents and replays are in the end, `(agent, replay)` with leaves `[seeds, ...]`.
     """
     task: Any = envs.make(env, **(options or {}))
@@ -70,7 +72,7 @@ def trained(
     schedule: loops.Schedule = make({}).schedule
     iterations = (steps // (schedule.unroll * lanes) - schedule.warmup) // evaluations
     lay = devices.layout(seeds)
-    numbers = {"num_envs": lanes, "iterations": iterations, "eval_episodes": 100}
+    numbers = {"num_envs": lanes, "iterations": iterations, "eval_episodes": judged}
     loop = drivers.in_graph(task, make, {"run": np.arange(seeds)}, lay, **numbers).loop
     state, returns = loop.init(keys.key(np.arange(seeds))), []
     for i in range(evaluations):

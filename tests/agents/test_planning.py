@@ -218,6 +218,21 @@ def test_dyna_needs_fewer_steps_if_its_model_is_right():
     assert np.isinf(shuffled_model).sum() >= 3, shuffled_model
 
 
+@cache
+def pets(**flags):
+    """Returns of PETS in the episode after four on the swing-up, `[seeds]`."""
+    return trained(
+        "planning", "bellmax/cartpole-swingup", 804, seeds=2, lanes=1, judged=1, model="learned", **flags
+    )[0][0]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ablation", [{"shuffle_arrivals": True}, {"horizon": 10}], ids=lambda x: next(iter(x)))
+def test_pets_swings_up_in_a_handful_of_episodes(ablation):
+    assert pets().min() >= 150, pets()
+    assert pets(**ablation).max() < 50, pets(**ablation)
+
+
 def test_an_agent_that_plans_learns_its_model():
     env = swingup.swingup(20)
     learner = ensemble(env.spec.action, optimisers.adam(1e-3), sizes=(16,), members=2, sampled=True, ends=False)

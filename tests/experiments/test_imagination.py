@@ -66,6 +66,7 @@ def test_i2a_runs_its_stages_and_takes_them_up(tmp_path):
         ("planning", ["--agent.elites", "500"], "from 1 to --agent.population 200"),
         ("planning", ["--env", "bellmax/cartpole", "--agent.planner", "mcts"], "rules are not known"),
         ("planning", ["--agent.corrupt", "0.3"], "needs symbolic observations"),
+        ("planning", ["--agent.shuffle-arrivals"], "for --agent.model learned only"),
         ("planning", ["--agent.model", "learned", "--agent.particles", "3"], "multiple of --agent.members 5"),
         ("planning", ["--agent.model", "learned", "--env", "bellmax/pendulum"], "allowed: learned"),
     ],
