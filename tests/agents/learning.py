@@ -61,8 +61,8 @@ def trained(
       **flags: of the agent.
 
     Returns:
-      Returns, greedy unless they are to be sampled, `[evaluations, seeds]`, each the mean of `judged` episodes; and what
-      agents and replays are in the end, `(agent, replay)` with leaves `[seeds, ...]`.
+      Returns, greedy unless they are to be sampled, `[evaluations, seeds]`, each the mean of `judged` episodes; and
+      what agents and replays are in the end, `(agent, replay)` with leaves `[seeds, ...]`.
     """
     task: Any = envs.make(env, **(options or {}))
     module = import_module(f"experiments.{experiment}")
