@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from agents.base import Array, Key
 
+PIECE = 14
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
@@ -80,3 +81,21 @@ def split(key: Key, num: int = 2) -> Key:
     the time of compiling a run's start. Its results are kept here.
     """
     return jax.lax.optimization_barrier(jax.random.split(key, num))
+
+
+def bits(key: Key, num: int) -> Array:
+    """`jax.random.bits(key, (num,))` for what an environment's step uses more than once, or looks up in tables.
+
+    XLA's CPU backend fuses the generator into each use and hashes anew there, which in a look-up is not vectorised, and
+    it hands the longer draws out to threads, which takes longer than they do. A loop over pieces has neither.
+    """
+    if jax.default_backend() != "cpu":
+        return jax.random.bits(key, (num,))
+    data, pieces = jax.random.key_data(unrolled(key)), -(-num // PIECE)
+
+    def piece(start: Array) -> Array:
+        low = start + jnp.arange(PIECE, dtype=jnp.uint32)
+        x, y = _hash(data, jnp.zeros_like(low), low)
+        return x ^ y
+
+    return jax.lax.map(piece, jnp.arange(0, pieces * PIECE, PIECE, dtype=jnp.uint32)).reshape(-1)[:num]

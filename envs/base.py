@@ -130,11 +130,12 @@ class EpisodeState(NamedTuple):
 
 
 def episodic(
-    initial: Callable[[Key], Any],
-    transition: Callable[[Key, Any, Tree], tuple[Any, Array, Array]],
+    initial: Callable[[Any], Any],
+    transition: Callable[[Any, Any, Tree], tuple[Any, Array, Array]],
     observe: Callable[[Any], Tree],
     spec: Spec,
     render: Callable[[Any], Array] | None = None,
+    draw: Callable[[Key], Any] = lambda key: key,
 ) -> Environment:
     """An auto-resetting environment from the physics of one episode.
 
@@ -144,20 +145,22 @@ def episodic(
       observe: `(state) -> observation`, of the states that both give.
       spec: its `time_limit`, if any, truncates. A termination on the last allowed step stays a termination.
       render: `(state) -> uint8 [H, W, 3]`.
+      draw: `(key) -> numbers`, which `initial` and `transition` are then given in the key's place: drawn once for both.
     """
     limit = spec.time_limit
 
     def reset(key: Key) -> tuple[EpisodeState, TimeStep]:
         k_next, k_initial = jax.random.split(key)
-        inner = initial(k_initial)
+        inner = initial(draw(k_initial))
         state = EpisodeState(inner, k_next, jnp.int32(0), jnp.bool_(False))
         return state, TimeStep(jnp.int8(FIRST), jnp.float32(0), jnp.float32(1), observe(inner))
 
     def step(state: EpisodeState, action: Tree) -> tuple[EpisodeState, TimeStep]:
-        k_next, k_step = jax.random.split(state.key)  # k_step serves both branches: only one of them is kept
-        moved, reward, terminated = transition(k_step, state.inner, action)
+        k_next, k_step = jax.random.split(state.key)
+        drawn = draw(k_step)  # serves both branches: only one of them is kept
+        moved, reward, terminated = transition(drawn, state.inner, action)
         began = state.done
-        inner = select(began, initial(k_step), moved)
+        inner = select(began, initial(drawn), moved)
         t = state.t + 1
         ended = terminated if limit is None else terminated | (t >= limit)
         step_type = jnp.where(began, FIRST, jnp.where(ended, LAST, MID)).astype(jnp.int8)

@@ -5,12 +5,13 @@ rules of the authors' `PillEater`. Where that code ends an episode at its frame 
 cap truncates; a death pays once however many ghosts are met.
 """
 
-from typing import Literal, NamedTuple
+from functools import reduce
+from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from agents import keys
 from agents.base import Array, Key, select
 from envs.base import Box, Discrete, Environment, Spec, episodic
 
@@ -42,6 +43,12 @@ NEXT = INDEX[tuple((CELLS[:, None] + WAYS).transpose(2, 0, 1))]
 EXITS = NEXT < NUM
 """Which ways are open, bool [C, 4]."""
 NEXT = np.where(EXITS, NEXT, np.arange(NUM, dtype=np.int32)[:, None])
+STEPS = np.column_stack([np.arange(NUM, dtype=np.int32), NEXT])
+"""Where each action leads: stay, right, up, left, down; int32 [C, 5]."""
+COLUMNS = np.arange(MAZE.shape[1], dtype=np.uint32)
+BITS = ((np.arange(NUM)[:, None, None] == INDEX).astype(np.uint32) << COLUMNS).sum(-1, dtype=np.uint32)
+"""A board of nothing but each cell, as food is held; uint32 [C, 15]."""
+FULL = BITS.sum(0, dtype=np.uint32)
 PILLS, DURATION, SAFE, CONFUSED = 2, 20, 5, 0.05
 
 WALL, FOOD, MAN, GHOST, EDIBLE, PILL = range(6)
@@ -52,6 +59,32 @@ PALETTE = np.array(
     np.uint8,
 )
 """All colours of an RGB observation: nothing, wall, food, pill, man, and ghosts by how long they can be eaten."""
+
+
+def _turns() -> tuple[np.ndarray, np.ndarray]:
+    """The ways that ghosts take, int8 [edible, way, cell, the man's cell]; and at random, [way, cell, sixth].
+
+    A sixth of the chances because there are 1, 2 or 3 ways to choose from. Back is not one of them.
+    """
+    way, four = np.arange(4)[:, None, None], np.arange(4)
+    onwards = EXITS[None] & (four != (way + 2) % 4)  # [way, cell, 4]
+    kept = np.broadcast_to(way[..., 0], onwards.shape[:2])
+    corridor = np.where(EXITS.T, kept, onwards.argmax(-1))
+    exits = EXITS.sum(-1)
+
+    def at(junction: np.ndarray) -> np.ndarray:  # [..., way, cell, any]
+        back, bend = EXITS.argmax(-1)[:, None], corridor[..., None]
+        return np.where(exits[:, None] == 1, back, np.where(exits[:, None] == 2, bend, junction)).astype(np.int8)
+
+    gain = (CELLS[None] - CELLS[:, None]) @ WAYS.T  # [cell, man, 4]
+    wish = np.stack([np.where(onwards[:, :, None], sign * gain, -99).argmax(-1) for sign in (1, -1)])
+    wish = np.where(np.eye(NUM, dtype=bool), kept[..., None], wish)
+    nth = np.arange(6) * onwards.sum(-1)[..., None] // 6
+    chance = (onwards[:, :, None] & (onwards.cumsum(-1)[:, :, None] == 1 + nth[..., None])).argmax(-1)
+    return at(wish), at(chance)
+
+
+WISHES, CHANCES = _turns()
 
 
 class Task(NamedTuple):
@@ -79,7 +112,7 @@ class State(NamedTuple):
     """A level in play; places are rows of `CELLS`."""
 
     man: Array  # int32
-    food: Array  # bool [C]
+    food: Array  # uint32 [15], a bit for each column of a row of the maze
     pills: Array  # int32 [2], C where eaten
     ghosts: Array  # int32 [G], C where there is none
     ways: Array  # int32 [G], 0 to 3
@@ -140,32 +173,29 @@ def minipacman(
         where = jnp.asarray(FAR)[man, (drawn % jnp.asarray(FAR_COUNT)[man].astype(jnp.uint32)).astype(jnp.int32)]
         where = jnp.where(ghosts < 1 + (level - 1) // 2, where, NUM)
         nothing = jnp.int32(0)
-        food = jnp.ones(NUM, bool)
-        return State(man, food, pills, where, (drawn >> 30).astype(jnp.int32), nothing, level, nothing)
+        return State(man, jnp.asarray(FULL), pills, where, (drawn >> 30).astype(jnp.int32), nothing, level, nothing)
 
     words = 1 + PILLS + most_ghosts
 
     def draw(key: Key) -> Array:
-        return jax.random.bits(key, (words + most_ghosts,))  # as many to begin with as in a step: drawn once, for both
+        return keys.bits(key, words + most_ghosts)
 
-    def initial(key: Key) -> State:
-        return fresh(draw(key)[:words], jnp.int32(1))
+    def initial(word: Array) -> State:
+        return fresh(word[:words], jnp.int32(1))
 
-    def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Array]:
-        word = draw(key)
+    def transition(word: Array, state: State, action: Array) -> tuple[State, Array, Array]:
         onwards = fresh(word[:words], state.level + 1)
-        steps = jnp.concatenate([jnp.asarray(NEXT)[state.man], state.man[None]])
-        man = steps[(action - 1) % 5]  # the last entry stays
-        eaten = state.food[man]
-        food = state.food & (jnp.arange(NUM) != man)
-        met = state.pills == man
-        taken = met & (jnp.cumsum(met) == 1)  # one a step
+        man = _take(STEPS, state.man, action % 5)
+        here = jnp.asarray(BITS)[man]
+        eaten = jnp.any(state.food & here != 0)
+        food = state.food & ~here
+        taken = _first(state.pills == man)  # one a step
         pills = jnp.where(taken, NUM, state.pills)
         swallowed = jnp.any(taken)
         power = jnp.where(swallowed, DURATION, jnp.maximum(state.power - 1, 0))
         reward = pays.step + pays.food * eaten + pays.pill * swallowed
         by_food, by_pills, by_ghosts = pays.ends
-        done = (eaten & ~jnp.any(food) & by_food) | (swallowed & jnp.all(pills == NUM) & by_pills)
+        done = (eaten & ~jnp.any(food != 0) & by_food) | (swallowed & jnp.all(pills == NUM) & by_pills)
         state = State(man, food, pills, state.ghosts, state.ways, power, state.level, state.timer + 1)
         state = select(done, onwards, state)
         state, killed, caught = _haunted(state, word[words:])
@@ -175,15 +205,12 @@ def minipacman(
             done = done | (state.timer == pays.timer)
         return select(done, onwards, state), reward, caught
 
-    def rgb(state: State) -> Array:
-        return jnp.asarray(PALETTE)[_colours(state)]
-
     def render(state: State) -> Array:
-        return jnp.repeat(jnp.repeat(rgb(state), 16, axis=0), 16, axis=1)
+        return jnp.repeat(jnp.repeat(_colours(state), 16, axis=0), 16, axis=1)
 
     space = Box((*MAZE.shape, 3), 0, 255, np.uint8) if observation == "rgb" else Box((*MAZE.shape, 6), 0.0, 1.0)
     spec = Spec("minipacman", space, Discrete(5), frame_cap)
-    return episodic(initial, transition, rgb if observation == "rgb" else _planes, spec, render)
+    return episodic(initial, transition, _colours if observation == "rgb" else _planes, spec, render, draw)
 
 
 def _haunted(state: State, word: Array) -> tuple[State, Array, Array]:
@@ -201,53 +228,61 @@ def _haunted(state: State, word: Array) -> tuple[State, Array, Array]:
     after = jnp.where(moves, moved, state.ghosts)
     met = standing | (alive & (after == state.man))
     kills = met & edible
-    turn = jnp.cumsum(kills) - kills == 0
-    eaten = kills & turn
-    where = jnp.where(eaten, NUM, jnp.where(turn, after, state.ghosts))
+    number = np.arange(len(kills))
+    last = jnp.min(jnp.where(kills, number, len(kills)))
+    turn = number <= last
+    where = jnp.where(number == last, NUM, jnp.where(turn, after, state.ghosts))
     state = state._replace(ghosts=where, ways=jnp.where(moves & turn, ways, state.ways))
-    return state, jnp.any(eaten), jnp.any(met) & ~edible
+    return state, last < len(kills), jnp.any(met) & ~edible
 
 
 def _moved(state: State, uniform: Array) -> tuple[Array, Array]:
     """Ways and cells of all ghosts, if they move: int32 [G] each."""
-    here, ways = jnp.minimum(state.ghosts, NUM - 1), state.ways
-    four, exits = jnp.arange(4)[None], jnp.asarray(EXITS)[here]
-    number = jnp.sum(exits, -1)
-    onwards = exits & (four != (ways[:, None] + 2) % 4)
-    blocked = ~jnp.any(exits & (four == ways[:, None]), -1)
-    corridor = jnp.where(blocked, jnp.argmax(onwards, -1), ways)
-    towards = (jnp.asarray(CELLS)[state.man][None] - jnp.asarray(CELLS)[here]).astype(jnp.float32)
-    gain = towards @ jnp.asarray(WAYS, jnp.float32).T
-    flee = state.power > 0
-    wish = jnp.argmax(jnp.where(onwards, jnp.where(flee, -gain, gain), -jnp.inf), -1)
-    nth = jnp.floor(uniform / CONFUSED * jnp.sum(onwards, -1))
-    chance = jnp.argmax(onwards & (jnp.cumsum(onwards, -1) == 1 + nth[:, None]), -1)
-    wish = jnp.where((uniform < CONFUSED) & ~flee, chance, wish)
-    junction = jnp.where(jnp.any(towards != 0, -1), wish, ways)
-    way = jnp.where(number == 1, jnp.argmax(exits, -1), jnp.where(number == 2, corridor, junction)).astype(jnp.int32)
-    return way, jnp.asarray(NEXT)[here, way]
+    here, flee = jnp.minimum(state.ghosts, NUM - 1), state.power > 0
+    wished = _take(WISHES, flee.astype(jnp.int32), state.ways, here, state.man)
+    confused = (uniform < CONFUSED) & ~flee & (here != state.man)
+    sixth = jnp.minimum((uniform * (6 / CONFUSED)).astype(jnp.int32), 5)
+    chance = _take(CHANCES, state.ways, here, sixth)
+    way = jnp.where(confused, chance, wished).astype(jnp.int32)
+    return way, _take(NEXT, here, way)
 
 
-def _board(cells: Array) -> Array:
-    """What is in each cell, `[C + 1, ...]` with that of walls last, as it lies on the board, `[15, 19, ...]`."""
-    return cells[INDEX]
+def _take(table: np.ndarray, *index: Array) -> Array:
+    """`table[index]` of an index within bounds, as one number: several would be written side by side first."""
+    place: Any = 0
+    for size, part in zip(table.shape, index, strict=True):
+        place = place * size + part
+    return jnp.asarray(table.ravel()).at[place].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def _first(where: Array) -> Array:
+    """`where[K]` with none but the first that is true."""
+    number = np.arange(len(where))
+    return number == jnp.min(jnp.where(where, number, len(where)))
 
 
 def _in(places: Array) -> Array:
-    """In which cells any of `places[K]` is, bool [C + 1]."""
-    return jnp.any(places[:, None] == jnp.arange(NUM + 1)[None], 0)
+    """Where on the board any of `places[K]` is, bool [15, 19]."""
+    small = INDEX.astype(np.uint8)  # a byte each: four times as many compared at once
+    return reduce(jnp.logical_or, [small == places[k].astype(jnp.uint8) for k in range(len(places))]) & ~MAZE
+
+
+def _food(state: State) -> Array:
+    return (state.food[:, None] >> COLUMNS[None]) & 1 != 0
 
 
 def _planes(state: State) -> Array:
     ghost, share = _in(state.ghosts), state.power.astype(jnp.float32) / DURATION
-    food = jnp.append(state.food, False)
-    planes = [jnp.zeros_like(food), food, _in(state.man[None]), ghost * (1 - share), ghost * share, _in(state.pills)]
-    cells = jnp.stack([plane.astype(jnp.float32) for plane in planes], -1)
-    return _board(cells.at[NUM].set(jax.nn.one_hot(WALL, 6)))
+    planes = [MAZE, _food(state), _in(state.man[None]), ghost * (1 - share), ghost * share, _in(state.pills)]
+    return jnp.stack([jnp.asarray(plane, jnp.float32) for plane in planes], -1)
 
 
 def _colours(state: State) -> Array:
-    cells = jnp.append(jnp.where(state.food, 2, 0), 0)
-    cells = jnp.where(_in(state.pills), 3, cells)
-    cells = jnp.where(_in(state.ghosts), 5 + state.power, cells)
-    return _board(jnp.where(_in(state.man[None]), 4, cells).at[NUM].set(1))
+    """An RGB observation. A colour is one number until the end: look-ups would take most of the time."""
+    packed = PALETTE.astype(np.uint32) @ np.array([1, 1 << 8, 1 << 16], np.uint32)
+    nothing, wall, food, pill, man = packed[:5]
+    board = jnp.where(_food(state), food, nothing)
+    board = jnp.where(_in(state.pills), pill, board)
+    board = jnp.where(_in(state.ghosts), _take(packed[5:], state.power), board)
+    board = jnp.where(MAZE, wall, jnp.where(_in(state.man[None]), man, board))
+    return (board[..., None] >> np.array([[[0, 8, 16]]], np.uint32)).astype(jnp.uint8)

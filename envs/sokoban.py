@@ -27,6 +27,7 @@ class State(NamedTuple):
 
     board: Array  # uint8 [H, W], bits of WALL, TARGET and BOX
     player: Array  # int32, row * W + column
+    loose: Array  # int32, boxes off a target, counted along: to look at the whole board took most of a step
 
 
 def sokoban(
@@ -71,11 +72,12 @@ def sokoban(
     num, height, width = table.shape
     players = (table & PLAYER).reshape(num, -1).argmax(1).astype(np.int32)
     boards = table & np.uint8(WALL | TARGET | BOX)
+    loose = ((table & (BOX | TARGET)) == BOX).reshape(num, -1).sum(1).astype(np.int32)
 
     def initial(key: Key) -> State:
         # The key is new and used for nothing else: its own bits will do, and drawing others would double the cost.
         level = (jax.random.key_data(key)[-1] % num).astype(jnp.int32)
-        return State(jnp.asarray(boards)[level], jnp.asarray(players)[level])
+        return State(*(jnp.asarray(column)[level] for column in (boards, players, loose)))
 
     spaces = {"symbolic": Box((height, width, KINDS), 0.0, 1.0)}
     spaces["pixels"] = Box((height * SIDE, width * SIDE, 3), 0, 255, np.uint8)
@@ -88,16 +90,18 @@ def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Arr
     del key
     board, index = state.board, _index(state.board)
     offset = jnp.array([-board.shape[1], board.shape[1], -1, 1, 0], jnp.int32)[action]
-    ahead, beyond = index == state.player + offset, index == state.player + 2 * offset
-    at_ahead, at_beyond = (jnp.sum(jnp.where(cell, board, 0), dtype=jnp.uint8) for cell in (ahead, beyond))
+    ahead, beyond = state.player + offset, state.player + 2 * offset
+    at_ahead, at_beyond = _at(board, ahead), _at(board, beyond)
     boxed = (at_ahead & BOX) != 0
     pushed = boxed & ((at_beyond & (WALL | BOX)) == 0)
     moved = ((at_ahead & WALL) == 0) & (pushed | ~boxed)
-    board = jnp.where(pushed & (ahead | beyond), board ^ np.uint8(BOX), board)
+    board = jnp.where(pushed & ((index == ahead) | (index == beyond)), board ^ np.uint8(BOX), board)
     stored = jnp.where(pushed, (at_beyond & TARGET).astype(jnp.float32) - (at_ahead & TARGET), 0.0) / TARGET
-    done = jnp.all((board & (BOX | TARGET)) != BOX)
-    player = jnp.where(moved, state.player + offset, state.player)
-    return State(board, player), stored - 0.1 + jnp.where(done, 10.0, 0.0), done
+    lost = pushed & ((beyond < 0) | (beyond >= board.size))  # off a board that was imagined without its wall
+    loose = state.loose - stored.astype(jnp.int32) - lost
+    done = loose == 0
+    player = jnp.where(moved, ahead, state.player)
+    return State(board, player, loose), stored - 0.1 + jnp.where(done, 10.0, 0.0), done
 
 
 def symbols(state: State) -> Array:
@@ -123,12 +127,17 @@ def restore(observation: Array) -> State:
     kind = jnp.argmax(observation, -1)
     player = jnp.argmax(jnp.ravel((kind == MAN) | (kind == MAN_ON_GOAL)))
     bits = jnp.array([0, WALL, TARGET, BOX, BOX | TARGET, 0, TARGET], jnp.uint8)
-    return State(bits[kind], player.astype(jnp.int32))
+    return State(bits[kind], player.astype(jnp.int32), jnp.sum(kind == CRATE, dtype=jnp.int32))
 
 
 def solved(observation: Array) -> Array:
     """Whether symbolic observations [..., H, W, 7] show no box off a target."""
     return ~jnp.any(jnp.argmax(observation, -1) == CRATE, (-2, -1))
+
+
+def _at(board: Array, place: Array) -> Array:
+    """The cell at `place`, row * W + column, and nothing off the board."""
+    return jnp.ravel(board).at[place].get(mode="fill", fill_value=0, wrap_negative_indices=False)
 
 
 def _index(board: Array) -> np.ndarray:
