@@ -57,6 +57,19 @@ class Goals(NamedTuple):
     """Whether success ends the episode; else it goes on to its time limit, and success is counted at its end."""
 
 
+class Rules(NamedTuple):
+    """A task's rules as functions of one lane, for whoever plans with them (`agents.models.simulator`)."""
+
+    restore: Callable[[Any], Any]
+    """`(observation) -> state`, the state that an observation shows; what it does not show is a guess."""
+    transition: Callable[[Key, Any, Any], tuple[Any, Array, Array]]
+    """`(key, state, action) -> (state, reward, terminated)`."""
+    observe: Callable[[Any], Any]
+    """`(state) -> observation`."""
+    paid: Callable[[Any], Array] | None = None
+    """`(observation) -> reward` of arriving there, where that says it all."""
+
+
 class Spec(NamedTuple):
     """What an agent is built from."""
 
@@ -65,6 +78,7 @@ class Spec(NamedTuple):
     action: Space
     time_limit: int | None = None  # steps after which an episode is truncated, if there is such a limit
     goals: Goals | None = None  # of a task with goals whose reward can be computed anew
+    rules: Rules | None = None  # of a task whose state can be told from its observation
 
 
 def blank(spec: Spec, lanes: int) -> TimeStep:

@@ -8,12 +8,13 @@ cap truncates; a death pays once however many ghosts are met.
 from functools import reduce
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from agents import keys
 from agents.base import Array, Key, select
-from envs.base import Box, Discrete, Environment, Spec, episodic
+from envs.base import Box, Discrete, Environment, Rules, Spec, episodic
 
 MAZE = np.array([[c == "#" for c in row] for row in (
     "###################",
@@ -208,9 +209,42 @@ def minipacman(
     def render(state: State) -> Array:
         return jnp.repeat(jnp.repeat(_colours(state), 16, axis=0), 16, axis=1)
 
-    space = Box((*MAZE.shape, 3), 0, 255, np.uint8) if observation == "rgb" else Box((*MAZE.shape, 6), 0.0, 1.0)
-    spec = Spec("minipacman", space, Discrete(5), frame_cap)
+    space, rules = Box((*MAZE.shape, 6), 0.0, 1.0), None
+    if observation == "rgb":
+        space = Box((*MAZE.shape, 3), 0, 255, np.uint8)
+        rules = Rules(
+            lambda frame: restore(frame, most_ghosts),
+            lambda key, state, action: transition(draw(key), state, action),
+            _colours,
+        )
+    spec = Spec("minipacman", space, Discrete(5), frame_cap, rules=rules)
     return episodic(initial, transition, _colours if observation == "rgb" else _planes, spec, render, draw)
+
+
+def restore(observation: Array, most_ghosts: int) -> State:
+    """The state that an RGB observation [15, 19, 3] shows.
+
+    What it does not show is guessed: ghosts go towards the man, or away from him when edible, food lies beneath
+    them, no two of them are in one cell, the level is the first with so many, and its time has not run yet.
+    """
+    cells = jnp.asarray(observation, jnp.int32)[tuple(CELLS.T)]
+    food, pill, man = (jnp.all(cells == PALETTE[kind][None], -1) for kind in (2, 3, 4))
+    ghost = (cells[:, 0] == 255) & (cells[:, 2] == 0)
+    at, ghosts = jnp.argmax(man).astype(jnp.int32), _places(ghost, most_ghosts)
+    green = jnp.max(jnp.where(ghost, cells[:, 1], 0))
+    power = jnp.round(green * DURATION / 255).astype(jnp.int32)
+    here = jnp.minimum(ghosts, NUM - 1)
+    gain = (jnp.asarray(CELLS)[at][None] - jnp.asarray(CELLS)[here]) @ jnp.asarray(WAYS).T
+    gain = jnp.where(power > 0, -gain, gain)
+    ways = jnp.argmax(jnp.where(jnp.asarray(EXITS)[here], gain, -99), -1).astype(jnp.int32)
+    left = jnp.sum(jnp.where((food | ghost)[:, None], BITS, 0), 0, dtype=jnp.uint32)
+    level = jnp.maximum(2 * jnp.sum(ghost) - 1, 1).astype(jnp.int32)
+    return State(at, left, _places(pill, PILLS), ghosts, ways, power, level, jnp.int32(0))
+
+
+def _places(where: Array, most: int) -> Array:
+    """The first cells of those that are true, int32 [most], and `NUM` after the last of them."""
+    return -jax.lax.top_k(-jnp.where(where, np.arange(NUM, dtype=np.int32), NUM), most)[0]
 
 
 def _haunted(state: State, word: Array) -> tuple[State, Array, Array]:

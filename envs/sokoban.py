@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.base import Array, Key
 from envs import levels as makers
-from envs.base import Box, Discrete, Environment, Spec, episodic
+from envs.base import Box, Discrete, Environment, Rules, Spec, episodic
 from envs.levels import BOX, PLAYER, TARGET, WALL
 
 FLOOR, WALLS, GOAL, CRATE, STORED, MAN, MAN_ON_GOAL = range(7)
@@ -81,7 +81,8 @@ def sokoban(
 
     spaces = {"symbolic": Box((height, width, KINDS), 0.0, 1.0)}
     spaces["pixels"] = Box((height * SIDE, width * SIDE, 3), 0, 255, np.uint8)
-    spec = Spec("sokoban", spaces[observation], Discrete(5 if noop else 4), time_limit)
+    rules = Rules(restore, transition, symbols) if observation == "symbolic" else None
+    spec = Spec("sokoban", spaces[observation], Discrete(5 if noop else 4), time_limit, rules=rules)
     return episodic(initial, transition, symbols if observation == "symbolic" else pixels, spec, render)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.base import Array, Key
 from envs import drawing
-from envs.base import Box, Environment, Spec, episodic
+from envs.base import Box, Environment, Rules, Spec, episodic
 
 GRAVITY, CART_MASS, POLE_MASS, LENGTH, FRICTION, FORCE, TIME = 9.82, 0.5, 0.5, 0.6, 0.1, 10.0, 0.05  # SI units
 WIDTH = 0.25  # of the reward, metres
@@ -48,9 +48,9 @@ def swingup(time_limit: int = 200) -> Environment:
         return State(noise[0], noise[1], math.pi + noise[2], noise[3])
 
     high = np.array([1, 1, np.inf, np.inf, np.inf], np.float32)
-    return episodic(
-        initial, transition, observe, Spec("swingup", Box((5,), -high, high), Box((1,), -1.0, 1.0), time_limit), render
-    )
+    rules = Rules(restore, transition, observe, paid)
+    spec = Spec("swingup", Box((5,), -high, high), Box((1,), -1.0, 1.0), time_limit, rules=rules)
+    return episodic(initial, transition, observe, spec, render)
 
 
 def _rates(state: State, force: Array) -> State:

@@ -17,8 +17,8 @@ class Config:
     """Flags of the agent."""
 
     world: World = "learned"
-    """What imagines: the learned model, the task's own rules, a model in which nothing changes, or nothing at all,
-    which is the standard agent."""
+    """What imagines: the learned model, the task's own rules (from what a frame shows), a model in which nothing
+    changes, or nothing at all, which is the standard agent."""
     model: str = ""
     """Folder of the learned model; by default the one that the model stage makes."""
     poor: bool = False

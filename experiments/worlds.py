@@ -19,19 +19,13 @@ def exact(spec: "Spec", corrupt: float = 0.0) -> Any:
       ValueError: the task's state cannot be told from its observation, or it has no cells.
     """
     from agents import models
-    from envs import sokoban, swingup
 
-    symbolic = spec.name == "bellmax/sokoban" and spec.observation.shape[-1] == sokoban.KINDS
-    if symbolic:
-        model = models.simulator(sokoban.restore, sokoban.transition, sokoban.symbols)
-    elif spec.name == "bellmax/cartpole-swingup":
-        model = models.simulator(swingup.restore, swingup.transition, swingup.observe)
-    else:
+    if spec.rules is None:
         raise ValueError(
-            f"--env {spec.name}: its rules are not known as a model; allowed: bellmax/cartpole-swingup, and "
-            "bellmax/sokoban with symbolic observations"
+            f"--env {spec.name}: its rules are not known as a model; allowed: bellmax/cartpole-swingup, "
+            "bellmax/minipacman in colours, and bellmax/sokoban with symbolic observations"
         )
-    return distorted(spec, model, corrupt)
+    return distorted(spec, models.simulator(*spec.rules[:3]), corrupt)
 
 
 def reward(spec: "Spec") -> Any:
@@ -40,11 +34,9 @@ def reward(spec: "Spec") -> Any:
     Raises:
       ValueError: it is not known as one.
     """
-    from envs import swingup
-
-    if spec.name != "bellmax/cartpole-swingup":
+    if spec.rules is None or spec.rules.paid is None:
         raise ValueError(f"--agent.reward known: that of {spec.name} is not; allowed: learned")
-    return swingup.paid
+    return spec.rules.paid
 
 
 def distorted(spec: "Spec", model: Any, corrupt: float) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import envs
+from agents import keys
 from agents.base import FIRST, LAST, MID
 from envs import dyna_maze, levels, minipacman, sokoban, swingup
 from envs.base import EpisodeState
@@ -318,6 +319,28 @@ def test_minipacman_starts():
     assert ((abs(offset + 0.5) > 5).any(1)).all()
     assert (inner.ghosts[:, 1:] == minipacman.NUM).all()
     assert len(np.unique(inner.man)) == 138 and len(np.unique(inner.pills)) == 138
+
+
+def test_minipacmans_rules_go_on_from_a_frame():
+    """From what a frame shows they arrive at the same next frame, unless a guess about the ghosts was wrong."""
+    env = minipacman.minipacman("hunt", most_ghosts=3)
+    rules = env.spec.rules
+
+    def both(key):
+        k_start, k_walk, k_step = jax.random.split(key, 3)
+        walk = jax.random.randint(k_walk, (9,), 0, 5)
+        state, steps = jax.lax.scan(env.step, env.reset(k_start)[0], walk)
+        frame = steps.observation[-1]
+        shown = rules.restore(frame)
+        ends = [rules.transition(k_step, inner, walk[0]) for inner in (state.inner, shown)]
+        (true, said), paid, over = zip(*ends, strict=True)
+        return rules.observe(shown) == frame, rules.observe(true) == rules.observe(said), *paid, *over
+
+    checked = jax.jit(jax.vmap(both), compiler_options=QUICKLY)(jax.random.split(keys.key(1), 512))
+    shown, same, paid, promised, over, ended = map(np.asarray, checked)
+    assert shown.all() and (paid != 0).any()
+    assert same.all((1, 2, 3)).mean() > 0.85
+    assert (paid == promised).mean() > 0.98 and (over == ended).mean() > 0.98
 
 
 def test_minipacman_shows_power_in_the_ghosts():

@@ -53,7 +53,7 @@ def test_i2a_runs_its_stages_and_takes_them_up(tmp_path):
 @pytest.mark.parametrize(
     ("experiment", "argv", "message"),
     [
-        ("i2a", ["--stages", "agent", "--agent.world", "exact", "--env", "bellmax/minipacman"], "rules are not known"),
+        ("i2a", ["--stages", "agent", "--agent.world", "exact", "--env", "bellmax/pixel-catch"], "rules are not known"),
         ("i2a", ["--env", "bellmax/catch"], "needs frames"),
         ("i2a", ["--levels", "/nowhere"], "no level in it"),
         ("i2a", ["--agent.depth", "0"], "--agent.depth 0: must be at least 1"),
