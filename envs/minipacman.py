@@ -306,8 +306,11 @@ def _food(state: State) -> Array:
 
 
 def _planes(state: State) -> Array:
-    ghost, share = _in(state.ghosts), state.power.astype(jnp.float32) / DURATION
-    planes = [MAZE, _food(state), _in(state.man[None]), ghost * (1 - share), ghost * share, _in(state.pills)]
+    # Looked up: XLA rounds 1 - power / 20 in one way or another, depending on what it fuses it with.
+    share = np.arange(DURATION + 1) * np.float64(np.float32(1 / DURATION))
+    edible, other = (_take(part.astype(np.float32), state.power) for part in (share, 1 - share))
+    ghost = _in(state.ghosts)
+    planes = [MAZE, _food(state), _in(state.man[None]), ghost * other, ghost * edible, _in(state.pills)]
     return jnp.stack([jnp.asarray(plane, jnp.float32) for plane in planes], -1)
 
 
