@@ -62,9 +62,8 @@ def imagination(
             lifted = jax.tree.map(lambda x: x[None], observation)
             return rollout.apply(rollout_params, k_network, (), lifted, first)[0].sample(k_sample)[0]
 
-        begun = models.tiled(observation, actions)  # lane by lane, so the actions change fastest
-        first = jnp.tile(jnp.arange(actions, dtype=jnp.int32), lanes)
-        seen = models.rollout(model, params, key, begun, policy, first, depth)
+        first = jnp.tile(jnp.arange(actions, dtype=jnp.int32), lanes)  # lane by lane: the actions change fastest
+        seen = models.rollout(model, params, key, observation, policy, first, depth)
 
         def apart(x: Array) -> Array:
             return jnp.moveaxis(x.reshape((depth, lanes, actions, *x.shape[2:])), 0, 2)

@@ -54,14 +54,16 @@ def tiled(tree: Tree, times: int) -> Tree:
 def rollout(
     model: Model, params: Any, key: Key, observation: Tree, policy: Callable[[Key, Tree], Tree], first: Tree, depth: int
 ) -> Imagined:
-    """Imagined rows `[depth, N]`, the first after the actions `first[N]`, the others after those of `policy`.
+    """Imagined rows `[depth, B K]`, the first after the actions `first[B K]`, the others after those of `policy`.
+
+    Rollout i begins at observation i // K.
 
     Args:
       model: to be stepped.
       params: its parameters.
       key: for the model and the policy.
-      observation: where the rollouts begin, `[N, ...]`.
-      policy: `(key, observation[N]) -> action[N]`.
+      observation: where the rollouts begin, `[B, ...]`.
+      policy: `(key, observation[B K]) -> action[B K]`.
       first: the first actions.
       depth: steps, at least 1.
     """
@@ -72,10 +74,11 @@ def rollout(
         state, imagined = model.step(params, k_model, state, action)
         return (state, policy(k_policy, imagined.observation)), imagined
 
+    times = batch_of(first) // batch_of(observation)
     # Actions of the policy decide the types that are carried.
-    like = jax.eval_shape(policy, key, observation)
+    like = jax.eval_shape(policy, key, jax.eval_shape(lambda: tiled(observation, times)))
     action = jax.tree.map(lambda x, y: x.astype(y.dtype), first, like)
-    return jax.lax.scan(step, (model.start(observation), action), jax.random.split(key, depth))[1]
+    return jax.lax.scan(step, (tiled(model.start(observation), times), action), jax.random.split(key, depth))[1]
 
 
 def returns(model: Model, params: Any, key: Key, observation: Tree, plan: Tree, discount: float | Array) -> Array:
