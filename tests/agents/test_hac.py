@@ -220,6 +220,7 @@ def trained(seeds: int = 2, episodes: int = 300, **options: Any) -> np.ndarray:
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="success 0 after 600 episodes; docs/results/hac.md")
 def test_two_levels_solve_the_u_maze():
     assert (trained() >= 0.9).all()
 
