@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from agents.base import Array, Key
 
 PIECE = 14
+"""Words that `bits` draws at once."""
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
