@@ -66,7 +66,13 @@ def rollout(
       policy: `(key, observation[B K]) -> action[B K]`.
       first: the first actions.
       depth: steps, at least 1.
+
+    Raises:
+      ValueError: the number of first actions is no multiple of that of observations.
     """
+    times, rest = divmod(batch_of(first), batch_of(observation))
+    if rest:
+        raise ValueError(f"rollout: {batch_of(first)} first actions for {batch_of(observation)} observations")
 
     def step(carry: tuple, key: Key) -> tuple[tuple, Imagined]:
         state, action = carry
@@ -74,7 +80,6 @@ def rollout(
         state, imagined = model.step(params, k_model, state, action)
         return (state, policy(k_policy, imagined.observation)), imagined
 
-    times = batch_of(first) // batch_of(observation)
     # Actions of the policy decide the types that are carried.
     like = jax.eval_shape(policy, key, jax.eval_shape(lambda: tiled(observation, times)))
     action = jax.tree.map(lambda x, y: x.astype(y.dtype), first, like)

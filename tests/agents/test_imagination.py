@@ -80,6 +80,11 @@ def test_first_frames_equal_the_environments():
         state, timestep = step(state, jnp.array([0, 3, 1]))
 
 
+def test_first_actions_are_so_many_for_each_observation():
+    with pytest.raises(ValueError, match="3 first actions for 2 observations"):
+        models.rollout(counting(), (), keys.key(0), jnp.zeros((2, 2)), lambda key, x: x, jnp.zeros(3, jnp.int32), 1)
+
+
 def test_nothing_is_paid_after_an_end():
     model = models.simulator(sokoban.restore, sokoban.transition, sokoban.symbols)
     level = jnp.array([[[1, 1, 1, 1, 1], [1, 5, 3, 2, 1], [1, 1, 1, 1, 1]]])

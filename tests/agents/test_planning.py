@@ -221,9 +221,8 @@ def test_dyna_needs_fewer_steps_if_its_model_is_right():
 @cache
 def pets(**flags):
     """Returns of PETS in the episode after four on the swing-up, `[seeds]`."""
-    return trained(
-        "planning", "bellmax/cartpole-swingup", 804, seeds=2, lanes=1, judged=1, model="learned", **flags
-    )[0][0]  # fmt: skip
+    flags |= {"model": "learned"}
+    return trained("planning", "bellmax/cartpole-swingup", 804, seeds=2, lanes=1, judged=1, **flags)[0][0]
 
 
 @pytest.mark.slow
