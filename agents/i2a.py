@@ -124,7 +124,7 @@ def i2a(
         return action if explore else policy.mode(), carry, extras
 
     def distil(params: Any, steps: Step) -> tuple[Array, dict[str, Array]]:
-        before = jax.tree.map(lambda x: x[:-1], steps)
+        before = memory.before(steps)
         student, _ = rollout.apply(params, None, (), before.timestep.observation, before.timestep.first())
         each = losses.distillation(before.extras["logits"], student.logits)
         mean = parallel.masked_mean(distillation_cost * each, valid(steps))

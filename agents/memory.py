@@ -1,7 +1,9 @@
 """How agents with a recurrent network pass their memory from acting to learning.
 
 `act` stores the carry it *started* a row with under `extras["carry"]`; `update` unrolls the network from the carry of
-the first row of a window. Feed-forward networks have the carry `()` and store nothing.
+the first row of a window. Replays whose windows begin wherever they like keep every row's; where the window is what was
+just played, only the first row's is made, `[1, N, ...]`: a memory of many rows is large. Feed-forward networks have the
+carry `()` and store nothing.
 """
 
 from typing import Any
@@ -16,6 +18,33 @@ from networks.base import Network
 def stored(carry: Any) -> dict[str, Any]:
     """The extras that let `unroll` start from `carry`."""
     return {"carry": carry} if jax.tree.leaves(carry) else {}
+
+
+def opening(steps: Step) -> Step:
+    """A window that keeps the carry of its first row alone."""
+    if "carry" not in steps.extras:
+        return steps
+    return steps._replace(extras={**steps.extras, "carry": jax.tree.map(lambda x: x[:1], steps.extras["carry"])})
+
+
+def without(row: Step) -> tuple[Step, dict[str, Any]]:
+    """A row, or rows, without the carry, and the extras that it was among: none or one."""
+    if "carry" not in row.extras:
+        return row, {}
+    rest = dict(row.extras)
+    carry = rest.pop("carry")
+    return row._replace(extras=rest), {"carry": carry}
+
+
+def joined(rows: Step, carry: dict[str, Any]) -> Step:
+    """The rows with what `without` took from them."""
+    return rows._replace(extras={**rows.extras, **carry}) if carry else rows
+
+
+def before(steps: Step) -> Step:
+    """All rows of a window but the last, with the carry of the first."""
+    rest, carry = without(opening(steps))
+    return joined(jax.tree.map(lambda x: x[:-1], rest), carry)
 
 
 def step(network: Network, params: Any, key: Key | None, carry: Any, timestep: TimeStep) -> tuple[Any, Any]:

@@ -99,7 +99,7 @@ def merlin(
 ) -> Agent:
     """The MERLIN agent; learns from `replay.on_policy()`, whose windows may span several episodes or part of one.
 
-    The carry of every row is stored with it, of which the first row's is used: windows of T rows hold T memories.
+    A window is unrolled from the carry of its first row, which holds a memory; the other rows keep none.
 
     Args:
       predictor: χ.

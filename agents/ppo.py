@@ -169,7 +169,7 @@ def ppo(
         steps = sample.steps
         value, mask = steps.extras["value"], valid(steps)
         advantage = advantages(steps, value, discount=discount, lambda_=lambda_)
-        rows = jax.tree.map(lambda x: x[:-1], steps)
+        rows = memory.before(steps)
         policy = lambda params: memory.unroll(network, params, key, rows)[0]  # noqa: E731
         old: Any = () if kl_cost is None else policy(state.params)
         batch = Batch(rows, advantage, advantage + value[:-1], mask, old)

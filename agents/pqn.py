@@ -103,7 +103,7 @@ def pqn(
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         steps = sample.steps
         target = targets(steps, steps.extras["q"], discount=discount, lambda_=lambda_)
-        batch = Batch(jax.tree.map(lambda x: x[:-1], steps), target, valid(steps))
+        batch = Batch(memory.before(steps), target, valid(steps))
         state, metrics = passes(partial(descend, optimiser, loss), state, key, batch, epochs, minibatches)
         return state._replace(rollouts=state.rollouts + 1), Info(metrics)
 

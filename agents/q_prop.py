@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import a2c, losses, parallel
+from agents import a2c, losses, memory, parallel
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
 from agents.ppo import passes
 from agents.trpo import Region, constrained
@@ -106,7 +106,7 @@ def q_prop(
         action = mean_action(state.params, k_target, arrived)
         next_q = q_of(state.target, k_target, arrived.observation, action)
         target = arrived.reward + discount * arrived.discount * next_q
-        batch = Transitions(jax.tree.map(lambda x: x[:-1], steps), target, valid(steps))
+        batch = Transitions(memory.before(steps), target, valid(steps))
 
         def step(learned: a2c.State, key: Key, batch: Transitions) -> tuple[a2c.State, dict[str, Array]]:
             return a2c.descend(q_optimiser, q_loss, learned, key, batch)

@@ -56,7 +56,7 @@ def rollout(steps: Step, v: Array, advantage: Array, *, discount: float | Array,
     arrived = steps.timestep
     returns = jax.vmap(losses.lambda_returns, (1, 1, 1, 1, None), 1)
     target = returns(arrived.reward[1:], discount * arrived.discount[1:], v[1:], arrived.step_type, lambda_)
-    return Batch(jax.tree.map(lambda x: x[:-1], steps), advantage, target, valid(steps))
+    return Batch(memory.before(steps), advantage, target, valid(steps))
 
 
 def fit(

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents import keys as run_keys
-from agents import parallel
+from agents import memory, parallel
 from agents.base import Key, Step, TimeStep, Tree
 from envs import goals
 from envs.base import HostEnvironment, Pool, blank
@@ -137,7 +137,7 @@ def around_pool(
     hypers = devices.place(lay, hypers)
     static = make(jax.tree.map(lambda x: x[0, 0], hypers))
     unroll, updates, warmup = static.schedule
-    peek = static.replay.peek
+    peek, whole = static.replay.peek, static.replay.whole
 
     # Of one run; `mapped` below lays them over runs and devices.
 
@@ -146,7 +146,8 @@ def around_pool(
         _, k_rest = run_keys.split(key)  # in graph the other half resets the environments
         run = loops.begin_run(parts.agent, parts.replay, k_rest, timestep)
         row, _ = loops.act_row(parts.agent, parts.agent.actor(run.agent), run.live, k_rest, timestep)
-        return run, jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
+        rows = jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
+        return run, memory.opening(rows) if whole else rows
 
     # The replay goes only where it is donated: a function that handed it through would copy it.
     def warmup_keys(hypers: Any, key: Key) -> tuple[Key, Key]:
@@ -161,7 +162,8 @@ def around_pool(
     def act(hypers: Any, actor: Any, live: Live, rows: Step, timestep: TimeStep, keys: Key, i: Any, t: Any) -> tuple:
         key = jax.random.fold_in(parallel.own_key(keys[i]), t)
         row, live = loops.act_row(make(hypers).agent, actor, live, key, timestep)
-        rows = jax.tree.map(lambda xs, x: xs.at[t].set(x), rows, row)
+        # Of what only a window's first row keeps there is one row: the others' are dropped.
+        rows = jax.tree.map(lambda xs, x: xs.at[t].set(x, mode="drop"), rows, row)
         return loops.env_action(env.spec, row.action), live, rows
 
     def add(hypers: Any, storage: Any, rows: Step) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents import parallel
+from agents import memory, parallel
 from agents.base import Agent, Array, Key, Step, TimeStep, Tree
 from agents.keys import split
 from envs import goals
@@ -148,12 +148,29 @@ def learn(agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_s
     return agent_state, replay_state, jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
 
 
+def opening(agent: Agent, replay: Replay, actor: Any, live: Live, key: Key, timestep: TimeStep) -> dict[str, Any]:
+    """The extras `[1, B, ...]` that a window has of its first row alone, before the unroll; {} if every row keeps them.
+
+    What else acting on that row computes, XLA leaves out: it is done in the unroll.
+    """
+    if not replay.whole:
+        return {}
+    row, _ = act_row(agent, actor, live, key, timestep)
+    return jax.tree.map(lambda x: x[None], memory.without(row)[1])
+
+
+def kept(replay: Replay, row: Step) -> Step:
+    """What an unroll keeps of a row."""
+    return memory.without(row)[0] if replay.whole else row
+
+
 def peeked(agent: Agent, replay: Replay, rows: Step, actor: Any, key: Key, live: Live, timestep: TimeStep) -> Step:
     """The rows to store: with the peek at the next row, for replays that want it."""
     if not replay.peek:
         return rows
-    peek, _ = act_row(agent, actor, live, key, timestep)
-    return jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), rows, peek)
+    rest, carry = memory.without(rows) if replay.whole else (rows, {})
+    peek = kept(replay, act_row(agent, actor, live, key, timestep)[0])
+    return memory.joined(jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), rest, peek), carry)
 
 
 def repeat(body: Callable, carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
@@ -192,15 +209,16 @@ def in_graph(
         env_state, timestep, live = state
         row, live = act_row(agent, actor, live, key, timestep)
         env_state, timestep = jax.vmap(env.step)(env_state, env_action(env.spec, row.action))
-        return (env_state, timestep, live), row
+        return (env_state, timestep, live), kept(replay, row)
 
     def unroll(run: RunState, key: Key) -> RunState:
         actor = agent.actor(run.agent)
         keys = row_keys(key, schedule.unroll + 1)
+        first = opening(agent, replay, actor, run.live, keys[0], run.timestep)
         state = (run.env, run.timestep, run.live)
         state, rows = repeat(lambda s, k: act_and_step(actor, s, k), state, keys[:-1], schedule.unroll)
         env_state, timestep, live = state
-        rows = peeked(agent, replay, rows, actor, keys[-1], live, timestep)
+        rows = peeked(agent, replay, memory.joined(rows, first), actor, keys[-1], live, timestep)
         return run._replace(env=env_state, timestep=timestep, live=live, replay=replay.add(run.replay, rows))
 
     def init(key: Key) -> RunState:

@@ -11,11 +11,12 @@ so that the right half of the row written at s comes to hold Σ_{t>s} (1 - γ) �
 came after. Usage sums the weights with which a row was read; a row just written starts at the mean, as at 0 it would be
 the next to go. (The paper's own rule for it is not known.)
 
-A window of T steps changes few rows. It is written as T inserts beside the rows that it began with, and the matrix is
-formed where it is read, so that what a `scan` keeps for the gradient does not grow by a matrix per step.
+A window of T steps changes few rows. Where a matrix for each step would be much to keep for the gradient, a window is
+written as T inserts beside the rows that it began with, and the matrix is formed where it is read; else the matrix is
+changed step by step, which is faster.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,14 +34,24 @@ class Memory(NamedTuple):
     writes: Array  # int32 [B], so far
 
 
-class Window(NamedTuple):
-    """The same within a window of T steps. Carry this through a `scan`; the rows it began with are kept outside."""
+LARGEST = 2**23
+"""Numbers in the matrices of a window, one for each step, from which on they are formed of inserts."""
+
+
+class Inserts(NamedTuple):
+    """What T steps wrote."""
 
     kept: Array  # [B, N], 1 where a row still is what it was when the window began
     values: Array  # [B, T, Z], what was written
     left: Array  # [B, T, N], weights of the values in the left halves
     right: Array  # [B, T, N], and in the right ones
-    inserts: Array  # int32 [B], writes of this window
+    number: Array  # int32 [B], writes of this window
+
+
+class Window(NamedTuple):
+    """The same within a window of T steps. Carry this through a `scan`; the rows it began with are kept outside."""
+
+    now: Any  # the rows [B, N, 2 Z], or `Inserts`
     usage: Array
     written: Array
     trace: Array
@@ -53,12 +64,15 @@ def empty(lanes: int, rows: int, size: int) -> Memory:
     return Memory(jnp.zeros((lanes, rows, 2 * size)), flat, flat, flat, jnp.zeros(lanes, jnp.int32))
 
 
-def open_window(memory: Memory, steps: int) -> Window:
-    """A window that has room for `steps` writes."""
+def open_window(memory: Memory, steps: int, largest: int = LARGEST) -> Window:
+    """A window that has room for `steps` writes, as inserts where its matrices have more than `largest` numbers."""
     lanes, rows, size = memory.rows.shape
-    weights = jnp.zeros((lanes, steps, rows))
-    values = jnp.zeros((lanes, steps, size // 2))
-    return Window(jnp.ones((lanes, rows)), values, weights, weights, jnp.zeros(lanes, jnp.int32), *memory[1:])
+    now: Any = memory.rows
+    if steps * memory.rows.size > largest:
+        weights = jnp.zeros((lanes, steps, rows))
+        values = jnp.zeros((lanes, steps, size // 2))
+        now = Inserts(jnp.ones((lanes, rows)), values, weights, weights, jnp.zeros(lanes, jnp.int32))
+    return Window(now, *memory[1:])
 
 
 def close_window(base: Array, window: Window) -> Memory:
@@ -68,8 +82,11 @@ def close_window(base: Array, window: Window) -> Memory:
 
 def contents(base: Array, window: Window) -> Array:
     """The rows `[B, N, 2 Z]` as they are now."""
-    halves = [jnp.einsum("btn,btz->bnz", weights, window.values) for weights in (window.left, window.right)]
-    return base * window.kept[..., None] + jnp.concatenate(halves, -1)
+    now = window.now
+    if not isinstance(now, Inserts):
+        return now
+    halves = [jnp.einsum("btn,btz->bnz", weights, now.values) for weights in (now.left, now.right)]
+    return base * now.kept[..., None] + jnp.concatenate(halves, -1)
 
 
 def reset(window: Window, first: Array) -> Window:
@@ -91,20 +108,31 @@ def write(window: Window, value: Array, weights: Array, discount: float | Array,
     usage = window.usage + jax.lax.stop_gradient(jnp.sum(weights, 1))
     slot = jnp.where(window.writes < rows, window.writes, jnp.argmin(usage, -1))
     new = jax.nn.one_hot(slot, rows)
-    old = 1 - new
     # A row is cleared before it is used again: it loses what it held, and is no longer told of what came after.
-    trace = (discount * window.trace + (1 - discount) * window.written) * old
-    here = (jnp.arange(window.values.shape[1])[None] == window.inserts[:, None])[..., None]
+    trace = (discount * window.trace + (1 - discount) * window.written) * (1 - new)
+    right = trace if retroactive else 0 * trace
     return Window(
-        kept=window.kept * old,
-        values=jnp.where(here, value[:, None], window.values),
-        left=jnp.where(here, new[:, None], window.left * old[:, None]),
-        right=jnp.where(here, (trace if retroactive else 0 * trace)[:, None], window.right * old[:, None]),
-        inserts=window.inserts + 1,
+        now=_written(window.now, value, new, right),
         usage=jnp.where(new > 0, jnp.mean(usage, -1, keepdims=True), usage),
         written=new,
         trace=trace,
         writes=window.writes + 1,
+    )
+
+
+def _written(now: Any, value: Array, new: Array, right: Array) -> Any:
+    """Rows, or inserts, after row `new[B, N]` is given the value `[B, Z]`, and the right halves `right[B, N]` of it."""
+    old = 1 - new
+    if not isinstance(now, Inserts):
+        halves = [weights[..., None] * value[:, None] for weights in (new, right)]
+        return now * old[..., None] + jnp.concatenate(halves, -1)
+    here = (jnp.arange(now.values.shape[1])[None] == now.number[:, None])[..., None]
+    return Inserts(
+        kept=now.kept * old,
+        values=jnp.where(here, value[:, None], now.values),
+        left=jnp.where(here, new[:, None], now.left * old[:, None]),
+        right=jnp.where(here, right[:, None], now.right * old[:, None]),
+        number=now.number + 1,
     )
 
 

@@ -34,6 +34,9 @@ class Replay(NamedTuple):
     peek: bool = False
     """Whether `add` wants the peeked row."""
 
+    whole: bool = False
+    """Whether windows are what was added, whole: then of what agents remember only the first row's is made and kept."""
+
 
 Relabel = Callable[[Step, Key], Step]
 """A stateless map over sampled windows: `(steps[T+1, N], key) -> steps[T'+1, N]`."""

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from agents import memory
 from agents.base import Info, Key, Sample, Step
 from replay.base import Replay
 
@@ -34,7 +35,8 @@ def beside(fresh: Replay, past: Replay) -> Replay:
     def sample(state: tuple[Any, Any], key: Key) -> Sample:
         k_fresh, k_past = jax.random.split(key)
         new, old = fresh.sample(state[0], k_fresh), past.sample(state[1], k_past)
-        return Sample(jax.tree.map(lambda x, y: jnp.concatenate([x, y], axis=1), new.steps, old.steps), old.index)
+        both = memory.opening(new.steps), memory.opening(old.steps)  # some replays keep no carry but the first row's
+        return Sample(jax.tree.map(lambda x, y: jnp.concatenate([x, y], axis=1), *both), old.index)
 
     def feedback(state: tuple[Any, Any], index: Any, info: Info) -> tuple[Any, Any]:
         return state[0], past.feedback(state[1], index, info)

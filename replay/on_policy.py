@@ -5,12 +5,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from agents import memory
 from agents.base import Info, Key, Sample, Step
 from replay.base import Replay
 
 
 def on_policy(unroll: int) -> Replay:
     """Hands out exactly what was added last, the peek row included: `steps[unroll + 1, B]`, weight 1.
+
+    Of the carry, if the extras have one, only the first row's is kept, `[1, B, ...]`.
 
     Args:
       unroll: environment steps per chunk; every `add` brings `unroll + 1` rows.
@@ -22,14 +25,14 @@ def on_policy(unroll: int) -> Replay:
         raise ValueError(f"unroll is {unroll}; at least 1 is needed")
 
     def init(step: Step) -> Step:
-        return jax.tree.map(lambda x: jnp.zeros((unroll + 1, *x.shape), x.dtype), step)
+        return memory.opening(jax.tree.map(lambda x: jnp.zeros((unroll + 1, *x.shape), x.dtype), step))
 
     def add(state: Step, steps: Step) -> Step:
         del state
         rows = steps.timestep.step_type.shape[0]
         if rows != unroll + 1:
             raise ValueError(f"the chunk has {rows} rows; unroll = {unroll} takes {unroll + 1}")
-        return steps
+        return memory.opening(steps)
 
     def sample(state: Step, key: Key) -> Sample:
         del key
@@ -39,4 +42,4 @@ def on_policy(unroll: int) -> Replay:
         del index, info
         return state
 
-    return Replay(init, add, sample, feedback, minimum=unroll, peek=True)
+    return Replay(init, add, sample, feedback, minimum=unroll, peek=True, whole=True)

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+import replay
 from agents import keys, optimisers, wrappers
 from agents.base import Agent, Sample, Step, TimeStep
 from agents.merlin import merlin
@@ -47,8 +48,7 @@ def agent(env: str = "cards", **overrides: Any) -> Agent:
         Predictor(seen, actions, Z, (7,), 2, (8,), width=8),
         MemoryPolicy(actions, Z, (7, 5), 1, 8),
         optimisers.apart(predictor=sgd(), policy=sgd()),
-        rows=ROWS,
-        **{"scales": dict.fromkeys(terms(env), 1.0), **overrides},
+        **{"scales": dict.fromkeys(terms(env), 1.0), "rows": ROWS, **overrides},
     )
     return wrappers.recall(inner, spec.action)
 
@@ -182,3 +182,14 @@ def test_a_target_is_what_a_decoder_should_give() -> None:
 def test_a_scale_that_is_missing_is_refused() -> None:
     with pytest.raises(ValueError, match="last_reward"):
         agent.__wrapped__(scales={"observation": 1.0})
+
+
+def test_a_run_keeps_one_memory_for_a_window_and_not_one_for_every_row() -> None:
+    lanes, rows, unroll = 16, 1350, 20
+    loop = loops.in_graph(
+        card_pairs(4), agent(rows=rows), replay.on_policy(unroll), loops.Schedule(unroll), num_envs=lanes, iterations=1
+    )
+    run = jax.eval_shape(loop.init, keys.key(0))
+    numbers = sum(x.size for x in jax.tree.leaves(run.replay))
+    assert lanes * rows * 2 * Z < numbers < 3 * lanes * rows * 2 * Z
+    assert run.replay.timestep.reward.shape == (unroll + 1, lanes)

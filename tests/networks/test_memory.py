@@ -41,8 +41,11 @@ def cosine(key, matrix):
     return matrix @ key / norm
 
 
-@functools.partial(jax.jit, static_argnums=4)
-def through(start, values, weights, first, retroactive=True):
+either_way = pytest.mark.parametrize("largest", [memory.LARGEST, 0], ids=["matrices", "inserts"])
+
+
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def through(start, values, weights, first, retroactive=True, largest=memory.LARGEST):
     """The memory after one window of writes, and its matrix before each of them."""
 
     def step(base, window, row):
@@ -50,7 +53,7 @@ def through(start, values, weights, first, retroactive=True):
         window = memory.reset(window, first)
         return memory.write(window, value, weights, GAMMA, retroactive), memory.contents(base, window)
 
-    window = memory.open_window(start, len(values))
+    window = memory.open_window(start, len(values), largest)
     window, matrices = over_time(step, start.rows, window, (values, weights, first))
     return memory.close_window(start.rows, window), matrices
 
@@ -60,29 +63,31 @@ def inputs(steps, seed=0):
     return normal(seed, steps, B, Z), weights, np.zeros((steps, B), bool)
 
 
-def test_the_right_half_is_the_discounted_sum_of_what_came_after():
+@either_way
+def test_the_right_half_is_the_discounted_sum_of_what_came_after(largest):
     steps = 9
     values, weights, first = inputs(steps)
     state = memory.empty(B, 12, Z)
     weights = np.repeat(weights, 3, -1)[..., :12]
     for window in (slice(0, 4), slice(4, 5), slice(5, steps)):  # it goes on over windows
-        state, _ = through(state, values[window], weights[window], first[window])
+        state, _ = through(state, values[window], weights[window], first[window], True, largest)
     for s in range(steps):
         later = sum(((1 - GAMMA) * GAMMA ** (t - s - 1) * values[t] for t in range(s + 1, steps)), np.zeros((B, Z)))
         np.testing.assert_allclose(state.rows[:, s], np.concatenate([values[s], later], -1), atol=1e-5)
     assert not state.rows[:, steps:].any()
-    without, _ = through(memory.empty(B, 12, Z), values, weights, first, False)
+    without, _ = through(memory.empty(B, 12, Z), values, weights, first, False, largest)
     np.testing.assert_array_equal(without.rows[..., Z:], 0)
     np.testing.assert_allclose(without.rows[:, :steps, :Z], values.swapaxes(0, 1))
 
 
-def test_a_full_memory_writes_where_it_read_least_and_forgets_lane_by_lane():
+@either_way
+def test_a_full_memory_writes_where_it_read_least_and_forgets_lane_by_lane(largest):
     steps = 14
     values, weights, first = inputs(steps, 5)
     first[8, 1] = True
     state, matrices = memory.empty(B, N, Z), []
     for window in (slice(0, 7), slice(7, 8), slice(8, steps)):
-        state, seen = through(state, values[window], weights[window], first[window])
+        state, seen = through(state, values[window], weights[window], first[window], True, largest)
         matrices.append(seen)
     matrices = np.concatenate(matrices)
     for lane in range(B):
