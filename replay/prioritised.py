@@ -136,7 +136,7 @@ def prioritised(
 
     def draw_ranked(leaves: Array, key: Key) -> tuple[Array, Array]:
         """The same by rank."""
-        held = jnp.sort(leaves, descending=True) > 0
+        held = jnp.arange(leaves.size) < jnp.sum(leaves > 0)  # which places of the order are taken
         by_rank = jnp.where(held, jnp.arange(1.0, leaves.size + 1) ** -jnp.asarray(alpha), 0.0)
         even = sum_tree.build(held.astype(jnp.float32)) if mixing else ()
         place, probability = draw(sum_tree.build(by_rank), even, key)
