@@ -157,6 +157,38 @@ def _observed(env: Environment, observe: Callable[[Tree], Tree], space: Any) -> 
     return env._replace(reset=reset, step=step, spec=env.spec._replace(observation=space, rules=None))
 
 
+class DiscountedState(NamedTuple):
+    """State of `discounted`."""
+
+    inner: Any
+    weight: Array  # float32, of the next reward
+
+
+def discounted(env: Environment, discount: float) -> Environment:
+    """The reward after t steps of an episode counts γ^(t-1) times, so that returns are what agents of that γ maximise.
+
+    Args:
+      env: any environment.
+      discount: γ, in (0, 1].
+
+    Raises:
+      ValueError: another one.
+    """
+    if not 0 < discount <= 1:
+        raise ValueError(f"discounted: discount must be in (0, 1], got {discount}")
+
+    def reset(key: Key) -> tuple[DiscountedState, TimeStep]:
+        inner, timestep = env.reset(key)
+        return DiscountedState(inner, jnp.float32(1)), timestep
+
+    def step(state: DiscountedState, action: Tree) -> tuple[DiscountedState, TimeStep]:
+        inner, timestep = env.step(state.inner, action)
+        weight = jnp.where(timestep.first(), 1.0, discount * state.weight)
+        return DiscountedState(inner, weight), timestep._replace(reward=state.weight * timestep.reward)
+
+    return Environment(reset, step, env.spec._replace(rules=None), _rendered(env))
+
+
 class FrameStackState(NamedTuple):
     """State of `frame_stack`."""
 

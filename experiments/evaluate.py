@@ -27,6 +27,8 @@ class Flags:
     """Seed of the episodes, apart from those of training."""
     sampled: bool = False
     """Play as in training, exploring, rather than greedily."""
+    discount: float = 1.0
+    """γ of the returns that are told, and by which the best seed is chosen for the film; for tasks in graph."""
     rewards: int = 0
     """Also tell how many steps it takes to each of this many rewards from the one before; for tasks in graph."""
     video: str = ""
@@ -50,6 +52,8 @@ def play(arguments: Flags) -> dict[str, Any]:
     import numpy as np
 
     from agents import keys
+    from envs import wrappers
+    from envs.base import Environment
     from experiments import devices, stats
 
     folder, video = arguments.run, Path(arguments.video) if arguments.video else None
@@ -57,6 +61,8 @@ def play(arguments: Flags) -> dict[str, Any]:
         raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
     if arguments.rewards < 0:
         raise ValueError(f"--rewards {arguments.rewards}: must not be negative")
+    if not 0 < arguments.discount <= 1:
+        raise ValueError(f"--discount {arguments.discount}: must be in (0, 1]")
     if arguments.seed < 0:
         raise ValueError(f"--seed {arguments.seed}: must not be negative")
     if video and video.suffix not in (".mp4", ".gif"):
@@ -67,6 +73,10 @@ def play(arguments: Flags) -> dict[str, Any]:
     hypers = {"run": np.arange(config.seeds)}
     seeds = arguments.seed + np.arange(config.seeds)
     env = runs.judged(config, env, arguments.env_options)
+    if arguments.discount < 1:
+        if not isinstance(env, Environment):
+            raise ValueError(f"--discount {arguments.discount}: needs a task in graph, not {env.spec.name}")
+        env = wrappers.discounted(env, arguments.discount)
     driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
     played = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
     driver.close()

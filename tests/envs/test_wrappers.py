@@ -52,6 +52,14 @@ def test_action_repeat_sums_and_stops():
     assert 1.0 in reward[kind == LAST]  # 7 = 3 + 3 + 1
 
 
+def test_discounted_weighs_rewards_by_when_they_come():
+    kind, reward, *_ = check_environment(wrappers.discounted(cartpole(time_limit=9), 0.5), steps=30).timestep
+    since = np.zeros(kind.shape[1], int)
+    for t in range(1, len(kind)):
+        since = np.where(kind[t] == FIRST, 0, since + 1)
+        np.testing.assert_allclose(reward[t], np.where(kind[t] == FIRST, 0.0, 0.5 ** (since - 1.0)))
+
+
 def test_flatten_joins_what_a_dict_holds():
     inner = noise("dict", length=20)
     env = wrappers.flatten(inner)
@@ -140,6 +148,7 @@ def test_wrappers_nest_and_keep_rendering():
     [
         (lambda: wrappers.time_limit(catch(), 0), ["steps", "0"]),
         (lambda: wrappers.action_repeat(catch(), 0), ["times", "0"]),
+        (lambda: wrappers.discounted(catch(), 0.0), ["discount", "0.0"]),
         (lambda: wrappers.frame_stack(catch(), 0), ["frames", "0"]),
         (lambda: wrappers.frame_stack(noise(Discrete(3)), 2), ["array observation", "noise"]),
         (lambda: wrappers.flicker(catch(), 1.5), ["probability", "1.5"]),

@@ -184,6 +184,11 @@ def test_evaluate_explores_on_request(finished, monkeypatch):
         assert len(asked) == times
 
 
+def test_evaluate_discounts_on_request(finished):
+    outcome = succeed("evaluate", finished("a2c").folder, "--episodes", 40, "--discount", 0.5)
+    assert outcome.result["eval_returns"] == [0.25, 0.25]  # 1 at the third step
+
+
 def frames_of_mp4(path):
     """The number of frames, from the table of their sizes."""
     data = path.read_bytes()
