@@ -22,14 +22,13 @@ def stored(carry: Any) -> dict[str, Any]:
 
 def opening(steps: Step) -> Step:
     """A window that keeps the carry of its first row alone."""
-    if "carry" not in steps.extras:
-        return steps
-    return steps._replace(extras={**steps.extras, "carry": jax.tree.map(lambda x: x[:1], steps.extras["carry"])})
+    rest, carry = without(steps)
+    return joined(rest, jax.tree.map(lambda x: x[:1], carry))
 
 
 def without(row: Step) -> tuple[Step, dict[str, Any]]:
-    """A row, or rows, without the carry, and the extras that it was among: none or one."""
-    if "carry" not in row.extras:
+    """A row, or rows, without the carry; and `{"carry": ...}`, or {} if there is none."""
+    if not isinstance(row.extras, dict) or "carry" not in row.extras:
         return row, {}
     rest = dict(row.extras)
     carry = rest.pop("carry")

@@ -148,7 +148,7 @@ def learn(agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_s
     return agent_state, replay_state, jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
 
 
-def opening(agent: Agent, replay: Replay, actor: Any, live: Live, key: Key, timestep: TimeStep) -> dict[str, Any]:
+def opening_carry(agent: Agent, replay: Replay, actor: Any, live: Live, key: Key, timestep: TimeStep) -> dict[str, Any]:
     """The extras `[1, B, ...]` that a window has of its first row alone, before the unroll; {} if every row keeps them.
 
     What else acting on that row computes, XLA leaves out: it is done in the unroll.
@@ -214,7 +214,7 @@ def in_graph(
     def unroll(run: RunState, key: Key) -> RunState:
         actor = agent.actor(run.agent)
         keys = row_keys(key, schedule.unroll + 1)
-        first = opening(agent, replay, actor, run.live, keys[0], run.timestep)
+        first = opening_carry(agent, replay, actor, run.live, keys[0], run.timestep)
         state = (run.env, run.timestep, run.live)
         state, rows = repeat(lambda s, k: act_and_step(actor, s, k), state, keys[:-1], schedule.unroll)
         env_state, timestep, live = state
