@@ -1,8 +1,8 @@
 """The hierarchical actor-critic, levels of DDPG that learn with hindsight: `python -m experiments.hac --help`.
 
 The defaults are those of the released code (Levy et al., 2019) where they are not the task's: an update is one batch of
-every level, and there are 40 after each episode; values are bounded by the number of steps, and there are no target
-networks.
+every level, and there are 40 after each episode; values are bounded by the number of steps. The released code has no
+target networks; without them the values of the lower level come to saturate (docs/results/hac.md).
 """
 
 from dataclasses import dataclass, field
@@ -31,12 +31,16 @@ class Config:
     """Least subgoal; by default the observation's bound."""
     subgoal_high: tuple[float, ...] = ()
     """Largest subgoal; by default the observation's bound."""
-    threshold: float = 0.25
+    threshold: float = 0.12
     """In no entry may a state be further from a subgoal that it reaches."""
     discount: float = 0.98
     """γ of every level's actions."""
     learning_rate: float = 1e-3
     """Adam's step size, of policies and critics."""
+    target_rate: float = 0.05
+    """τ, by which target networks follow at each update; 1 for none."""
+    bounded: bool = True
+    """Values through a sigmoid, between minus H and 0; else only their targets are clipped to that."""
     hidden: tuple[int, ...] = (64, 64, 64)
     """Sizes of the dense layers."""
     epsilon: float = 0.2
@@ -128,7 +132,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         joined = with_action(seen, Box(action.shape, -1.0, 1.0))
         policy = build.torso(spec._replace(observation=seen), config.hidden, "nature")
         critic = build.torso(spec._replace(observation=joined), config.hidden, "nature")
-        value = networks.BoundedValue(-float(config.horizon), 0.0, -0.067)
+        value = networks.BoundedValue(-float(config.horizon), 0.0, -0.067) if config.bounded else networks.Value()
         agent = ddpg(
             networks.q_network(policy, networks.DeterministicPolicy(action.shape[0])),
             networks.ensemble(networks.q_network(critic, value), 1),
@@ -136,7 +140,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
             discount=config.discount,
             noise=noise.gaussian(config.high_sigma if i else config.sigma),
             epsilon=config.epsilon,
-            target_rate=1.0,
+            target_rate=config.target_rate,
             target_range=(-float(config.horizon), 0.0),
         )
         return wrappers.unit_actions(agent, action)
