@@ -2,7 +2,7 @@
 
 The defaults are those of the released code (Levy et al., 2019) where they are not the task's: an update is one batch of
 every level, and there are 40 after each episode; values are bounded by the number of steps. The released code has no
-target networks; without them the values of the lower level come to saturate (docs/results/hac.md).
+target networks, and in a run without them the values of the lower level came to saturate (docs/results/hac.md).
 """
 
 from dataclasses import dataclass, field
