@@ -52,7 +52,7 @@ def test_impossible_arguments():
 
 @pytest.mark.parametrize("beside", [False, True])
 def test_of_what_is_remembered_the_first_row_is_kept(beside):
-    memory = jnp.arange(5.0)[:, None, None] * jnp.ones((5, len(PATTERNS), 3))
+    memory = jnp.arange(1.0, 6.0)[:, None, None] * jnp.ones((5, len(PATTERNS), 3))
     steps = jax.tree.map(jnp.asarray, model.history(PATTERNS, 5))._replace(extras={"carry": memory, "value": memory})
     buffer = replay.on_policy(4)
     if beside:
