@@ -66,6 +66,9 @@ class Subgoals(NamedTuple):
     high: Any
     hidden: int = 0
     """So many first entries of `observation` the lower level does not see, such as where it is: goals are relative."""
+    embed: Callable[[Any, Array], Array] | None = None
+    """`(actor of the higher level, observation[..., N]) -> state[..., D]` in place of the first D entries, where goals
+    displace something learned, as in FuN (Vezhnevets et al., ICML 2017)."""
 
     @property
     def size(self) -> int:
@@ -117,8 +120,9 @@ def hierarchy(
     half = (np.asarray(actions.high, np.float32) - np.asarray(actions.low, np.float32)) / 2
     intrinsic = {"distance": losses.goal_reward, "direction": losses.direction_reward}[reward]
 
-    def state_of(timestep: TimeStep) -> Array:
-        return timestep.observation["observation"][..., :size]
+    def state_of(actor: Any, timestep: TimeStep) -> Array:
+        observation = timestep.observation["observation"]
+        return goals.embed(actor, observation) if goals.embed else observation[..., :size]
 
     def seen_above(timestep: TimeStep) -> TimeStep:
         seen = {name: x for name, x in timestep.observation.items() if name != "achieved_goal"}
@@ -134,7 +138,7 @@ def hierarchy(
 
     def init(key: Key, timestep: TimeStep) -> State:
         k_high, k_low = jax.random.split(key)
-        goal = jnp.zeros_like(state_of(timestep))
+        goal = jnp.zeros((*timestep.step_type.shape, size))
         return State(high.init(k_high, seen_above(timestep)), low.init(k_low, seen_below(timestep, goal)))
 
     def begin(batch: int) -> Carry:
@@ -143,7 +147,7 @@ def hierarchy(
 
     def act(actor: Actor, key: Key, carry: Carry, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
         k_high, k_low = jax.random.split(key)
-        state, phase = state_of(timestep), carry.phase + 1
+        state, phase = state_of(actor.high, timestep), carry.phase + 1
         new = timestep.first() | (phase >= period)
         goal, after, _ = high.act(actor.high, k_high, carry.high, seen_above(timestep), explore)
         followed = losses.goal_transition(carry.state, carry.goal, state) if moving else carry.goal
@@ -164,11 +168,11 @@ def hierarchy(
 
         return log_prob
 
-    def relabelled(actor: Any, key: Key, steps: Step, within: Array) -> losses.Relabelled:
+    def relabelled(actor: Actor, key: Key, steps: Step, within: Array) -> losses.Relabelled:
         """Goals `[N]` to learn from, of windows `[c + 1, N]`."""
         goal = steps.extras["goal"][0]
         space, observation = goals.space(), steps.timestep.observation["observation"]
-        log_prob = follow(actor)
+        log_prob = follow(actor.low)
 
         def one(observation: Array, a: Array, goal: Array, key: Key, state: Array, within: Array) -> losses.Relabelled:
             return losses.relabel_goals(
@@ -177,9 +181,9 @@ def hierarchy(
             )  # fmt: skip
 
         lanes = (masked(observation), steps.action[:-1], goal, jax.random.split(key, goal.shape[0]))
-        return jax.vmap(one, (1, 1, 0, 0, 1, 1))(*lanes, state_of(steps.timestep), within)
+        return jax.vmap(one, (1, 1, 0, 0, 1, 1))(*lanes, state_of(actor.high, steps.timestep), within)
 
-    def above(key: Key, actor: Any, sample: Sample) -> tuple[Sample, Array]:
+    def above(key: Key, actor: Actor, sample: Sample) -> tuple[Sample, Array]:
         """What the higher level learns from, and the share of windows that it learns from another goal in."""
         steps = sample.steps
         whole = (steps.extras["phase"][0] == 0) & valid(steps)[0]
@@ -197,12 +201,12 @@ def hierarchy(
         )
         return sample._replace(steps=Step(timestep, jnp.stack([goal, goal]))), changed
 
-    def below(start: Array, sample: Sample) -> Sample:
+    def below(actor: Any, start: Array, sample: Sample) -> Sample:
         """What the lower level learns from: of every window the transition that begins at row `start`, `[N]`."""
         lane = jnp.arange(start.shape[0])
         rows = jnp.stack([start, start + 1])
         pair: Step = jax.tree.map(lambda x: x[rows, lane[None]], sample.steps)
-        goal, state = pair.extras["goal"], state_of(pair.timestep)
+        goal, state = pair.extras["goal"], state_of(actor, pair.timestep)
         paid = intrinsic(state[0], goal[0], state[1])
         away = losses.goal_distance(state[0], goal[0], state[1]) > at_goal
         timestep = seen_below(pair.timestep, goal)
@@ -219,13 +223,14 @@ def hierarchy(
         k_low, k_start, k_relabel, k_high = jax.random.split(key, 4)
         lanes = sample.steps.timestep.reward.shape[1]
         offset = jax.random.randint(k_start, (lanes,), 0, period)
+        setter = high.actor(state.high)
 
         def learn(inner: Any, each: tuple[Key, Array]) -> tuple[Any, Any]:
-            inner, info = low.update(inner, each[0], below((offset + each[1]) % period, sample))
+            inner, info = low.update(inner, each[0], below(setter, (offset + each[1]) % period, sample))
             return inner, dict(info.metrics)
 
         inner, metrics = jax.lax.scan(learn, state.low, (jax.random.split(k_low, period), jnp.arange(period)))
-        windows, changed = above(k_relabel, low.actor(inner), sample)
+        windows, changed = above(k_relabel, Actor(setter, low.actor(inner)), sample)
         outer, info = high.update(state.high, k_high, windows)
         told = {f"low_{name}": jnp.mean(x) for name, x in metrics.items()}
         told |= {f"high_{name}": x for name, x in info.metrics.items()}

@@ -21,6 +21,9 @@ class Config:
     """c, steps for which a goal is followed."""
     goal_range: tuple[float, ...] = ANT
     """Largest goal, in each of the first entries of the observation: goals lie between minus that and that."""
+    embedding: int = 0
+    """Numbers, each in [-1, 1], of a representation that goals lie in (within ±1, whatever `goal_range` says) as FuN's
+    do: the first layer of the higher level's policy, learned with it. 0 for the observation's own first entries."""
     hidden_entries: int = 2
     """First entries of the observation, x and y, that the lower level does not see."""
     correction: bool = True
@@ -89,7 +92,13 @@ def check(config: Config, spec: Any, scale: runs.Scale) -> int:
             raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
     seen = spec.observation.get("observation") if isinstance(spec.observation, dict) else None
     shape: tuple[int, ...] = getattr(seen, "shape", ())
-    if len(shape) != 1 or shape[0] < len(config.goal_range) or not config.goal_range:
+    if config.embedding < 0:
+        raise ValueError(f"--agent.embedding {config.embedding}: must be 0, or the size of a representation")
+    if config.embedding and len(shape) != 1:
+        raise ValueError(
+            f"--agent.embedding is of a vector `observation`; --env {spec.name} observes {spec.observation}"
+        )
+    if not config.embedding and (len(shape) != 1 or shape[0] < len(config.goal_range) or not config.goal_range):
         raise ValueError(
             f"--agent.goal-range has {len(config.goal_range)} entries, and as many first entries of a vector "
             f"`observation` have goals; --env {spec.name} observes {seen or spec.observation}"
@@ -107,19 +116,23 @@ def check(config: Config, spec: Any, scale: runs.Scale) -> int:
     return config.updates or steps // each
 
 
-def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0) -> Any:
-    """One level: TD3 within the bounds of `spec.action`, with noise in its units."""
+def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0, embedding: Any = None) -> Any:
+    """One level: TD3 within the bounds of `spec.action`, with noise in its units; `embedding` begins its policy."""
     import jax.numpy as jnp
 
     import networks
     from agents import noise, optimisers, wrappers
     from agents.ddpg import Params, ddpg
+    from envs.base import Box
 
     half = (jnp.asarray(spec.action.high) - jnp.asarray(spec.action.low)) / 2
     half = jnp.broadcast_to(half, spec.action.shape)
-    policy = networks.DeterministicPolicy(spec.action.shape[0])
+    seen = build.torso(spec, config.hidden, "nature")
+    if embedding:
+        known = spec._replace(observation={**spec.observation, "observation": Box((config.embedding,))})
+        seen = networks.Represented(embedding, build.torso(known, config.hidden, "nature"))
     agent = ddpg(
-        networks.q_network(build.torso(spec, config.hidden, "nature"), policy),
+        networks.q_network(seen, networks.DeterministicPolicy(spec.action.shape[0])),
         build.critics(spec, 2, config.hidden, "nature"),
         Params(optimisers.adam(config.policy_learning_rate), optimisers.adam(config.learning_rate)),
         discount=config.discount,
@@ -133,6 +146,25 @@ def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0) -> Any:
     return wrappers.unit_actions(agent, spec.action)
 
 
+def subject(config: Config) -> tuple[Any, Any]:
+    """What goals are about, and the layer that represents it, if it is learned."""
+    import flax.linen as nn
+
+    import networks
+    from agents.hierarchy import Subgoals
+
+    if not config.embedding:
+        return Subgoals(tuple(-x for x in config.goal_range), config.goal_range, config.hidden_entries), None
+    # Softsign has a gradient at inputs of 15 m, where tanh has none.
+    layer = networks.MLP((config.embedding,), nn.soft_sign)
+
+    def embed(actor: Any, observation: Any) -> Any:
+        return layer.apply({"params": actor.params["torso"]["embedding"]}, observation)
+
+    bound = (1.0,) * config.embedding
+    return Subgoals(tuple(-x for x in bound), bound, config.hidden_entries, embed), layer
+
+
 def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """The parts of one run.
 
@@ -140,7 +172,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
       ValueError: flags that do not go together, or a task that is not for a hierarchy.
     """
     import replay
-    from agents.hierarchy import Subgoals, hierarchy
+    from agents.hierarchy import hierarchy
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
@@ -149,9 +181,9 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
     build.check_buffer(buffer, scale.num_envs, config.period + 1)
-    subgoals = Subgoals(tuple(-x for x in config.goal_range), config.goal_range, config.hidden_entries)
+    subgoals, embedding = subject(config)
     agent = hierarchy(
-        td3(config, subgoals.higher(spec), config.high_sigma, config.high_epsilon),
+        td3(config, subgoals.higher(spec), config.high_sigma, config.high_epsilon, embedding),
         td3(config, subgoals.lower(spec), config.low_sigma),
         subgoals,
         box,

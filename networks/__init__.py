@@ -24,7 +24,7 @@ from networks.heads import (
 )
 from networks.noisy import Noise, NoisyDense
 from networks.streams import DotProduct, Streams
-from networks.torsos import MLP, ImpalaCNN, NatureCNN, SmallCNN, Torso, fan_in_uniform
+from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
 
 __all__ = [
     "GRU",
@@ -54,6 +54,7 @@ __all__ = [
     "QuadraticQ",
     "QuantileQ",
     "Quantiles",
+    "Represented",
     "SmallCNN",
     "Streams",
     "TanhGaussian",

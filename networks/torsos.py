@@ -323,6 +323,18 @@ class Torso(nn.Module):
         return _CNNS[self.cnn](hidden=0, dtype=self.dtype, kernel_init=self.kernel_init, bias_init=self.bias_init)(x)
 
 
+class Represented(nn.Module):
+    """A torso that sees a representation of one entry of the observation in its place."""
+
+    embedding: nn.Module  # `[..., N] -> [..., D]`
+    torso: nn.Module
+    entry: str = "observation"
+
+    def __call__(self, observation: dict[str, Array]) -> Array:
+        """What `torso` makes of the observation with that entry replaced."""
+        return self.torso({**observation, self.entry: self.embedding(observation[self.entry])})
+
+
 def _sizes(name: str, sizes: Any) -> tuple[int, ...]:
     if any(size < 1 for size in sizes):
         raise ValueError(f"{name}: {tuple(sizes)} must be positive layer widths")

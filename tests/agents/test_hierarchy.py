@@ -51,9 +51,8 @@ def recorder(size: int, follow: float = 0.0) -> Agent:
 
 def agent(**options: Any) -> Agent:
     low = recorder(2, 20.0)
-    return hierarchy(
-        recorder(2), low._replace(update=options.pop("low_update", low.update)), GOALS, ACTIONS, period=C, **options
-    )
+    low = low._replace(update=options.pop("low_update", low.update))
+    return hierarchy(recorder(2), low, options.pop("goals", GOALS), ACTIONS, period=C, **options)
 
 
 ENV = point_maze("u", goal="any", time_limit=12)
@@ -96,6 +95,29 @@ def test_goals_without_h_stay_the_same_displacement():
     phase, goal = np.asarray(rows.extras["phase"]), np.asarray(rows.extras["goal"])
     held = phase[1:] > 0
     np.testing.assert_array_equal(goal[1:][held], goal[:-1][held])
+
+
+def test_goals_can_lie_in_a_representation():
+    """States are then what `embed` makes of observations: for h and for what the lower level is paid."""
+    seen = lambda actor, x: (2 + actor) * jnp.flip(x[..., :2], -1)  # noqa: E731
+    about = GOALS._replace(embed=seen)
+    rows = rows_of(agent(goals=about), 20)
+    phase, goal = np.asarray(rows.extras["phase"]), np.asarray(rows.extras["goal"])
+    state = np.asarray(seen(0, rows.timestep.observation["observation"]))
+    held = phase[1:] > 0
+    np.testing.assert_allclose((state + goal)[1:][held], (state + goal)[:-1][held], atol=1e-5)
+    drawn = segments_of(rows)
+    made = agent(goals=about, correction=False)
+    kept = made.init(keys.key(0), jax.tree.map(lambda x: x[0], rows.timestep))
+    learned_from = updated(made, _with_room(kept, drawn), drawn)
+    low, high = learned_from.low.seen.steps, learned_from.high.seen.steps
+    state = np.asarray(seen(0, drawn.timestep.observation["observation"]))
+    for i in range(64):
+        (t,) = {t for t in range(C) if (np.asarray(drawn.action[t, i]) == low.action[0, i]).all()}
+        paid = -np.linalg.norm(state[t, i] + drawn.extras["goal"][t, i] - state[t + 1, i])
+        np.testing.assert_allclose(low.timestep.reward[1, i], paid, rtol=1e-4)
+    above = high.timestep.observation["observation"]
+    np.testing.assert_array_equal(above[0], drawn.timestep.observation["observation"][0])
 
 
 def test_memory_of_the_higher_level_moves_on_when_it_decides():

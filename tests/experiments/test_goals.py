@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from agents import keys
+from agents.base import MID, Sample, Step, TimeStep
 from envs.point_maze import point_maze
-from experiments import her, logging, loops
+from experiments import her, hiro, logging, loops
 from experiments.runs import Scale
 from tests.experiments.running import call, succeed
 
@@ -55,6 +56,27 @@ def test_hindsight_goes_with_every_learner(learner):
     assert {"loss", "policy_loss"} <= metrics.keys()
 
 
+def test_the_representation_of_goals_is_learned_with_the_higher_policy():
+    spec, config = point_maze(goal="any").spec, hiro.Config(embedding=3, hidden=(4,), delay=1)
+    goals, layer = hiro.subject(config)
+    agent = hiro.td3(config, goals.higher(spec), 0.1, embedding=layer)
+    size = spec.observation["observation"].shape[0]
+    seen = {
+        "observation": jax.random.normal(keys.key(1), (2, 5, size)),
+        "desired_goal": jax.random.normal(keys.key(2), (2, 5, 2)),
+    }
+    rows = TimeStep(np.full((2, 5), MID, np.int8), np.ones((2, 5)), np.ones((2, 5)), seen)
+    state = agent.init(keys.key(0), jax.tree.map(lambda x: x[0], rows))
+    sample = Sample(Step(rows, np.zeros((2, 5, 3), np.float32)))
+    update = jax.jit(agent.update, compiler_options={"xla_backend_optimization_level": 0})
+    after, _ = update(state, keys.key(3), sample)
+    before, learned = (x.policy.params["torso"]["embedding"] for x in (state, after))
+    assert all((a != b).any() for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(learned), strict=True))
+    places = goals.embed(agent.actor(after), seen["observation"])
+    assert places.shape == (2, 5, 3) and (abs(places) < 1).all()
+    np.testing.assert_array_equal(places, layer.apply({"params": learned}, seen["observation"]))
+
+
 @pytest.mark.parametrize(
     ("experiment", "words", "line"),
     [
@@ -74,6 +96,8 @@ def test_hindsight_goes_with_every_learner(learner):
             ["--preset", "point", "--agent.updates", "0", "--agent.period", "7"],
             "--agent.period 7: an update takes",
         ),
+        ("hiro", ["--preset", "point", "--agent.embedding", "-1"], "--agent.embedding -1: must be 0, or the size"),
+        ("hiro", ["--env", "bellmax/pendulum", "--agent.embedding", "2"], "--agent.embedding is of a vector `obs"),
         ("hac", ["--env", "bellmax/pendulum"], "--env bellmax/pendulum: hac needs a task with goals and a time limit"),
         ("hac", ["--agent.subgoal-low", "1"], "--agent.subgoal-low 1.0: must be 2 numbers"),
         ("hac", ["--agent.subgoal-entries", "3"], "--agent.subgoal-entries 3: must be 1 to"),
