@@ -5,13 +5,14 @@ Levy, Konidaris, Platt and Saenko, "Learning multi-level hierarchies with hindsi
 -1 for each, so values are minus a number of steps.
 
     every step, for every goal g:     q_lo(s, a, g) ← -1 + [s' ≠ g] max_a' q_lo(s', a', g),   within [-H, 0]
-    at the end of an attempt:         q_hi(s, s'') ← -1 + [s'' not the end] max_b q_hi(s'', b)
+    every step, for the last H cells: q_hi(s'', s') ← -1 + [s' not the end] max_b q_hi(s', b)
     tested and missed b:              q_hi(s, b) ← -|S| - 1
 
-where s'' is the cell that was reached, taken for the one that was asked for: the upper level learns as if the lower one
-could already walk (hindsight action transitions). Where b was a test, the lower level does not explore, and what it
-then misses costs the most that there is (subgoal testing). In the paper that is -H, because values are cut there; our
-upper level's reach to -|S|, and -H would be a reward. With `levels=1` this is Q-learning for the task's goal alone.
+where s'' is a cell from which s' was reached within H steps, as if it had been asked for there: the upper level learns
+as if the lower one could already walk (hindsight action transitions). Where b was a test, the lower level does not
+explore, and what it then misses costs the most that there is (subgoal testing). In the paper that is -H, because values
+are cut there; our upper level's reach to -|S|, and -H would be a reward. With `levels=1` this is Q-learning for the
+task's goal alone.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.base import Agent, Array, Info, Key, Sample, TimeStep, valid
+from agents.base import Agent, Array, Info, Key, Sample, TimeStep, select, valid
 from agents.dqn import epsilon_greedy
 
 
@@ -43,6 +44,7 @@ class Carry(NamedTuple):
     start: Array  # cell
     steps: Array
     test: Array
+    trail: Array  # [B, H], the last cells of the episode, up to the one of now; -1 before it began
 
 
 def hierq(
@@ -54,7 +56,7 @@ def hierq(
     rate: float | Array = 0.5,
     epsilon: float | Array = 0.1,
     high_epsilon: float | Array = 0.2,
-    testing: float | Array = 0.3,
+    testing: float | Array = 0.1,
     initial: float | None = None,
 ) -> Agent:
     """The agent; it learns from whole unrolls, `replay.on_policy`, a row after another.
@@ -67,7 +69,7 @@ def hierq(
       rate: α of all updates.
       epsilon: probability of a random step.
       high_epsilon: probability of a random subgoal, out of all cells.
-      testing: probability that a subgoal is a test.
+      testing: probability that a subgoal is a test; HAC's 0.3 takes half as many steps again (docs/results/hac.md).
       initial: of the lower level's values; by default -H with two levels (what was never seen is out of reach), and 0
         with one, which explores best.
 
@@ -90,7 +92,7 @@ def hierq(
 
     def begin(batch: int) -> Carry:
         nothing = jnp.zeros(batch, jnp.int32)
-        return Carry(nothing, nothing, nothing, jnp.zeros(batch, bool))
+        return Carry(nothing, nothing, nothing, jnp.zeros(batch, bool), jnp.full((batch, horizon), -1))
 
     def greedy(key: Key, q: Array, epsilon: Array | float) -> Array:
         """ε-greedy, ties broken at random."""
@@ -106,14 +108,16 @@ def hierq(
     def act(actor: Tables, key: Key, carry: Carry, timestep: TimeStep, explore: bool) -> tuple[Array, Carry, Any]:
         k_high, k_test, k_low = jax.random.split(key, 3)
         cell, goal = timestep.observation["observation"], timestep.observation["desired_goal"]
+        trail = jnp.where(timestep.first()[:, None], -1, carry.trail)
+        trail = jnp.concatenate([trail[:, 1:], cell[:, None]], axis=1)
         if two:
             new = timestep.first() | over(cell, carry)
             subgoal = greedy(k_high, actor.high[cell], high_epsilon if explore else 0.0)
             test = jax.random.uniform(k_test, cell.shape) < testing
-            fresh = Carry(subgoal, cell, jnp.zeros_like(cell), test)
         else:
-            new, fresh = timestep.first(), Carry(goal, cell, jnp.zeros_like(cell), jnp.zeros(cell.shape, bool))
-        now: Carry = jax.tree.map(lambda a, b: jnp.where(new, a, b), fresh, carry)
+            new, subgoal, test = timestep.first(), goal, jnp.zeros(cell.shape, bool)
+        fresh = Carry(subgoal, cell, jnp.zeros_like(cell), test, trail)
+        now = select(new, fresh, carry._replace(trail=trail))
         column = now.subgoal if two else jnp.zeros_like(cell)
         values = jnp.take_along_axis(actor.low[cell], column[:, None, None], axis=2)[..., 0]
         noise = jnp.where(now.test, 0.0, epsilon)[:, None] if explore else jnp.zeros((cell.size, 1))
@@ -132,10 +136,11 @@ def hierq(
             return Tables(low, high), jnp.where(counts, jnp.abs(error[0]), 0.0)
         ended = counts & (over(after, attempt._replace(steps=attempt.steps + 1)) | last)
         value = -1 + jnp.where(after == goal, 0.0, jnp.maximum(jnp.max(high[after]), worst))
-        old = high[attempt.start, after]
+        old = high[attempt.trail, after]
         # The first value takes the place of "never".
         new = jnp.where(old <= never, value, old + rate * (value - old))
-        high = high.at[attempt.start, after].set(jnp.where(ended, new, old))
+        known = counts & (attempt.trail >= 0) & (attempt.trail != after)
+        high = high.at[jnp.where(known, attempt.trail, cells), after].set(new, mode="drop")
         asked = high[attempt.start, attempt.subgoal]
         missed = ended & attempt.test & (after != attempt.subgoal) & (asked > never) & ~last
         high = high.at[attempt.start, attempt.subgoal].add(jnp.where(missed, rate * (worst - 1 - asked), 0.0))
