@@ -66,9 +66,13 @@ class NoisyDense(nn.Module):
         # One draw for the layer: every call of the generator is much code to compile.
         key = _settled_key(self.make_rng("noise"))
         if self.noise.factorised:
-            # x (σ ⊙ e_in e_outᵀ) = ((x ⊙ e_in) σ) ⊙ e_out: lanes with noise of their own share both products.
             e_in, e_out = jnp.split(_settled(scaled_noise(key, p + q)).astype(self.dtype), [p])
-            y = x @ kernel + ((x * row(e_in)) @ sigma_kernel) * row(e_out)
+            if x.size == p:
+                # x (σ ⊙ e_in e_outᵀ) = ((x ⊙ e_in) σ) ⊙ e_out: lanes with noise of their own share both products.
+                y = x @ kernel + ((x * row(e_in)) @ sigma_kernel) * row(e_out)
+            else:
+                # A batch with one draw has but one product, the rest being a few operations for each weight.
+                y = x @ (kernel + sigma_kernel * (e_in[:, None] * e_out[None]))
         else:
             e_in, e_out = jnp.split(jax.random.normal(key, (p * q + q,), self.dtype), [p * q])
             y = x @ (kernel + sigma_kernel * e_in.reshape(p, q))

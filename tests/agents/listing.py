@@ -39,6 +39,8 @@ class Entry(NamedTuple):
     """Overrides under which an update takes one gradient step on the whole window."""
     slow: bool = False
     """Its contract takes minutes to compile and is run by hand."""
+    flips: int = 0
+    """Seeds of eight in which a rounding may decide which of two windows a priority draws, after which all differs."""
 
 
 def torso(spec: Spec) -> networks.Torso:
@@ -202,7 +204,7 @@ WHOLE = {"epochs": 1, "minibatches": 1}
 AGENTS = {
     "dqn": Entry(dqn_parts),
     "drqn": Entry(drqn_parts, slow=True),
-    "rainbow": Entry(rainbow_parts),
+    "rainbow": Entry(rainbow_parts, chunks=20, flips=1),
     "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}, slow=True),  # each device draws its own levels
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
