@@ -32,6 +32,7 @@ CHEAP, LANES_PER_THREAD = ("classic_control", "toy_text", "minigrid"), 256
 STRETCHABLE = ("classic_control", "toy_text", "box2d", "mujoco.gym")  # the limit does nothing but truncate
 FIXED_LIMIT = ("jumanji", "highway", "pgx")  # `max_episode_steps` is ignored
 PAID_WHEN_SOLVED = ("Maze-v0", "RubiksCube-v0", "RubiksCube-partly-scrambled-v0")
+CELL_KINDS = (11, 6, 3)  # objects, colours and states of a cell in MiniGrid
 NO_LIMIT = 2**31 - 1
 # Options that are not a user's, and those that are but are in no task's configuration.
 RESERVED = (
@@ -42,7 +43,12 @@ PIXELS = {"from_pixels": False, "render_width": 0, "render_height": 0, "render_c
 
 
 def envpool(
-    id: str, *, num_threads: int | None = None, drop: str | Sequence[str] = (), **options: Any
+    id: str,
+    *,
+    num_threads: int | None = None,
+    drop: str | Sequence[str] = (),
+    one_hot: bool = True,
+    **options: Any,
 ) -> HostEnvironment:
     """A task of envpool.
 
@@ -54,6 +60,8 @@ def envpool(
       id: as in `envpool.list_all_envs()`.
       num_threads: of the simulator, 0 for one per core. Default: 0, or few for tasks that are cheap to simulate.
       drop: entries of a dictionary observation to leave out, such as MiniGrid's "mission".
+      one_hot: MiniGrid's and BabyAI's "image" as `uint8[N, 7, 7, 20]` with 255 at the object, the colour and the state of
+        each cell, as networks take images; else the three numbers of each cell, which are no brightnesses.
       **options: envpool's own, such as `max_episode_steps`. For Atari: `stack_num`, `frame_skip`, `noop_max`,
         `repeat_action_probability`, `full_action_space`, `img_height`, `img_width`, `gray_scale`,
         `zero_discount_on_life_loss` (a lost life has discount 0 and the game goes on), `episodic_life` (a lost life
@@ -73,6 +81,8 @@ def envpool(
     task = _configured(simulator, id, family, options)
     order = {name: place for place, name in enumerate(task.state_array_spec)}
     observation, observe = _observation(task.state_array_spec, (drop,) if isinstance(drop, str) else tuple(drop))
+    if one_hot and isinstance(observation, dict) and family == "minigrid" and "image" in observation:
+        observation, observe = _cells(observation, observe)
     action, convert = _action(id, task)
     limit = task.config.max_episode_steps
     spec = Spec(f"envpool/{id}", observation, action, limit if 0 < limit < NO_LIMIT else None, _goals(id))
@@ -208,6 +218,19 @@ def _leaf(array: Any) -> tuple[Box | Discrete, Callable[[np.ndarray], np.ndarray
     if dtype == np.uint8 and len(shape) == 3 and shape[0] < min(shape[1:]):  # an image, channels first
         return Box((*shape[1:], shape[0]), low.min(), high.max(), np.uint8), channels_last
     return Box(shape, low[()], high[()], dtype), lambda x: x.astype(dtype, copy=False)
+
+
+def _cells(space: dict[str, Any], observe: Callable[[list], Any]) -> tuple[dict[str, Any], Callable[[list], Any]]:
+    """The same with the numbers of each cell one-hot."""
+    tables = [np.eye(256, size, dtype=np.uint8) * 255 for size in CELL_KINDS]
+
+    def one_hot(rows: list) -> dict[str, Any]:
+        seen = observe(rows)
+        cells = [table[seen["image"][..., i]] for i, table in enumerate(tables)]
+        return {**seen, "image": np.concatenate(cells, axis=-1)}
+
+    shape = (*space["image"].shape[:2], sum(CELL_KINDS))
+    return {**space, "image": Box(shape, 0, 255, np.uint8)}, one_hot
 
 
 def channels_last(images: np.ndarray) -> np.ndarray:

@@ -160,7 +160,8 @@ def around_pool(
         return k_run, keys[:, 0], keys[:, 1]
 
     def act(hypers: Any, actor: Any, live: Live, rows: Step, timestep: TimeStep, keys: Key, i: Any, t: Any) -> tuple:
-        key = jax.random.fold_in(parallel.own_key(keys[i]), t)
+        # Without the barrier LLVM (of jaxlib 0.11) does not come to an end with the hash that is fused into its uses.
+        key = jax.lax.optimization_barrier(jax.random.fold_in(parallel.own_key(keys[i]), t))
         row, live = loops.act_row(make(hypers).agent, actor, live, key, timestep)
         # Of what only a window's first row keeps there is one row: the others' are dropped.
         rows = jax.tree.map(lambda xs, x: xs.at[t].set(x, mode="drop"), rows, row)

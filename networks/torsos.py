@@ -55,10 +55,14 @@ def bias_for(bias_init: Initializer, fan_in: int) -> Initializer:
     return bias_init
 
 
+def _scaled(x: Array, dtype: Any) -> Array:
+    """Numbers as `dtype`, bytes scaled to [0, 1]."""
+    return x.astype(dtype) / 255 if x.dtype == jnp.uint8 else x.astype(dtype)
+
+
 def _pixels(image: Array, dtype: Any) -> tuple[Array, tuple[int, ...]]:
     """Images `[..., H, W, C]` as `[N, H, W, C]` of `dtype`, bytes scaled to [0, 1]; and the leading axes."""
-    x = image.reshape((-1, *image.shape[-3:])).astype(dtype)
-    return (x / 255 if image.dtype == jnp.uint8 else x), image.shape[:-3]
+    return _scaled(image.reshape((-1, *image.shape[-3:])), dtype), image.shape[:-3]
 
 
 class MLP(nn.Module):
@@ -268,7 +272,7 @@ class Torso(nn.Module):
     """Features of any observation that the specification describes.
 
     Images (Box of rank 3) pass through the convolutions of `cnn`, discrete numbers become one-hot, all else is
-    flattened; what results is joined in the order of the keys and passes through an MLP, which for the networks of the
+    flattened; bytes, of images, texts or memory, are scaled to [0, 1]. What results is joined in the order of the keys and passes through an MLP, which for the networks of the
     papers holds the dense layer that follows the convolutions: (512,) for Nature's, (256,) for IMPALA's. With
     `cnn=None` images are flattened as well. Entries of the observation that the space does not name are ignored.
 
@@ -316,10 +320,8 @@ class Torso(nn.Module):
         x = x.reshape((-1, *leaf.shape))
         if leaf.num is not None:
             return jax.nn.one_hot(x, leaf.num)
-        if len(leaf.shape) < 3:
-            return x.astype(jnp.float32).reshape((x.shape[0], -1))
-        if self.cnn is None or len(leaf.shape) > 3:
-            return _pixels(x, jnp.float32)[0].reshape((x.shape[0], -1))
+        if len(leaf.shape) != 3 or self.cnn is None:
+            return _scaled(x, jnp.float32).reshape((x.shape[0], -1))
         return _CNNS[self.cnn](hidden=0, dtype=self.dtype, kernel_init=self.kernel_init, bias_init=self.bias_init)(x)
 
 

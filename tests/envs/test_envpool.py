@@ -254,6 +254,21 @@ def test_refusals(id: str, options: dict[str, Any], message: str) -> None:
         envpool(id, **options)
 
 
+def test_minigrids_cells_are_one_hot() -> None:
+    """What a cell holds is a number of a kind and no brightness, which a network would take it for."""
+    images = []
+    for options in ({}, {"one_hot": False}):
+        env = envpool("MiniGrid-MemoryS7-v0", **options)
+        images.append(env.pool(3, 0).reset().observation["image"])
+        assert images[-1].shape[1:] == env.spec.observation["image"].shape
+        assert images[-1].dtype == env.spec.observation["image"].dtype == np.uint8
+    hot, numbers = images
+    parts = np.split(hot, [11, 17], axis=-1)
+    for i, part in enumerate(parts):
+        assert (part.sum(-1) == 255).all() and part.max() == 255
+        np.testing.assert_array_equal(part.argmax(-1), numbers[..., i])
+
+
 def test_bad_pools() -> None:
     env = envpool("CartPole-v1")
     with pytest.raises(ValueError, match="num_envs is 0"):

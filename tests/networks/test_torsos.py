@@ -95,6 +95,9 @@ def test_flattened_bytes_are_scaled_too():
     module = Torso(Box((10, 5, 2), 0, 255, np.uint8), (), cnn=None)
     features = module.apply({}, PIXELS)
     np.testing.assert_allclose(features, PIXELS.reshape(2, 3, -1) / np.float32(255), rtol=1e-6)
+    text = Torso(Box((96,), 0, 255, np.uint8), ())
+    letters = PIXELS.reshape(6, 100)[:, :96]
+    np.testing.assert_allclose(text.apply({}, letters), letters / np.float32(255), rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
