@@ -60,8 +60,8 @@ def envpool(
       id: as in `envpool.list_all_envs()`.
       num_threads: of the simulator, 0 for one per core. Default: 0, or few for tasks that are cheap to simulate.
       drop: entries of a dictionary observation to leave out, such as MiniGrid's "mission".
-      one_hot: MiniGrid's and BabyAI's "image" as `uint8[N, 7, 7, 20]` with 255 at the object, the colour and the state of
-        each cell, as networks take images; else the three numbers of each cell, which are no brightnesses.
+      one_hot: MiniGrid's and BabyAI's "image" as `uint8[N, 7, 7, 20]` with 255 at the object, the colour and the state
+        of each cell, as networks take images; else the three numbers of each cell, which are no brightnesses.
       **options: envpool's own, such as `max_episode_steps`. For Atari: `stack_num`, `frame_skip`, `noop_max`,
         `repeat_action_probability`, `full_action_space`, `img_height`, `img_width`, `gray_scale`,
         `zero_discount_on_life_loss` (a lost life has discount 0 and the game goes on), `episodic_life` (a lost life

@@ -272,9 +272,10 @@ class Torso(nn.Module):
     """Features of any observation that the specification describes.
 
     Images (Box of rank 3) pass through the convolutions of `cnn`, discrete numbers become one-hot, all else is
-    flattened; bytes, of images, texts or memory, are scaled to [0, 1]. What results is joined in the order of the keys and passes through an MLP, which for the networks of the
-    papers holds the dense layer that follows the convolutions: (512,) for Nature's, (256,) for IMPALA's. With
-    `cnn=None` images are flattened as well. Entries of the observation that the space does not name are ignored.
+    flattened; bytes, of images, texts or memory, are scaled to [0, 1]. What results is joined in the order of the keys
+    and passes through an MLP, which for the networks of the papers holds the dense layer that follows the convolutions:
+    (512,) for Nature's, (256,) for IMPALA's. With `cnn=None` images are flattened as well. Entries of the observation
+    that the space does not name are ignored.
 
     Raises:
       ValueError: `space`, `mlp_sizes` or `cnn` is not one of those allowed; the observation does not fit the space.
