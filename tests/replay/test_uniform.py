@@ -166,6 +166,11 @@ def test_the_ring_is_updated_in_place(seeds):
     assert memory.temp_size_in_bytes < 0.2 * nbytes(state)
 
 
+@pytest.mark.xfail(
+    jax.__version_info__ >= (0, 11),
+    reason="XLA of jax 0.11 lays a ring with an axis of size 1, frames of one channel, out anew on the CPU: a copy",
+    strict=True,
+)
 @pytest.mark.parametrize("runs", [1, 2])
 @pytest.mark.parametrize("rows", [1, 2])
 def test_learning_around_a_simulator_keeps_one_ring(runs, rows):
