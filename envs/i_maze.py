@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from agents.base import Array, Key
 from envs import drawing
 from envs.base import Box, Discrete, Environment, Spec, episodic
+from envs.wrappers import frame_stack
 
 WIDTH, MIDDLE = 7, 3
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
@@ -28,7 +29,9 @@ class State(NamedTuple):
     heading: Array  # north, east, south, west
 
 
-def i_maze(lengths: tuple[int, ...] | int = (5, 7, 9), view: int = 5, time_limit: int = 50) -> Environment:
+def i_maze(
+    lengths: tuple[int, ...] | int = (5, 7, 9), view: int = 5, time_limit: int = 50, frames: int = 1
+) -> Environment:
     """Terminates at a goal. The agent starts in the middle of the upper arm and faces the corridor.
 
     Args:
@@ -36,9 +39,10 @@ def i_maze(lengths: tuple[int, ...] | int = (5, 7, 9), view: int = 5, time_limit
       view: cells seen along each side of the square around the agent, odd, 3 or 5: from the start the block, three
         cells to the left, must not be seen.
       time_limit: steps.
+      frames: the last so many observations are shown together, as to the paper's DQN; see `wrappers.frame_stack`.
 
     Returns:
-      Observation float32 [view * view * 5]: for each cell, ahead first and from left to right, whether it is a wall,
+      Observation float32 [view * view * 5] (times `frames`): for each cell, ahead first and from left to right, whether it is a wall,
       the yellow block, the green one, the red goal, the cyan goal. Actions: turn left, turn right, forward, backward.
       Reward -0.04 per step, and 1 at the red goal if the block is yellow, else at the cyan one, -1 at the other.
 
@@ -108,4 +112,5 @@ def i_maze(lengths: tuple[int, ...] | int = (5, 7, 9), view: int = 5, time_limit
         return drawing.grid(cells, colours, scale=24)
 
     spec = Spec("i_maze", Box((view * view * 5,), 0.0, 1.0), Discrete(4), time_limit)
-    return episodic(initial, transition, observe, spec, render)
+    env = episodic(initial, transition, observe, spec, render)
+    return env if frames == 1 else frame_stack(env, frames)

@@ -160,6 +160,17 @@ def test_t_maze_pays_for_the_turn_that_the_sign_says():
     assert walls and all(np.isclose(r[0], -0.1) for r in walls)  # into the wall at the start
 
 
+def test_i_maze_can_show_its_last_frames():
+    env, plain = i_maze((2, 3), frames=3), i_maze((2, 3))
+    assert env.spec.observation.shape == (3 * plain.spec.observation.shape[0],)
+    rows = [[jax.jit(e.reset)(keys.key(0))] for e in (env, plain)]
+    for e, steps in zip((env, plain), rows, strict=True):
+        step = jax.jit(e.step)
+        for action in (1, 2):
+            steps.append(step(steps[-1][0], jnp.int32(action)))
+    np.testing.assert_array_equal(rows[0][-1][1].observation, np.concatenate([row.observation for _, row in rows[1]]))
+
+
 def test_i_maze_says_where_to_go_only_to_who_looks():
     """A player that looks at the block and takes its way gets 1, whatever the maze; from the start it is not seen."""
     env = i_maze((2, 3))
@@ -236,6 +247,7 @@ def test_teleport_maze_against_a_plain_model():
         (lambda: i_maze(()), ["lengths"]),
         (lambda: i_maze(view=4), ["view", "4", "3 or 5"]),
         (lambda: i_maze(time_limit=0), ["time_limit", "0"]),
+        (lambda: i_maze(frames=0), ["frames", "0"]),
         (lambda: teleport_maze(4), ["size", "4"]),
         (lambda: teleport_maze(5, goals=25, walls=False), ["goals", "25"]),
     ],
