@@ -42,9 +42,10 @@ def i_maze(
       frames: the last so many observations are shown together, as to the paper's DQN; see `wrappers.frame_stack`.
 
     Returns:
-      Observation float32 [view * view * 5] (times `frames`): for each cell, ahead first and from left to right, whether it is a wall,
-      the yellow block, the green one, the red goal, the cyan goal. Actions: turn left, turn right, forward, backward.
-      Reward -0.04 per step, and 1 at the red goal if the block is yellow, else at the cyan one, -1 at the other.
+      Observation float32 [view * view * 5], times `frames`: for each cell, ahead first and from left to right, whether
+      it is a wall, the yellow block, the green one, the red goal, the cyan goal. Actions: turn left, turn right,
+      forward, backward. Reward -0.04 per step, and 1 at the red goal if the block is yellow, else at the cyan one, -1
+      at the other.
 
     Raises:
       ValueError: for arguments out of range.
