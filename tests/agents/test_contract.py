@@ -215,7 +215,7 @@ def test_host_driver_equals_in_graph(name: str) -> None:
     chex.assert_trees_all_equal_shapes_and_dtypes(state, outside.shape())
 
 
-# Both map the same function: that they agree is `tests/experiments/test_devices.py`. Rainbow's takes a minute to compile.
+# Both map the same function: that they agree is `tests/experiments/test_devices.py`. Rainbow's compiles for a minute.
 @over([name for name in AGENTS if name != "rainbow"])
 @pytest.mark.parametrize("backend", ["pmap", pytest.param("shard_map", marks=pytest.mark.slow)])
 def test_two_devices_equal_one_with_twice_the_batch(name: str, backend: str) -> None:
