@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     slow: bool = False
     """Its contract takes minutes to compile and is run by hand."""
     flips: int = 0
-    """Seeds of eight in which a rounding may decide which of two windows a priority draws, after which all differs."""
+    """Seeds of eight in which a rounding may decide what is drawn, a window or an action, after which all differs."""
 
 
 def torso(spec: Spec) -> networks.Torso:
@@ -214,7 +214,7 @@ AGENTS = {
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),
-    "reactor": Entry(reactor_parts, chunks=16),
+    "reactor": Entry(reactor_parts, chunks=16, flips=1),
     "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}, slow=True),
     "merlin": Entry(merlin_parts, chunks=40, slow=True),
 }
