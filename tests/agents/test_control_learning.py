@@ -1,17 +1,14 @@
 """Pendulum by off-policy control and CartPole by policy search, to the returns of the evidence pages."""
 
-import numpy as np
 import pytest
 
-from tests.experiments.running import rows, succeed
+from tests.experiments.running import evaluations, succeed
 
 
 def returns(folder, experiment, *argv):
     """Evaluated returns `[points, seeds]`, and the steps at which."""
     succeed(experiment, *argv, "--quiet", "--eval-episodes", 100, "--out", folder)
-    found = [row for row in rows(folder) if row["kind"] == "eval"]
-    steps = sorted({int(row["env_steps"]) for row in found})
-    return np.array([[float(row["eval_return"]) for row in found if int(row["env_steps"]) == s] for s in steps]), steps
+    return evaluations(folder)
 
 
 @pytest.mark.slow

@@ -1,9 +1,8 @@
 """Goals and hierarchies from the command line, to the successes of their pages, and what is left without a part."""
 
-import numpy as np
 import pytest
 
-from tests.experiments.running import rows, succeed
+from tests.experiments.running import evaluations, succeed
 
 REACH = ["--steps", 10_200, "--seeds", 3, "--agent.hidden", 64, 64, 64, "--agent.buffer-size", 40_000]
 TD3 = ["--agent.critics", 2, "--agent.smoothing", 0.2, "--agent.delay", 2]
@@ -13,9 +12,7 @@ POINT = ["--preset", "point", "--steps", 60_000, "--seeds", 2, "--eval-every", 6
 def successes(folder, experiment, *argv):
     """Success of evaluations, `[points, seeds]`."""
     succeed(experiment, *argv, "--quiet", "--out", folder)
-    found = [row for row in rows(folder) if row["kind"] == "eval"]
-    steps = sorted({int(row["env_steps"]) for row in found})
-    return np.array([[float(row["eval_success"]) for row in found if int(row["env_steps"]) == s] for s in steps])
+    return evaluations(folder, "eval_success")[0]
 
 
 @pytest.mark.slow

@@ -80,6 +80,13 @@ def rows(folder: Path) -> list[dict[str, str]]:
     return [{name: cell for name, cell in row.items() if name not in TIMES} for row in found]
 
 
+def evaluations(folder: Path, column: str = "eval_return") -> tuple[np.ndarray, list[int]]:
+    """A column of a run's evaluations `[points, seeds]`, and the steps at which they were."""
+    found = [row for row in rows(folder) if row["kind"] == "eval"]
+    steps = sorted({int(row["env_steps"]) for row in found})
+    return np.array([[float(row[column]) for row in found if int(row["env_steps"]) == s] for s in steps]), steps
+
+
 def summary(folder: Path) -> dict[str, Any]:
     """summary.json."""
     return json.loads((folder / "summary.json").read_text())

@@ -44,6 +44,16 @@ def test_output_has_the_mean_and_variance_of_the_equation(noise: Noise) -> None:
     np.testing.assert_allclose(outputs.var(axis=0), np.tile(variance[:, None], 3), rtol=0.06)
 
 
+def test_one_row_and_a_batch_have_the_same_noise() -> None:
+    """They are computed by different products."""
+    module, rngs = NoisyDense(3), {"noise": keys.key(1)}
+    params = module.init(keys.key(0), FEATURES)
+    batch = module.apply(params, FEATURES, rngs=rngs)
+    for row, features in zip(batch, FEATURES, strict=True):
+        np.testing.assert_allclose(module.apply(params, features[None], rngs=rngs)[0], row, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(batch, module.apply(params, FEATURES))
+
+
 def test_no_stream_and_no_sigma_mean_no_noise() -> None:
     module = NoisyDense(3, Noise(0.0))
     params = module.init(keys.key(0), FEATURES)
