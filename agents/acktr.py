@@ -44,7 +44,8 @@ def acktr(
     """The ACKTR agent; learns from `replay.on_policy()`.
 
     Args:
-      network: observation -> (distribution, value), feed-forward, of dense layers; other parameters get plain steps.
+      network: observation -> (distribution, value), feed-forward; what is neither a dense layer nor a convolution
+        gets plain steps.
       learning_rate: η, or a schedule of it over updates.
       radius: δ, in nats.
       momentum: μ.

@@ -1,10 +1,14 @@
-"""Kronecker-factored approximate curvature of dense layers.
+"""Kronecker-factored approximate curvature of dense layers and convolutions.
 
 Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", ICML 2015. The Fisher
 matrix of a layer with inputs a (and a 1 for the bias) and gradients g of the log-likelihood with respect to its
 outputs, of targets drawn from the model, is taken for E[a aᵀ] ⊗ E[g gᵀ] = A ⊗ S, so that
 
     F⁻¹ ∇W = A⁻¹ ∇W S⁻¹.
+
+A convolution is a dense layer over T places, whose sum is its gradient (Grosse and Martens, "A Kronecker-factored
+approximate Fisher matrix for convolution layers", ICML 2016): A = E[Σ_t a_t a_tᵀ] over patches a_t and
+S = E[Σ_t g_t g_tᵀ] / T, by which places count as independent of one another and alike.
 
 The damping λ is split between the factors: A + π √λ I and S + √λ / π I, with π² the ratio of their mean eigenvalues.
 """
@@ -19,6 +23,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from agents import parallel
 from agents.base import Array
+from networks.torsos import Conv
 
 Layers = dict[str, Array]
 """By the path of a layer."""
@@ -27,16 +32,17 @@ Layers = dict[str, Array]
 class Factors(NamedTuple):
     """Running sums of both factors of each layer, and of their weights."""
 
-    inputs: dict[str, Array]  # [in + 1, in + 1]
+    inputs: dict[str, Array]  # [in + 1, in + 1]; a convolution's inputs are the numbers of a patch
     outputs: dict[str, Array]  # [out, out]
     weight: Array
 
 
 def layers(params: Any) -> dict[str, Array]:
-    """The kernels of the dense layers, by path."""
+    """The kernels of dense layers and of `networks.torsos.Conv`, by path, as matrices `[in, out]`."""
     flat = flatten_dict(params, sep="/")
-    kernels = {path.removesuffix("/kernel"): x for path, x in flat.items() if path.endswith("/kernel") and x.ndim == 2}
-    return {path: kernel for path, kernel in kernels.items() if f"{path}/bias" in flat}
+    kernels = {path.removesuffix("/kernel"): x for path, x in flat.items() if path.endswith("/kernel")}
+    known = lambda path, x: (x.ndim, jnp.ndim(flat.get(f"{path}/bias", 0))) in ((2, 1), (4, 4))  # noqa: E731
+    return {path: x.reshape((-1, x.shape[-1])) for path, x in kernels.items() if known(path, x)}
 
 
 def empty(params: Any) -> Factors:
@@ -59,28 +65,38 @@ def sampled(log_likelihood: Callable[[Any], Array], params: Any, rows: int) -> t
       params: of a flax module.
       rows: how many.
     """
-    seen: dict[str, Array] = {}
+    paths = layers(params).keys()
 
-    def tapped(taps: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+    def tapped(taps: dict[str, Array]) -> tuple[Array, tuple[Layers, Layers]]:
+        inputs: Layers = {}
+        outputs: Layers = {}
+
         def listen(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-            out = call(*args, **kwargs)
-            path = "/".join(context.module.path)
-            if context.method_name != "__call__" or path not in taps:
+            out, module = call(*args, **kwargs), context.module
+            path = "/".join(module.path)
+            if context.method_name != "__call__" or path not in paths:
                 return out
-            seen[path] = args[0]
-            return out + taps[path].reshape(out.shape)
+            inputs[path] = module.patches(args[0]) if isinstance(module, Conv) else args[0]
+            outputs[path] = out
+            return out + taps[path].astype(out.dtype) if path in taps else out
 
         with nn.intercept_methods(listen):
-            return log_likelihood(params), seen
+            return log_likelihood(params), (inputs, outputs)
 
-    taps = {path: jnp.zeros((rows, kernel.shape[1])) for path, kernel in layers(params).items()}
-    gradients, inputs = jax.grad(tapped, has_aux=True)(taps)
+    shapes = jax.eval_shape(lambda: tapped({})[1][1])
+    taps = {path: jnp.zeros(x.shape) for path, x in shapes.items()}
+    gradients, (inputs, _) = jax.grad(tapped, has_aux=True)(taps)
 
     def square(x: Array) -> Array:
         return x.T @ x / rows
 
-    a = {path: square(jnp.concatenate([x.reshape((rows, -1)), jnp.ones((rows, 1))], 1)) for path, x in inputs.items()}
-    return parallel.mean((a, {path: square(g) for path, g in gradients.items()}))
+    def extended(x: Array) -> Array:
+        return jnp.concatenate([x, jnp.ones((len(x), 1))], 1)
+
+    flat = lambda x: x.reshape((-1, x.shape[-1])).astype(jnp.float32)  # noqa: E731
+    a = {path: square(extended(flat(x))) for path, x in inputs.items()}
+    s = {path: square(flat(g)) * rows / len(flat(g)) for path, g in gradients.items()}
+    return parallel.mean((a, s))
 
 
 def accumulate(factors: Factors, new: tuple[dict[str, Array], dict[str, Array]], decay: float | Array) -> Factors:
@@ -91,15 +107,16 @@ def accumulate(factors: Factors, new: tuple[dict[str, Array], dict[str, Array]],
 
 
 def precondition(factors: Factors, gradient: Any, damping: float | Array) -> Any:
-    """F⁻¹ times a gradient, layer by layer; what belongs to no dense layer stays as it is."""
+    """F⁻¹ times a gradient, layer by layer; what belongs to none of them stays as it is."""
     flat = dict(flatten_dict(gradient, sep="/"))
     for path, a in factors.inputs.items():
         a, s = a / factors.weight, factors.outputs[path] / factors.weight
         spread = jnp.sqrt(jnp.maximum(jnp.trace(a) / a.shape[0], 1e-8) / jnp.maximum(jnp.trace(s) / s.shape[0], 1e-8))
         root = jnp.sqrt(damping)
         a, s = a + spread * root * jnp.eye(a.shape[0]), s + root / spread * jnp.eye(s.shape[0])
-        whole = jnp.concatenate([flat[f"{path}/kernel"], flat[f"{path}/bias"][None]])
+        kernel, bias = flat[f"{path}/kernel"], flat[f"{path}/bias"]
+        whole = jnp.concatenate([x.reshape((-1, x.shape[-1])) for x in (kernel, bias)])
         step = jax.scipy.linalg.solve(a, whole, assume_a="pos")
         step = jax.scipy.linalg.solve(s, step.T, assume_a="pos").T
-        flat[f"{path}/kernel"], flat[f"{path}/bias"] = step[:-1], step[-1]
+        flat[f"{path}/kernel"], flat[f"{path}/bias"] = step[:-1].reshape(kernel.shape), step[-1].reshape(bias.shape)
     return unflatten_dict(flat, sep="/")

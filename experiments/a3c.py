@@ -5,13 +5,15 @@ copies the shared parameters, plays T steps, takes the gradient of A2C's loss (`
 parameters as they are by then, with optimiser statistics that are shared too. A lock covers that last step alone.
 """
 
-import dataclasses
+import contextlib
+import math
 import multiprocessing
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import a2c, actor_critics, flags, records, runs
+from experiments import a2c, flags, records, runs, workers
 
 
 @dataclass(frozen=True)
@@ -27,199 +29,138 @@ class Flags(flags.Common):
     agent: a2c.Config = field(default_factory=a2c.Config)
 
 
-def hold() -> Any:
-    """An optimiser that leaves parameters alone and keeps the gradient as its state, for `Shared.apply` to use."""
-    import jax
-    import jax.numpy as jnp
-    import optax
+class Judge:
+    """Evaluates the shared parameters, logs that, and keeps the best and the last for `experiments.evaluate`."""
 
-    def init(params: Any) -> Any:
-        return jax.tree.map(jnp.zeros_like, params)
+    def __init__(self, config: Flags, shared: workers.Shared, lock: Any, policies: Any, log: Any):
+        """Of one run."""
+        import jax
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        return jax.tree.map(jnp.zeros_like, gradients), gradients
+        from experiments import loops
 
-    return optax.GradientTransformation(init, update)
+        env, parts = workers.build(config, held=False)
+        self.config, self.shared, self.lock, self.policies, self.log = config, shared, lock, policies, log
+        self.play = jax.jit(loops.evaluation(runs.judged(config, env), parts.agent, config.eval_episodes))
+        self.best, self.best_return, self.last_return = None, -math.inf, math.nan
 
+    def __call__(self, steps: int, seconds: float) -> None:
+        """At a point of the run.
 
-class Shared:
-    """A tree of arrays in memory that several processes see."""
-
-    def __init__(self, example: Any, block: Any = None):
-        """`example` has the shapes; without a `block` of shared bytes a new one is made and filled with it."""
+        Raises:
+          ValueError: a parameter is not finite.
+        """
         import jax
         import numpy as np
 
-        leaves, structure = jax.tree.flatten(example)
-        self.structure: Any = structure
-        ends = np.cumsum([leaf.size * leaf.dtype.itemsize for leaf in leaves])
-        self.block = multiprocessing.get_context("spawn").RawArray("b", int(ends[-1])) if block is None else block
-        self.leaves = [
-            np.frombuffer(self.block, leaf.dtype, leaf.size, int(end) - leaf.size * leaf.dtype.itemsize).reshape(
-                leaf.shape
-            )
-            for leaf, end in zip(leaves, ends, strict=True)
-        ]
-        if block is None:
-            self.write(example)
+        from agents import keys
 
-    def read(self) -> Any:
-        """A copy."""
-        return self.structure.unflatten([leaf.copy() for leaf in self.leaves])
-
-    def write(self, tree: Any) -> None:
-        """Replaces everything."""
-        import jax
-
-        for leaf, new in zip(self.leaves, jax.tree.leaves(tree), strict=True):
-            leaf[...] = new
-
-
-def build(config: Flags, held: bool) -> Any:
-    """The task, and the parts of an A2C on it with its own optimiser, or with one that holds the gradient.
-
-    Raises:
-      ValueError: flags that no run can have.
-    """
-    from envs.base import Environment
-
-    env = runs.environment(config)
-    if not isinstance(env, Environment):
-        raise ValueError(f"--env {config.env}: A3C's workers play tasks in graph, bellmax/* and gymnax/*")
-    if config.workers < 1:
-        raise ValueError(f"--workers {config.workers}: must be at least 1")
-    for name in ("normalise_observations", "normalise_rewards"):
-        if getattr(config.agent, name):
-            raise ValueError(f"{flags.flag('agent.' + name)}: A3C's workers share no statistics")
-    for name in ("seeds", "devices"):
-        if getattr(config, name) != 1:
-            raise ValueError(
-                f"{flags.flag(name)} {getattr(config, name)}: A3C trains one seed, its workers side by side"
-            )
-    scale = runs.Scale(config.num_envs, 1, config.steps)
-    return env, a2c.make(config.agent, env.spec, scale, hold() if held else None)
-
-
-def fresh(config: Flags) -> tuple[Any, Any]:
-    """Parameters and optimiser statistics before the first step, and the optimiser that goes with them."""
-    import jax
-
-    from agents import keys
-
-    env, parts = build(config, held=False)
-    _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(config.seed), 1))
-    state = parts.agent.init(keys.key(config.seed), timestep)
-    updates = actor_critics.iterations(config.agent, runs.Scale(config.num_envs, 1, config.steps))
-    return (state.params, state.optimiser), actor_critics.optimiser(config.agent, updates)
-
-
-def work(index: int, config: Flags, block: Any, lock: Any, taken: Any, reports: Any) -> None:
-    """A worker: plays and applies gradients until all of them have taken `config.steps` steps.
-
-    Args:
-      index: of the worker; its environments and actions are drawn from the seed and this.
-      config: the run's.
-      block: bytes of the shared parameters and statistics.
-      lock: of `block` and `taken`.
-      taken: environment steps of all workers so far.
-      reports: a queue of `(steps, episodes, mean return)`, one per update.
-    """
-    import jax
-    import optax
-
-    from agents import keys
-    from experiments import loops
-
-    example, optimiser = fresh(config)
-    shared = Shared(example, block)
-    env, parts = build(config, held=True)
-    loop = loops.in_graph(env, *parts, num_envs=config.num_envs, iterations=1)
-    step = jax.jit(loop.step)
-
-    @jax.jit
-    def descend(params: Any, statistics: Any, gradient: Any) -> tuple[Any, Any]:
-        updates, statistics = optimiser.update(gradient, statistics, params)
-        return optax.apply_updates(params, updates), statistics
-
-    run = jax.jit(loop.init)(jax.random.fold_in(keys.key(config.seed), index))
-    while taken.value < config.steps:
-        with lock:
-            params, _ = shared.read()
-        run, metrics = step(run._replace(agent=run.agent._replace(params=params)))
-        gradient = run.agent.optimiser
-        with lock:
-            shared.write(descend(*shared.read(), gradient))
-            taken.value += config.agent.unroll * config.num_envs
-            steps = taken.value
-        reports.put((steps, int(metrics["episodes"]), float(metrics["episode_return"])))
-    reports.put(None)
+        with self.lock:
+            params, _ = self.shared.read()
+        if not all(np.isfinite(x).all() for x in jax.tree.leaves(params)):
+            raise ValueError(f"a parameter of the policy is not finite at {steps:,} steps")
+        found = self.play(params, jax.random.fold_in(keys.key(self.config.seed), steps))
+        means = {name: float(np.mean(each)) for name, each in found.items()}
+        self.last_return, actors = means["eval_return"], jax.tree.map(lambda x: x[None], params)
+        if self.last_return > self.best_return:
+            self.best, self.best_return = actors, self.last_return
+        self.log.log("eval", steps, seconds, means)
+        self.policies.save(steps, {"best": self.best, "last": actors}, {})
 
 
 def train(config: Flags) -> dict[str, Any]:
-    """Runs the workers, then evaluates the parameters that they leave.
+    """Runs the workers, and evaluates the parameters that they share.
+
+    Returns:
+      The content of summary.json.
 
     Raises:
       RuntimeError: a worker died.
+      SystemExit: 130 after Ctrl-C, with the last policy kept; 1 where a parameter is not finite.
     """
-    import jax
+    import numpy as np
 
-    from agents import keys
-    from experiments import loops
+    from experiments import logging, plots, stats
+    from experiments.checkpoint import Checkpointer
 
     folder = runs.folder_of("a3c", config)
-    env, parts = build(config, held=False)
-    judged = runs.judged(config, env)
-    example, _ = fresh(config)
-    shared = Shared(example)
+    example, _ = workers.fresh(config)
+    shared = workers.Shared(example)
     folder.mkdir(parents=True, exist_ok=True)
-    records.write_json(folder / "config.json", {"experiment": "a3c", "flags": dataclasses.asdict(config)})
+    records.write_json(folder / "config.json", records.describe("a3c", config))
     context = multiprocessing.get_context("spawn")
-    lock, taken, reports = context.Lock(), context.Value("q", 0, lock=False), context.Queue()
-    began, rows = time.monotonic(), ["env_steps,seconds,episodes,episode_return"]
-    workers = [
-        context.Process(target=work, args=(i, config, shared.block, lock, taken, reports), daemon=True)
-        for i in range(config.workers)
-    ]
-    for worker in workers:
-        worker.start()
-    working = config.workers
-    while working:
-        while reports.empty():
-            if any(worker.exitcode for worker in workers):
-                raise RuntimeError(f"a worker died (exit codes {[worker.exitcode for worker in workers]})")
-            time.sleep(0.01)
-        report = reports.get()
-        if report is None:
-            working -= 1
-        elif report[1]:
-            rows.append(f"{report[0]},{time.monotonic() - began:.2f},{report[1]},{report[2]:.6g}")
-    for worker in workers:
-        worker.join()
-    (folder / "metrics.csv").write_text("\n".join(rows) + "\n")
-    evaluate = jax.jit(loops.evaluation(judged, parts.agent, config.eval_episodes))
-    returns = evaluate(shared.read()[0], keys.key(config.seed + 1))["eval_return"]
+    lock, reports = context.Lock(), context.Queue()
+    taken, stop = context.Value("q", 0, lock=False), context.Value("b", 0, lock=False)
+    log_every = config.log_every or min(config.steps // 100, 50_000)
+    eval_every = config.eval_every or config.steps / 20
+    began, since = time.monotonic(), []
+    with contextlib.ExitStack() as stack:
+        policies = stack.enter_context(Checkpointer(folder / "policies", keep=1))
+        log = logging.Logger(
+            1,
+            logging.MetricsCsv(folder / "metrics.csv", [config.seed]),
+            logging.TensorBoard(folder / "tensorboard", [config.seed]),
+            logging.Progress(config.steps, 1, quiet=config.quiet),
+        )
+        stack.enter_context(log)
+        interrupt = stack.enter_context(records.Interrupt())
+        judge = Judge(config, shared, lock, policies, log)
+        team = [
+            context.Process(
+                target=workers.employed, args=(i, config, shared.block, lock, taken, reports, stop), daemon=True
+            )
+            for i in range(config.workers)
+        ]
+        for worker in team:
+            worker.start()
+        at, logged, judged = 0, 0, 0
+        try:
+            for steps, metrics in workers.reported(team, reports):
+                at, stop.value = max(at, steps), interrupt.raised
+                since.append(metrics)
+                seconds = time.monotonic() - began
+                if at - logged >= log_every or at >= config.steps:
+                    log.log("train", at, seconds, {**workers.merged(since), "steps_per_second": at / seconds})
+                    since, logged = [], at
+                if at - judged >= eval_every and at < config.steps:
+                    judge(at, seconds)
+                    judged = at
+            judge(int(taken.value), time.monotonic() - began)
+        except ValueError as error:
+            flags.fail(error, code=1)
     summary = {
+        "experiment": "a3c",
         "env": config.env,
         "workers": config.workers,
+        "seeds": 1,
         "env_steps": int(taken.value),
-        "wall_seconds": time.monotonic() - began,
-        "eval_return": float(returns.mean()),
+        "wall_seconds": round(time.monotonic() - began, 3),
+        "eval_returns": [judge.last_return],
+        "eval_returns_best": [judge.best_return],
+        "eval_iqm": judge.last_return,
+        "eval_ci95": stats.interval(np.array([judge.last_return])),
     }
     records.write_json(folder / "summary.json", summary)
-    print(f"mean return of {config.eval_episodes} episodes {summary['eval_return']:.1f}; {folder}")
+    plots.curve(folder / "metrics.csv", folder / "curve.png", f"a3c on {config.env}")
+    if not config.quiet:
+        print(f"evaluation return: best {judge.best_return:.1f}, last {judge.last_return:.1f}\n\nrun folder: {folder}")
+    if interrupt.raised:
+        print(f"stopped at {taken.value:,} steps; A3C cannot be resumed", file=sys.stderr)
+        raise SystemExit(130)
     return summary
+
+
+make = a2c.make
+"""The parts of one run, for `experiments.evaluate`."""
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Reads flags and runs; bad flags are one line and exit code 2."""
-    import sys
-
     try:
         config = flags.parse(Flags, sys.argv[1:] if argv is None else argv, "python -m experiments.a3c")
         flags.check(config)
         if config.resume or config.sweep:
             raise ValueError("--resume, --sweep: A3C has neither")
-        build(config, held=False)
+        workers.build(config, held=False)
     except ValueError as error:
         flags.fail(error)
     return train(config)

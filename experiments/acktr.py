@@ -36,7 +36,7 @@ class Config(actor_critics.Body):
 
 @dataclass(frozen=True)
 class Flags(flags.Common):
-    """Train ACKTR (Wu et al., 2017) on discrete or continuous actions, with dense layers."""
+    """Train ACKTR (Wu et al., 2017) on discrete or continuous actions."""
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""

@@ -138,8 +138,9 @@ def _written(now: Any, value: Array, new: Array, right: Array) -> Any:
 
 def cosine(keys: Array, rows: Array) -> Array:
     """cos(k_i, M_j), `[B, K, W], [B, N, W] -> [B, K, N]`; 0 at empty rows, and no NaN in the gradient there."""
-    unit = lambda x: x * jax.lax.rsqrt(jnp.sum(jnp.square(x), -1, keepdims=True) + 1e-6)  # noqa: E731
-    return jnp.einsum("bkw,bnw->bkn", unit(keys), unit(rows))
+    # Products are scaled and not the rows, of which a gradient would keep a second copy for each step.
+    scale = lambda x: jax.lax.rsqrt(jnp.sum(jnp.square(x), -1) + 1e-6)  # noqa: E731
+    return jnp.einsum("bkw,bnw->bkn", keys, rows) * scale(keys)[..., None] * scale(rows)[:, None]
 
 
 def content_weights(keys: Array, strengths: Array, rows: Array) -> Array:

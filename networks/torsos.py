@@ -115,10 +115,16 @@ class Conv(nn.Module):
         shape = (self.kernel, self.kernel, x.shape[-1], self.channels)
         kernel = self.param("kernel", self.kernel_init, shape).astype(self.dtype)
         bias = self.param("bias", bias_for(self.bias_init, math.prod(shape[:-1])), (1, 1, 1, self.channels))
-        if self.same:
-            margin = (self.kernel - 1) // 2
-            x = jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+        x = self._padded(x)
         return convolve(x, kernel, self.stride, jax.default_backend() == "cpu") + bias.astype(self.dtype)
+
+    def patches(self, x: Array) -> Array:
+        """What each output sees: `[N, H, W, C] -> [N, H', W', kernel² C]`, in the order of the kernel's numbers."""
+        return jnp.concatenate(_windows(self._padded(x), self.kernel, self.stride), -1)
+
+    def _padded(self, x: Array) -> Array:
+        margin = (self.kernel - 1) // 2 if self.same else 0
+        return jnp.pad(x, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
 
 
 def convolve(x: Array, kernel: Array, stride: int, as_product: bool) -> Array:

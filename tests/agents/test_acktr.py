@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import networks
 import replay
@@ -14,6 +16,7 @@ from envs.base import Box
 from envs.catch import catch
 from experiments.drivers import Parts
 from experiments.loops import Schedule
+from networks.torsos import Conv
 from tests.agents.learning import learned
 from tests.agents.listing import actor_critic
 
@@ -46,6 +49,47 @@ def test_for_many_states_each_factor_is_its_own_mean():
     extended = np.concatenate([x, np.ones((len(x), 1), np.float32)], 1)
     np.testing.assert_allclose(a, extended.T @ extended / len(x), atol=1e-3)
     np.testing.assert_allclose(s, np.diag(probs.mean(0)) - probs.T @ probs / len(x), atol=0.01)
+
+
+class Convolved(nn.Module):
+    """A categorical likelihood whose logits are the sums over the places of one convolution."""
+
+    kernel: int
+    stride: int = 1
+    same: bool = False
+
+    @nn.compact
+    def __call__(self, image: jax.Array) -> jax.Array:
+        return jnp.sum(Conv(A, self.kernel, self.stride, self.same)(image), (1, 2))
+
+
+@pytest.mark.parametrize(("kernel", "stride", "same"), [(2, 1, False), (2, 2, False), (3, 1, True)])
+def test_factors_of_a_convolution_are_means_over_patches(kernel: int, stride: int, same: bool) -> None:
+    """Against plain loops over places; and the likelihood's gradient is the sum of what they are made of."""
+    module, (n, size, channels) = Convolved(kernel, stride, same), (5, 4, 2)
+    x = jax.random.normal(keys.key(0), (n, size, size, channels))
+    params = module.init(keys.key(1), x)["params"]
+    action = jnp.arange(n) % A
+
+    def likelihood(params: Any) -> jax.Array:
+        log_p = jax.nn.log_softmax(module.apply({"params": params}, x))
+        return jnp.sum(log_p[jnp.arange(n), action])
+
+    a, s = kfac.sampled(likelihood, params, n)
+    padded = np.pad(np.asarray(x), ((0, 0), *((kernel // 2,) * 2,) * 2, (0, 0))) if same else np.asarray(x)
+    g = np.eye(A)[np.asarray(action)] - np.asarray(jax.nn.softmax(module.apply({"params": params}, x)))
+    starts = range(0, padded.shape[1] - kernel + 1, stride)
+    patches = np.array(
+        [
+            [np.append(image[i : i + kernel, j : j + kernel].ravel(), 1.0) for i in starts for j in starts]
+            for image in padded
+        ]
+    )
+    np.testing.assert_allclose(a["Conv_0"], np.einsum("ntx,nty->xy", patches, patches) / n, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(s["Conv_0"], g.T @ g / n, rtol=1e-5, atol=1e-5)
+    gradient = jax.grad(likelihood)(params)["Conv_0"]
+    whole = np.einsum("ntx,ny->xy", patches, g)
+    np.testing.assert_allclose(gradient["kernel"].reshape(-1, A), whole[:-1], rtol=1e-4, atol=1e-5)
 
 
 def test_preconditioning_solves_the_damped_kronecker_system():

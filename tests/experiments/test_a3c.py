@@ -1,7 +1,5 @@
 """A3C: one worker is A2C; several processes share parameters, and what they share is learned."""
 
-import csv
-import json
 import queue
 import threading
 from types import SimpleNamespace
@@ -12,7 +10,8 @@ import numpy as np
 import pytest
 
 from agents import keys
-from experiments import a2c, a3c, loops
+from experiments import a2c, a3c, evaluate, loops, workers
+from tests.experiments import running
 
 CONFIG = a3c.Flags(
     env="bellmax/catch", workers=1, num_envs=4, steps=20 * 8 * 4, agent=a2c.Config(unroll=8, hidden=(16,), discount=0.9)
@@ -20,16 +19,16 @@ CONFIG = a3c.Flags(
 
 
 def test_one_worker_is_a2c():
-    (params, statistics), _ = a3c.fresh(CONFIG)
-    env, parts = a3c.build(CONFIG, held=False)
+    (params, statistics), _ = workers.fresh(CONFIG)
+    env, parts = workers.build(CONFIG, held=False)
     loop = loops.in_graph(env, *parts, num_envs=4, iterations=1)
     run, step = jax.jit(loop.init)(jax.random.fold_in(keys.key(0), 0)), jax.jit(loop.step)
     run = run._replace(agent=run.agent._replace(params=params, optimiser=statistics))
     for _ in range(20):
         run, _ = step(run)
-    shared, reports = a3c.Shared((params, statistics)), queue.SimpleQueue()
+    shared, reports = workers.Shared((params, statistics)), queue.SimpleQueue()
     taken = SimpleNamespace(value=0)
-    a3c.work(0, CONFIG, shared.block, threading.Lock(), taken, reports)
+    workers.work(0, CONFIG, shared.block, threading.Lock(), taken, reports, SimpleNamespace(value=False))
     assert taken.value == CONFIG.steps
     assert reports.qsize() == 21
     after, counted = shared.read()
@@ -41,22 +40,36 @@ def test_one_worker_is_a2c():
 def test_what_is_written_is_seen_through_the_same_bytes():
     tree = {"a": np.arange(3, dtype=np.float32), "b": (np.int32(7), np.zeros((2, 2), np.float32))}
     tree = jax.tree.map(np.asarray, tree)
-    here = a3c.Shared(tree)
-    there = a3c.Shared(tree, here.block)
+    here = workers.Shared(tree)
+    there = workers.Shared(tree, here.block)
     there.write(jax.tree.map(lambda x: x + 1, tree))
     chex.assert_trees_all_equal(here.read(), jax.tree.map(lambda x: x + 1, tree))
 
 
+def test_updates_are_merged_by_the_episodes_that_they_ended():
+    before = {"episodes": 1.0, "episode_return": 4.0, "loss": 1.0}
+    none = {"episodes": 0.0, "episode_return": np.nan, "loss": 2.0}
+    after = {"episodes": 3.0, "episode_return": 8.0, "loss": 6.0}
+    assert workers.merged([before, none, after]) == {"episodes": 4.0, "episode_return": 7.0, "loss": 3.0}
+    assert np.isnan(workers.merged([none])["episode_return"])
+
+
 @pytest.mark.slow
 def test_processes_learn_together(tmp_path):
+    """And leave what any run leaves: metrics, a curve, and policies that can be played."""
     out = tmp_path / "run"
-    words = "--env bellmax/catch --workers 2 --num-envs 8 --steps 60000 --agent.unroll 9 --agent.hidden 32"
+    words = "--env bellmax/catch --workers 2 --num-envs 8 --steps 60000 --agent.unroll 9 --agent.hidden 32 --quiet"
     a3c.main([*words.split(), "--agent.learning-rate", "5e-3", "--agent.discount", "0.9", "--out", str(out)])
-    summary = json.loads((out / "summary.json").read_text())
-    rows = list(csv.DictReader((out / "metrics.csv").read_text().splitlines()))
+    summary = running.summary(out)
+    returns, steps = running.evaluations(out)
     assert summary["env_steps"] >= 60_000
-    assert len(rows) > 100
-    assert summary["eval_return"] > 0.5
+    assert len(steps) >= 15
+    assert returns[-1] == summary["eval_returns"]
+    assert returns[-1] > 0.5
+    assert (out / "curve.png").exists()
+    played = evaluate.main([str(out), "--which", "last", "--episodes", "50"])
+    assert played["eval_returns"][0] > 0.5
+    assert played["at_steps"] == summary["env_steps"]
 
 
 @pytest.mark.parametrize(
