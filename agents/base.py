@@ -97,6 +97,12 @@ def valid(steps: Step) -> Array:
     return steps.timestep.step_type[1:] != FIRST
 
 
+def over_window(each: Array, steps: Step) -> Array:
+    """The mean over the transitions of each window that lie within one episode, `[T, N] -> [N]`; 0 where none does."""
+    real = valid(steps)
+    return jnp.sum(each * real, axis=0) / jnp.maximum(jnp.sum(real, axis=0), 1)
+
+
 def batch_of(tree: Tree) -> int:
     """The leading size of a non-empty tree of arrays."""
     return jax.tree.leaves(tree)[0].shape[0]

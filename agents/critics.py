@@ -14,7 +14,7 @@ import optax
 from agents import losses, parallel
 from agents.a2c import State as Learned
 from agents.a2c import descend
-from agents.base import Array, Key, Sample, Step, TimeStep, Tree, valid
+from agents.base import Array, Key, Sample, Step, TimeStep, Tree, over_window, valid
 from networks.base import Network
 
 
@@ -77,7 +77,7 @@ def fit(
         td = targets(key, steps)[None] - q_tm1
         each, mask = jnp.sum(losses.squared(td), axis=0) * weight[None], valid(steps)
         value = parallel.masked_mean(each, mask)
-        priority = jnp.mean(jnp.mean(jnp.abs(td), axis=0) * mask, axis=0)
+        priority = over_window(jnp.mean(jnp.abs(td), axis=0), steps)
         return value, {"loss": value, "q": parallel.masked_mean(q_tm1[0], mask), "priority": priority}
 
     def step(learned: Learned, each: tuple) -> tuple[Learned, dict[str, Array]]:

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses, memory, objectives, parallel
-from agents.base import Agent, Array, Info, Key, Sample, TimeStep, valid
+from agents.base import Agent, Array, Info, Key, Sample, TimeStep, over_window, valid
 from agents.objectives import Objective
 from networks.base import Network
 
@@ -71,6 +71,7 @@ def dqn(
     double: bool = True,
     munchausen: Munchausen | None = None,
     noisy: bool = False,
+    sampled: bool = False,
 ) -> Agent:
     """The DQN agent.
 
@@ -85,6 +86,8 @@ def dqn(
       double: select a* with the online parameters.
       munchausen: soft targets with the log-policy in the reward; all of them from θ⁻, whatever `double` says.
       noisy: the network has noisy layers: every lane draws its own noise at every step. Evaluation is without noise.
+      sampled: the network's outputs are of levels that it draws (IQN), and those by which a* or π of θ⁻ is chosen are
+        drawn apart from the target's.
     """
     objective = objective or objectives.expected()
     act_step = memory.step_apart if noisy else memory.step
@@ -113,13 +116,16 @@ def dqn(
         target_tm1, target_t = memory.pairs(network, target, k_target, steps)
         a_tm1, arrived = steps.action[:-1], jax.tree.map(lambda x: x[1:], steps.timestep)
         r_t, discount_t = arrived.reward, discount * arrived.discount
+        choice_tm1, choice_t = target_tm1, target_t
+        if sampled:
+            choice_tm1, choice_t = memory.pairs(network, target, jax.random.fold_in(k_target, 1), steps)
         if munchausen is None:
-            q_t = objective.values(online_t if double else target_t)
+            q_t = objective.values(online_t if double else choice_t)
             pi_t = jax.nn.one_hot(jnp.argmax(q_t, axis=-1), q_t.shape[-1])
         else:
             scale, temperature, floor = munchausen
-            pi_t, entropy = losses.soft_policy(objective.values(target_t), temperature)
-            bonus = losses.munchausen_bonus(objective.values(target_tm1), a_tm1, temperature, floor)
+            pi_t, entropy = losses.soft_policy(objective.values(choice_t), temperature)
+            bonus = losses.munchausen_bonus(objective.values(choice_tm1), a_tm1, temperature, floor)
             r_t = r_t + scale * bonus + discount_t * entropy
         each, priority = objective.loss(output_tm1, a_tm1, r_t, discount_t, target_t, pi_t)
         weight = jnp.broadcast_to(jnp.asarray(sample.weight), each.shape[1:])[None]
@@ -132,8 +138,8 @@ def dqn(
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
-        priority = priority * valid(sample.steps)
+        priority = over_window(priority, sample.steps)
         metrics = {"loss": value, "priority": jnp.mean(priority)}
-        return State(params, target, opt_state, count), Info(metrics, priority=jnp.mean(priority, axis=0))
+        return State(params, target, opt_state, count), Info(metrics, priority=priority)
 
     return Agent(init, actor, network.begin, act, update)

@@ -51,7 +51,7 @@ def softmax_divergence(network: Network, objective: Objective) -> Callable[..., 
             jax.nn.log_softmax(objective.values(memory.unroll(network, p, key, steps))) for p in (params, perturbed)
         )
         divergence = jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
-        return parallel.masked_mean(divergence, jnp.ones_like(divergence))
+        return parallel.mean(parallel.masked_mean(divergence, jnp.ones_like(divergence)))
 
     return distance
 

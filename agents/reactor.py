@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses, memory, objectives, parallel
-from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, over_window, valid
 from networks.base import Network
 from networks.distributions import Categorical
 
@@ -130,7 +130,7 @@ def reactor(
         weight = jnp.broadcast_to(jnp.asarray(sample.weight), mask.shape[1:])[None]
         means = {name: parallel.masked_mean(term * weight, mask) for name, term in terms.items()}
         total = value_cost * means["value_loss"] + policy_cost * means["policy_loss"] - entropy_cost * means["entropy"]
-        return total, ({"loss": total, **means}, surprise * mask)
+        return total, ({"loss": total, **means}, surprise)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         gradients, (metrics, surprise) = jax.grad(loss, has_aux=True)(state.params, state.target, key, sample)
@@ -139,7 +139,7 @@ def reactor(
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
-        priority = jax.lax.stop_gradient(jnp.mean(surprise, axis=0))
+        priority = jax.lax.stop_gradient(over_window(surprise, sample.steps))
         return State(params, target, opt_state, count), Info({**metrics, "priority": jnp.mean(priority)}, priority)
 
     return Agent(init, lambda state: state.params, network.begin, act, update)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, runs
+from experiments import actor_critics, build, flags, presets_policy, runs
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         entropy_cost=config.entropy_cost,
     )
     storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(agent, storage, Schedule(config.unroll, config.updates, 1))
+    return Parts(actor_critics.clipped(agent, config), storage, Schedule(config.unroll, config.updates, 1))
 
 
-main = runs.main("acer", Flags, make)
+main = runs.main("acer", Flags, make, presets_policy.ACER)
 
 if __name__ == "__main__":
     main()

@@ -66,7 +66,13 @@ def core(kind: str, hidden: tuple[int, ...]) -> Any:
 
 
 def actor_critic(
-    spec: "Spec", hidden: tuple[int, ...], cnn: str, memory: str, shared: bool, dtype: Precision = "float32"
+    spec: "Spec",
+    hidden: tuple[int, ...],
+    cnn: str,
+    memory: str,
+    shared: bool,
+    dtype: Precision = "float32",
+    activation: str = "tanh",
 ) -> Any:
     """A network of (distribution, value) for discrete or continuous actions.
 
@@ -77,6 +83,7 @@ def actor_critic(
       memory: "none", "lstm" or "gru", of the size of the last hidden layer.
       shared: one torso for policy and value, rather than one each.
       dtype: what the torsos compute in.
+      activation: of the dense layers, by its name in `flax.linen`; convolutions have ReLU.
     """
     import networks
     from envs.base import Box
@@ -87,10 +94,9 @@ def actor_critic(
         policy = networks.GaussianPolicy(size)
     else:
         policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
-    critic = None if shared else torso(spec, hidden, cnn, "tanh", dtype)
-    return networks.actor_critic(
-        torso(spec, hidden, cnn, "tanh", dtype), policy, networks.Value(), core(memory, hidden), critic
-    )
+    features = lambda: torso(spec, hidden, cnn, activation, dtype)  # noqa: E731
+    critic = None if shared else features()
+    return networks.actor_critic(features(), policy, networks.Value(), core(memory, hidden), critic)
 
 
 def check_buffer(size: int, lanes: int, rows: int) -> None:
@@ -134,7 +140,10 @@ def linear(start: Any, end: Any, over: Any) -> Any:
     """A schedule of the number of updates: from `start` to `end` linearly over `over` updates, then constant."""
     import jax.numpy as jnp
 
-    return lambda updates: start + (end - start) * jnp.clip(updates / over, 0.0, 1.0)
+    def part(updates: Any) -> Any:
+        return jnp.where(over > 0, jnp.clip(updates / jnp.maximum(over, 1e-9), 0.0, 1.0), 1.0)
+
+    return lambda updates: start + (end - start) * part(updates)
 
 
 def normalised(agent: Any, observations: bool, rewards: bool, discount: Any) -> Any:

@@ -157,7 +157,9 @@ def objective(config: Config) -> Any:
 
 
 def storage(config: Config, scale: runs.Scale, updates: float) -> Any:
-    """The replay, of n-step transitions."""
+    """The replay, of n-step transitions, whose rewards are clipped one by one if they are to be."""
+    import jax.numpy as jnp
+
     import replay
 
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
@@ -170,7 +172,9 @@ def storage(config: Config, scale: runs.Scale, updates: float) -> Any:
             buffer, batch, config.n_step, config.frames,
             alpha=config.alpha, beta=build.linear(config.beta, 1.0, updates), rank=config.priorities == "rank",
         )  # fmt: skip
-    return memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
+    relabels = [replay.rewards(lambda reward: jnp.clip(reward, -1.0, 1.0))] if config.clip_rewards else []
+    relabels += [replay.n_step(config.n_step, config.discount)] if config.n_step > 1 else []
+    return replay.mapped(memory, *relabels) if relabels else memory
 
 
 def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
@@ -179,7 +183,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     Raises:
       ValueError: flags that do not go together, or continuous actions.
     """
-    from agents import exploration, optimisers, wrappers
+    from agents import exploration, optimisers
     from agents.dqn import Munchausen, dqn
     from experiments.drivers import Parts
     from experiments.loops import Schedule
@@ -216,6 +220,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         double=config.double,
         munchausen=Munchausen(config.munchausen_scale, config.munchausen_temperature) if config.munchausen else None,
         noisy=config.noisy != "none",
+        sampled=config.objective == "implicit",
     )
     if config.parameter_noise:
         agent = exploration.parameter_noise(
@@ -226,8 +231,6 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         )
     elif config.hold > 1:
         agent = exploration.extended(agent, spec.action.num, config.hold)
-    if config.clip_rewards:
-        agent = wrappers.clip_rewards(agent)
     schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
     return Parts(agent, storage(config, scale, updates), schedule)
 

@@ -173,6 +173,7 @@ R2D2: Presets = {
     name: _merge(
         RUN | {"num_envs": 64, "env_options": options},
         learning_rate=1e-4,
+        anneal=False,
         adam_eps=1e-3,
         discount=0.997,
         hidden=(512,),

@@ -62,6 +62,8 @@ class Config:
     """Replay by priority, with full importance weights; if not, uniformly."""
     alpha: float = 1.0
     """Exponent of the priorities."""
+    mix: float = 0.0
+    """Probability with which a sequence is drawn uniformly instead."""
     warmup: int = 1_000
     """Environment steps before learning."""
     unroll: int = 4
@@ -143,7 +145,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     batch = scale.per_device(config.batch_size, "agent.batch_size")
     build.check_buffer(buffer, scale.num_envs, config.length + 1)
     if config.prioritised:
-        storage = replay.prioritised(buffer, batch, config.length, alpha=config.alpha, beta=1.0)
+        storage = replay.prioritised(buffer, batch, config.length, alpha=config.alpha, beta=1.0, mix=config.mix)
     else:
         storage = replay.uniform(buffer, batch, config.length)
     per_iteration = config.unroll * scale.num_envs * scale.devices

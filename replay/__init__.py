@@ -5,7 +5,7 @@ from replay.dataset import dataset
 from replay.hindsight import hindsight
 from replay.on_policy import on_policy
 from replay.prioritised import prioritised
-from replay.relabel import n_step
+from replay.relabel import n_step, rewards
 from replay.segments import segments
 from replay.uniform import uniform
 
@@ -22,6 +22,7 @@ __all__ = [
     "n_step",
     "on_policy",
     "prioritised",
+    "rewards",
     "segments",
     "uniform",
 ]

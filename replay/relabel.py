@@ -1,10 +1,22 @@
 """Maps over sampled windows, for `replay.mapped`."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 
 from agents.base import Array, Key, Step, valid
 from replay import ring
 from replay.base import Relabel
+
+
+def rewards(fn: Callable[[Array], Array]) -> Relabel:
+    """Other rewards, such as clipped ones: `fn` maps those of single transitions, so it goes before `n_step`."""
+
+    def relabel(steps: Step, key: Key) -> Step:
+        del key
+        return steps._replace(timestep=steps.timestep._replace(reward=fn(steps.timestep.reward)))
+
+    return relabel
 
 
 def n_step(n: int, discount: Array | float) -> Relabel:

@@ -59,6 +59,12 @@ def test_noisy_networks_solve_it_on_four_of_five_seeds() -> None:
 
 
 @pytest.mark.slow
+def test_and_so_do_they_if_the_noise_keeps_its_size() -> None:
+    """What explores is that there is noise, not that its size is learned; see the page of NoisyNet."""
+    assert solved("frozen sigma").sum() >= 3, solved("frozen sigma")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["epsilon-greedy", "no sigma"])
 def test_without_noise_no_seed_does(kind: str) -> None:
     assert not solved(kind).any(), solved(kind)

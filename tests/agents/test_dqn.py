@@ -155,15 +155,24 @@ def spy() -> Objective:
     return Objective(lambda q: q, loss)
 
 
-@pytest.mark.parametrize("head", [networks.QValues(8, noise=networks.Noise(1.0)), "implicit"])
-def test_prediction_target_and_choice_draw_apart(head: Any) -> None:
+@pytest.mark.parametrize(
+    ("head", "variant"),
+    [
+        (networks.QValues(8, noise=networks.Noise(1.0)), "double"),
+        ("implicit", "double"),
+        ("implicit", "plain"),
+        ("implicit", "munchausen"),
+    ],
+)
+def test_prediction_target_and_choice_draw_apart(head: Any, variant: str) -> None:
     """Noise (Fortunato et al., section 3.2) and levels (IQN) are fresh for each use."""
     sampled = head == "implicit"
     net = network(networks.ImplicitQ(8, samples=4, embedding=4) if sampled else head)
     objective = spy()
     if sampled:
         objective = Objective(lambda x: x.values.mean(-1), lambda x, *rest: spy().loss(*map(mean_of, (x, *rest))))
-    agent = dqn(net, optax.sgd(1.0), objective=objective)
+    switches = {**VARIANTS[variant], **({"munchausen": Munchausen(0.0, 1e-4)} if variant == "munchausen" else {})}
+    agent = dqn(net, optax.sgd(1.0), objective=objective, sampled=sampled, **switches)
     params = parameters(net, 0)
     state = State(params, params, optax.sgd(1.0).init(params), jnp.int32(0))
     same = jax.tree.map(lambda x: jnp.asarray(x)[:, :3], window())

@@ -11,7 +11,7 @@ import pytest
 import envs
 import networks
 import replay
-from agents import exploration, keys, objectives, optimisers
+from agents import exploration, keys, objectives, optimisers, parallel
 from agents.base import FIRST, MID, Sample, Step, TimeStep
 from agents.dqn import dqn
 from envs.base import Box
@@ -140,3 +140,13 @@ def test_held_actions_find_the_goals_of_a_maze_that_single_ones_miss() -> None:
         return 50 - float(metrics["episode_length"])
 
     assert saved(30) > 3 * saved(1)
+
+
+def test_devices_agree_on_how_far_the_policies_are_apart() -> None:
+    """Or else σ would come to differ between them."""
+    other = jax.tree.map(lambda x: x + 0.3, INNER.init(keys.key(0), TIMESTEP).params)
+    params = INNER.init(keys.key(1), TIMESTEP).params
+    whole = DISTANCE(params, other, keys.key(2), ROWS)
+    halves = jax.tree.map(lambda x: jnp.stack(jnp.split(x, 2, axis=1)), ROWS)
+    each = jax.vmap(lambda rows: DISTANCE(params, other, keys.key(2), rows), axis_name=parallel.AXIS)(halves)
+    np.testing.assert_allclose(each, [whole, whole], rtol=1e-5)

@@ -139,7 +139,8 @@ def test_priority_is_the_distance_to_the_target_within_episodes(distributional: 
     lanes = (steps.timestep, output, steps.action, pi, steps.extras["mu"])
     each = [distance(*jax.tree.map(lambda x, lane=lane: x[:, lane], lanes)) for lane in range(LANES)]
     assert not real.all()
-    np.testing.assert_allclose(info.priority, np.mean(np.stack(each, 1) * real, axis=0), rtol=1e-4)
+    expected = np.sum(np.stack(each, 1) * real, axis=0) / real.sum(axis=0)
+    np.testing.assert_allclose(info.priority, expected, rtol=1e-4)
 
 
 def test_targets_bootstrap_from_the_target_network_and_weights_count() -> None:

@@ -12,7 +12,7 @@ import agents.dqn
 import envs
 from agents import keys
 from agents.base import Step, TimeStep
-from experiments import flags, loops, runs
+from experiments import build, flags, loops, runs
 from replay.prioritised import State as Prioritised
 
 SMALL = ["--agent.hidden", "8", "8", "--agent.batch-size", "4", "--agent.buffer-size", "400"]
@@ -163,3 +163,21 @@ def test_sequential_windows_are_drawn_by_priority_where_alpha_says_so() -> None:
         assert (held.std() > 0) == spread
     with pytest.raises(ValueError, match=r"--agent\.alpha 0\.5: must be 0, or positive"):
         parts("drqn", parsed("drqn", "--agent.alpha", "0.5"))
+
+
+def test_each_reward_is_clipped_and_not_their_sum() -> None:
+    """Three rewards of 5 are learned from as three of 1."""
+    lanes, config = 2, parsed("dqn", *SMALL, "--agent.n-step", "3", "--agent.clip-rewards")
+    replay = parts("dqn", config, lanes=lanes).replay
+    kind = jnp.ones((4, lanes), jnp.int8)
+    timestep = TimeStep(kind, jnp.full((4, lanes), 5.0), jnp.ones((4, lanes)), jnp.zeros((4, lanes, 10, 5)))
+    rows = Step(timestep, jnp.zeros((4, lanes), jnp.int32), ())
+    state = replay.add(replay.init(jax.tree.map(lambda x: x[0], rows)), rows)
+    reward = replay.sample(state, keys.key(0)).steps.timestep.reward[1]
+    np.testing.assert_allclose(reward, 1 + config.discount + config.discount**2, rtol=1e-6)
+
+
+def test_a_schedule_over_nothing_is_at_its_end() -> None:
+    """ε that decays over no steps, also while nothing has been learned."""
+    schedule = build.linear(1.0, 0.25, 0.0)
+    np.testing.assert_allclose([schedule(jnp.int32(n)) for n in (0, 5)], 0.25)
