@@ -13,6 +13,8 @@ from agents.base import Array, Key
 from envs import drawing
 from envs.base import Box, Discrete, Environment, Spec, episodic
 
+MOST_BITS = 16  # of a word in the task, which has an action for every word
+
 
 def inputs(words: Array, length: Array) -> Array:
     """What is shown, float32 `[2 n + 1, bits + 1]`: `length` words, a row with the last channel set, then blanks.
@@ -66,7 +68,7 @@ def copy(bits: int = 4, shortest: int = 1, longest: int = 8) -> Environment:
     """An episode of `2 * length + 1` rows and as many actions, those after the sequence being its copy; terminates.
 
     Args:
-      bits: in a word, at least 1.
+      bits: in a word, from 1 to 16.
       shortest: words, at least 1.
       longest: words.
 
@@ -77,10 +79,10 @@ def copy(bits: int = 4, shortest: int = 1, longest: int = 8) -> Environment:
     Raises:
       ValueError: for arguments out of range.
     """
-    if bits < 1 or not 1 <= shortest <= longest:
-        raise ValueError(
-            f"copy: bits ({bits}) must be at least 1, and 1 <= shortest ({shortest}) <= longest ({longest})"
-        )
+    if not 1 <= bits <= MOST_BITS:
+        raise ValueError(f"copy: bits must be from 1 to {MOST_BITS}, got {bits}")
+    if not 1 <= shortest <= longest:
+        raise ValueError(f"copy: 1 <= shortest ({shortest}) <= longest ({longest}) must hold")
     rows = 2 * longest + 1
     values = 2 ** jnp.arange(bits)
 

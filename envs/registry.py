@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import Any
+from numbers import Integral
+from types import NoneType, UnionType
+from typing import Any, get_args
 
 from envs.base import Environment, HostEnvironment
 from envs.host import unknown
@@ -94,9 +96,10 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
         module, function = TASKS[id]
         constructor = getattr(import_module(module), function)
         known = inspect.signature(constructor).parameters
-        for option in options:
+        for option, value in options.items():
             if option not in known:
                 raise ValueError(f"{name} has no option {option!r}; allowed: {', '.join(known) or 'none'}")
+            _check_whole(f"{name}: option {option}", known[option].annotation, value)
     else:
         constructor = partial(getattr(import_module(f"envs.{suite}"), suite), id)
     try:
@@ -104,6 +107,17 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     except TypeError as error:  # a value of the wrong type, or an option that an adapter takes otherwise
         raise ValueError(f"{name} refuses the options {options}: {error}") from error
     return env._replace(spec=env.spec._replace(name=name))
+
+
+def _check_whole(what: str, annotation: Any, value: Any) -> None:
+    """Refuses fractions and booleans where a constructor is annotated with int or with a tuple of int."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    several = tuple[int, ...] in kinds
+    if (not several and int not in kinds) or (value is None and NoneType in kinds):
+        return
+    numbers = value if several and isinstance(value, tuple | list) else [value]
+    if not all(isinstance(number, Integral) and not isinstance(number, bool) for number in numbers):
+        raise ValueError(f"{what} is {value!r}; allowed: a whole number{', or several' if several else ''}")
 
 
 def parse_options(words: Sequence[str]) -> dict[str, Any]:

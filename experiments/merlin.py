@@ -16,7 +16,7 @@ class Config:
     policy_learning_rate: float = 1e-3
     """Adam's step size for the policy."""
     policy_delay: float = 0.0
-    """Part of the run before the policy learns at all, while the predictor does."""
+    """Part of the run before the policy learns at all, while the predictor does; below 1."""
     max_grad_norm: float = 10.0
     """Norm that the gradient of either is clipped to."""
     discount: float = 0.9
@@ -101,6 +101,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
 
     check_counts(config, "unroll", "latent", "rows", "keys", "width")
     build.check_layers(config, "lstm", "hidden")
+    if isinstance(config.policy_delay, float | int) and not 0 <= config.policy_delay < 1:
+        raise ValueError(f"--agent.policy-delay {config.policy_delay}: must be in [0, 1)")
     actions = build.discrete_actions(spec, "merlin")
     seen = modalities(spec.observation, spec.action if config.recall else None)
     updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))

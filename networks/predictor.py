@@ -32,10 +32,10 @@ class Modality(NamedTuple):
     num: int = 0  # of categories or of words
 
     def target(self, x: Array) -> Array:
-        """The entry as its reconstruction should be: pixels in [0, 1], categories one-hot."""
+        """The entry as its reconstruction should be: bytes in [0, 1] as the encoder scales them, categories one-hot."""
         if self.kind == "category" and not self.shape:
             return jax.nn.one_hot(x, self.num)
-        return x / 255 if x.dtype == jnp.uint8 and self.kind == "image" else x
+        return x / 255 if x.dtype == jnp.uint8 and self.kind in ("image", "vector") else x
 
     def loss(self, output: Array, x: Array) -> Array:
         """-ln p(x|z) per step, `[...]`, from what the decoder gives and the entry."""
@@ -50,14 +50,19 @@ class Modality(NamedTuple):
 def modalities(observation: Any, action: Space | None = None) -> tuple[Modality, ...]:
     """What a task shows.
 
-    Discrete entries are categories; arrays of rank 3 are images; whole numbers of rank 1 that reach beyond 1 are texts;
-    what lies in [0, 1] is binary, all else a vector of unit variance.
+    Discrete entries are categories; arrays of rank 3 are images; bytes of rank 1 that reach beyond 1 are texts; what
+    lies in [0, 1] is binary, all else a vector of unit variance.
 
     Args:
-      observation: the task's space.
+      observation: the task's space, a Box, a Discrete or a dict of them.
       action: its actions, if the agent also sees its last action and reward (`agents.wrappers.recall`).
+
+    Raises:
+      ValueError: an entry is neither a Box nor a Discrete, or there is none.
     """
     own = observation if isinstance(observation, dict) else {"observation": observation}
+    if not own:
+        raise ValueError("observation: is an empty dict; allowed: a Box, a Discrete, or a dict of them")
     found = [_modality(name, space) for name, space in sorted(own.items())]
     if action is not None:
         shape, num = ((action.num,), action.num) if isinstance(action, Discrete) else (action.shape, 0)
@@ -66,13 +71,15 @@ def modalities(observation: Any, action: Space | None = None) -> tuple[Modality,
     return tuple(found)
 
 
-def _modality(name: str, space: Space) -> Modality:
+def _modality(name: str, space: Any) -> Modality:
     if isinstance(space, Discrete):
         return Modality(name, "category", (), space.num)
+    if not isinstance(space, Box):
+        raise ValueError(f"observation {name!r}: is a {type(space).__name__}; allowed: a Box or a Discrete")
     if len(space.shape) == 3:
         return Modality(name, "image", space.shape)
     low, high = np.min(space.low), np.max(space.high)
-    if np.issubdtype(space.dtype, np.integer) and len(space.shape) == 1 and high > 1:
+    if space.dtype == np.uint8 and len(space.shape) == 1 and high > 1:
         return Modality(name, "text", space.shape, int(high) + 1)
     return Modality(name, "binary" if low >= 0 and high <= 1 else "vector", space.shape)
 
@@ -93,6 +100,8 @@ class Encoder(nn.Module):
             x = observation[m.name]
             if m.kind == "text":
                 x = nn.Embed(m.num, self.embedding)(x.astype(jnp.int32)).reshape((len(x), -1))
+            elif m.kind == "binary":
+                x = x.astype(jnp.float32)  # bytes of 0 and 1 are no brightnesses
             seen[m.name] = x
             whole = m.kind == "category" and not m.shape
             space[m.name] = Discrete(m.num) if whole else Box(x.shape[1:])
@@ -116,9 +125,9 @@ class Decoder(nn.Module):
         event = (m.num,) if m.kind == "category" else (*m.shape, m.num) if m.kind == "text" else m.shape
         if m.kind == "image" and not m.shape[0] % 8 and not m.shape[1] % 8:
             height, width, channels = m.shape
-            x = nn.relu(nn.Dense(height * width // 64 * 32)(x)).reshape((-1, height // 8, width // 8, 32))
+            x = nn.Dense(height * width // 64 * 32)(x).reshape((-1, height // 8, width // 8, 32))
             for size in (32, 32, channels):
-                x = Conv(size * 4, 3, same=True)(x if size == 32 else nn.relu(x))
+                x = Conv(size * 4, 3, same=True)(nn.relu(x))
                 n, h, w, _ = x.shape
                 x = x.reshape((n, h, w, 2, 2, size)).transpose((0, 1, 3, 2, 4, 5)).reshape((n, 2 * h, 2 * w, size))
             return x

@@ -1,5 +1,6 @@
 """MERLIN's order of operations, its two gradients, its windows, and all kinds of observations passing through it."""
 
+import itertools
 from functools import cache, partial
 from typing import Any
 
@@ -9,13 +10,15 @@ import numpy as np
 import optax
 import pytest
 
+import experiments.merlin
 import replay
 from agents import keys, optimisers, wrappers
 from agents.base import Agent, Sample, Step, TimeStep
 from agents.merlin import merlin
 from envs.base import Box, Discrete, Spec
 from envs.card_pairs import card_pairs
-from experiments import loops
+from envs.pixel_catch import pixel_catch
+from experiments import loops, runs
 from networks.predictor import MemoryPolicy, Modality, Predictor, modalities
 from tests.envs.contract import sample
 
@@ -182,6 +185,64 @@ def test_a_target_is_what_a_decoder_should_give() -> None:
 def test_a_scale_that_is_missing_is_refused() -> None:
     with pytest.raises(ValueError, match="last_reward"):
         agent.__wrapped__(scales={"observation": 1.0})
+
+
+@cache
+def run_on_images() -> tuple[list[Any], dict[str, Any]]:
+    """Parameters before and after each of four updates of a run on images, and the last metrics."""
+    config = experiments.merlin.Config(
+        cnn="small", latent=4, lstm=(5,), rows=6, keys=1, hidden=(6,), width=8, unroll=4, policy_delay=0.5
+    )
+    task, lanes = pixel_catch(8), 2
+    parts = experiments.merlin.make(config, task.spec, runs.Scale(lanes, 1, 4 * 4 * lanes))
+    loop = loops.in_graph(task, *parts, num_envs=lanes, iterations=1)
+    step, run = quick(loop.step), quick(loop.init)(keys.key(0))
+    params, metrics = [run.agent.params], {}
+    for _ in range(4):
+        run, metrics = step(run)
+        params.append(run.agent.params)
+    return params, metrics
+
+
+def test_images_pass_through_convolutions_and_back() -> None:
+    params, metrics = run_on_images()
+    assert all(np.isfinite(metrics[name]) for name in ("loss", "observation", "kl", "return", "entropy"))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(params[-1]))
+    for part, convolutions in (("code", 1), ("decoders_observation", 3)):
+        before, after = (
+            {
+                jax.tree_util.keystr(path): x
+                for path, x in jax.tree_util.tree_leaves_with_path(at["predictor"][part])
+                if "Conv_" in jax.tree_util.keystr(path)
+            }
+            for at in params[:2]
+        )
+        moved = {name: (before[name] != after[name]).any() for name in before if "kernel" in name}
+        assert len(moved) == convolutions and all(moved.values()), moved
+
+
+def test_the_policy_waits_for_its_part_of_the_run() -> None:
+    params, _ = run_on_images()
+    moved = [[not all(same(a[part], b[part])) for a, b in itertools.pairwise(params)] for part in params[0]]
+    assert dict(zip(params[0], moved, strict=True)) == {"predictor": [True] * 4, "policy": [False, False, True, True]}
+
+
+@pytest.mark.slow
+def test_an_update_of_the_papers_size_fits() -> None:
+    lanes, unroll, task = 16, 20, card_pairs(4)
+    seen, actions = modalities(task.spec.observation), task.spec.action.num
+    optimiser = optimisers.apart(predictor=optimisers.adam(1e-3, 10.0), policy=optimisers.adam(1e-3, 10.0))
+    names = [*(m.name for m in seen), "return", "kl"]
+    who = merlin(
+        Predictor(seen, actions), MemoryPolicy(actions), optimiser, scales=dict.fromkeys(names, 1.0), rows=1350
+    )
+    storage = replay.on_policy(unroll)
+    loop = loops.in_graph(task, who, storage, loops.Schedule(unroll), num_envs=lanes, iterations=1)
+    run = jax.eval_shape(loop.init, keys.key(0))
+    drawn = jax.eval_shape(storage.sample, run.replay, run.key)
+    needed = jax.jit(who.update).lower(run.agent, run.key, drawn).compile().memory_analysis()
+    print(needed)
+    assert needed.temp_size_in_bytes + needed.argument_size_in_bytes < 1e9
 
 
 def test_a_run_keeps_one_memory_for_a_window_and_not_one_for_every_row() -> None:

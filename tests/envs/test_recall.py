@@ -242,6 +242,8 @@ def test_teleport_maze_against_a_plain_model():
         (lambda: repeat_previous(52), ["k", "52", "51"]),
         (lambda: repeat_previous(4, 0), ["decks", "0"]),
         (lambda: copy(4, 3, 2), ["shortest", "3", "longest", "2"]),
+        (lambda: copy(0), ["bits", "0", "1 to 16"]),
+        (lambda: copy(17), ["bits", "17", "1 to 16"]),
         (lambda: t_maze(0), ["length", "0"]),
         (lambda: t_maze(5, 5), ["time_limit", "5"]),
         (lambda: i_maze(()), ["lengths"]),

@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -76,10 +78,42 @@ def test_unknown_names(name: str, message: str) -> None:
 def test_bad_options() -> None:
     with pytest.raises(ValueError, match="bellmax/catch has no option 'row'; allowed: rows, columns"):
         envs.make("bellmax/catch", row=3)
-    with pytest.raises(ValueError, match=r"bellmax/catch refuses the options {'rows': 'six'}"):
-        envs.make("bellmax/catch", rows="six")
+    with pytest.raises(ValueError, match=r"bellmax/flickering-catch refuses the options {'probability': 'half'}"):
+        envs.make("bellmax/flickering-catch", probability="half")
     with pytest.raises(ValueError, match=r"envpool/CartPole-v1 refuses the options {'num_threads': 'two'}"):
         envs.make("envpool/CartPole-v1", num_threads="two")
+
+
+@pytest.mark.parametrize(
+    ("task", "option", "value"),
+    [
+        ("card-pairs", "cards", 6.0),
+        ("catch", "rows", "six"),
+        ("copy", "bits", 4.0),
+        ("copy", "bits", True),
+        ("copy", "bits", None),
+        ("i-maze", "lengths", (5.5, 7)),
+        ("i-maze", "lengths", 5.0),
+        ("i-maze", "lengths", "long"),
+        ("memory-chain", "length", 10.0),
+        ("pendulum", "time_limit", 200.0),
+        ("repeat-previous", "decks", 1.5),
+        ("t-maze", "length", 5.5),
+        ("teleport-maze", "goals", 2.0),
+        ("teleport-maze", "time_limit", 30.5),
+    ],
+)
+def test_numbers_of_something_are_whole(task: str, option: str, value: Any) -> None:
+    told = f"bellmax/{task}: option {option} is {value!r}; allowed: a whole number"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        envs.make(f"bellmax/{task}", **{option: value})
+
+
+def test_whole_numbers_of_any_kind_are_taken() -> None:
+    assert envs.make("bellmax/catch", rows=np.int64(6)).spec.observation.shape == (6, 5)
+    assert envs.make("bellmax/pendulum", time_limit=None).spec.time_limit is None
+    for lengths in (5, (5, 7), [np.int32(5)]):
+        assert envs.make("bellmax/i-maze", lengths=lengths).spec.time_limit == 50
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,12 @@ BAD = {
     ),
     "memory without a layer": ("a2c", "--agent.hidden --agent.memory gru", "--agent.hidden (empty): --agent.mem"),
     "no layer size": ("a2c", "--agent.hidden 0", "--agent.hidden 0: layer sizes must be positive"),
+    "policy that never learns": ("merlin", "--agent.policy-delay 1", "--agent.policy-delay 1.0: must be in [0, 1)"),
+    "policy that learned before": ("merlin", "--agent.policy-delay -0.5", "--agent.policy-delay -0.5: must be in [0"),
+    "observation within an observation": (
+        "merlin", "--env envpool/Jumanji/Maze-v0", "observation 'agent_position': is a dict; allowed: a Box or a Disc",
+    ),
+    "half a card": ("merlin", "--env bellmax/card-pairs --env-options cards=6.0", "cards is 6.0; allowed: a whole num"),
     "minibatches that do not divide": ("ppo", "--agent.minibatches 3", "--agent.minibatches 3: must divide"),
     # devices
     "devices that are not there": ("a2c", "--devices 5 --num-envs 20 --eval-episodes 5", "this machine has 4 (cpu)"),
