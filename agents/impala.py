@@ -6,8 +6,8 @@ With ρ_t = min(ρ̄, π/μ) and c_t = λ min(1, π/μ) of the action taken, and
     v_{t-1} = V(x_{t-1}) + δ_t + γ_t c_{t-1} (v_t - V(x_t))             δ_t = ρ_{t-1} (r_t + γ_t V(x_t) - V(x_{t-1}))
     L = E[ -log π(a_{t-1}|x_{t-1}) ρ_{t-1} (r_t + γ_t v_t - V(x_{t-1})) + c_v ½ (v_{t-1} - V(x_{t-1}))² - c_e H(π) ]
 
-with v and the advantage constants. The lag of the actors is `agents.lagged`. The paper's loss is a sum over the batch
-and its ε of RMSProp goes with that; here it is a mean.
+with v and the advantage constants. The lag of the actors is `agents.lagged`. The paper's loss is a sum over the batch,
+with which its bound on the gradient and its ε of RMSProp go; here it is a mean.
 """
 
 from typing import Any

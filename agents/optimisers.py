@@ -34,8 +34,11 @@ def adam(
 def rmsprop(
     learning_rate: optax.ScalarOrSchedule, max_norm: float | Array | None = None, decay: float = 0.99, eps: float = 1e-5
 ) -> optax.GradientTransformation:
-    """RMSProp with ε outside the root, as A3C's descendants use it, in such a chain."""
-    return chain(optax.rmsprop(learning_rate, decay=decay, eps=eps, eps_in_sqrt=False), max_norm)
+    """RMSProp as in A3C (Mnih et al., 2016) and TensorFlow, in such a chain: g / √(ν + ε), with ν from 1.
+
+    Until that 1 has decayed, to some ν in ln ν / ln `decay` steps, the steps taken are smaller than the rate says.
+    """
+    return chain(optax.rmsprop(learning_rate, decay=decay, eps=eps, initial_scale=1.0, eps_in_sqrt=True), max_norm)
 
 
 def apart(**parts: optax.GradientTransformation) -> optax.GradientTransformation:

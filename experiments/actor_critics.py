@@ -17,12 +17,16 @@ class Layers:
     """Sizes of the dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "nature"
     """Torso for image observations; with none they are flattened."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Of the dense layers; convolutions have ReLU, and on Atari these too, as the presets say."""
     dtype: build.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent core, of the size of the last hidden layer."""
     shared: bool = False
     """One torso for policy and value."""
+    clip_rewards: bool = False
+    """Learn from rewards clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Descent:
     """Step size of the optimiser."""
     optimiser: Literal["adam", "rmsprop"] = "adam"
     """RMSProp is the paper's."""
+    optimiser_eps: float = 1e-5
+    """Its ε."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: float = 0.5
@@ -57,7 +63,7 @@ class Descent:
 
 def network(body: Any, spec: Any) -> Any:
     """Observation -> (distribution, value)."""
-    return build.actor_critic(spec, body.hidden, body.cnn, body.memory, body.shared, body.dtype)
+    return build.actor_critic(spec, body.hidden, body.cnn, body.memory, body.shared, body.dtype, body.activation)
 
 
 def critic_of_actions(body: Any, spec: Any, agent: str) -> Any:
@@ -69,7 +75,7 @@ def critic_of_actions(body: Any, spec: Any, agent: str) -> Any:
     import networks
 
     actions = build.discrete_actions(spec, agent)
-    torso = lambda: build.torso(spec, body.hidden, body.cnn, "tanh", body.dtype)  # noqa: E731
+    torso = lambda: build.torso(spec, body.hidden, body.cnn, body.activation, body.dtype)  # noqa: E731
     policy, core = networks.CategoricalPolicy(actions), build.core(body.memory, body.hidden)
     return networks.actor_critic(torso(), policy, networks.QValues(actions), core, None if body.shared else torso())
 
@@ -95,14 +101,22 @@ def optimiser(descent: Any, updates: int) -> Any:
     from agents import optimisers
 
     rate = annealed(descent.learning_rate, descent.anneal, updates)
-    return getattr(optimisers, descent.optimiser)(rate, descent.max_grad_norm, eps=1e-5)
+    return getattr(optimisers, descent.optimiser)(rate, descent.max_grad_norm, eps=descent.optimiser_eps)
+
+
+def clipped(agent: Any, body: Any) -> Any:
+    """The agent, which learns from clipped rewards if the flags say so."""
+    from agents import wrappers
+
+    return wrappers.clip_rewards(agent) if body.clip_rewards else agent
 
 
 def parts(agent: Any, body: Any) -> Any:
-    """The run of an agent that learns from whole rollouts, behind the normalisers asked for."""
+    """The run of an agent that learns from whole rollouts, behind the normalisers and the clipping asked for."""
     import replay
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
+    agent = clipped(agent, body)
     agent = build.normalised(agent, body.normalise_observations, body.normalise_rewards, body.discount)
     return Parts(agent, replay.on_policy(body.unroll), Schedule(body.unroll))

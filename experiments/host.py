@@ -167,16 +167,17 @@ def around_pool(
         rows = jax.tree.map(lambda xs, x: xs.at[t].set(x, mode="drop"), rows, row)
         return loops.env_action(env.spec, row.action), live, rows
 
-    def add(hypers: Any, storage: Any, rows: Step) -> Any:
-        return make(hypers).replay.add(storage, rows)
-
-    def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any) -> tuple:
+    def add(hypers: Any, storage: Any, rows: Step, i: Any, peeked: Any) -> Any:
         parts = make(hypers)
         if peek:
             actor, live, timestep, unroll_keys = peeked
             key = jax.random.fold_in(parallel.own_key(unroll_keys[i]), unroll)
             rows = loops.peeked(parts.agent, parts.replay, rows, actor, key, live, timestep)
-        storage = parts.replay.add(storage, rows)
+        return parts.replay.add(storage, rows)
+
+    def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any) -> tuple:
+        parts = make(hypers)
+        storage = add(hypers, storage, rows, i, peeked)
         agent, storage, metrics = loops.learn(parts.agent, parts.replay, updates, agent, storage, keys[i])
         return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
 
@@ -197,7 +198,8 @@ def around_pool(
 
     begin_all, actor_all = mapped(begin, 3), mapped(partial(actor_of, make), 2)
     warmup_keys_all, chunk_keys_all = mapped(warmup_keys, 2), mapped(chunk_keys, 2)
-    act_all, add_all = mapped(act, 8, common=2, donate=(2, 3)), mapped(add, 3, donate=(1,))
+    act_all = mapped(act, 8, common=2, donate=(2, 3))
+    add_all = devices.mapped(lay, add, in_axes=(0, 0, 0, None, 0), donate=(1,), backend=backend)
     learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0), donate=(1, 2), backend=backend)
     close_all, begin_greedy_all = mapped(close_chunk, 4), mapped(begin_greedy, 1)
     greedy_all = mapped(greedy, 6, common=1, donate=(2,))
@@ -242,7 +244,8 @@ def around_pool(
             actor = actor_all(hypers, run)
             for i in range(warmup):
                 run = act_through(run, actor, k_rows, i, nothing)
-                run = run._replace(replay=add_all(hypers, run.replay, now["rows"]))
+                peeked = (actor, run.live, now["timestep"], k_rows) if peek else ()
+                run = run._replace(replay=add_all(hypers, run.replay, now["rows"], i, peeked))
         return run
 
     def step(run: RunState) -> tuple[RunState, dict[str, np.ndarray]]:

@@ -40,8 +40,6 @@ class Config(actor_critics.Body):
     """Passes over each rollout."""
     minibatches: int = 4
     """Gradient steps per pass."""
-    clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     Raises:
       ValueError: flags that do not go together.
     """
-    from agents import optimisers, wrappers
+    from agents import optimisers
     from agents.ppo import ppo
 
     build.check_passes(config, scale)
@@ -83,7 +81,6 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise_advantages,
     )
-    agent = wrappers.clip_rewards(agent) if config.clip_rewards else agent
     return actor_critics.parts(agent, config)
 
 

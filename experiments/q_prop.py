@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs, trpo
+from experiments import actor_critics, build, flags, runs, trpo
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     seen = {"observation": spec.observation, "action": spec.action}
     torso = networks.Torso(seen, config.hidden, cnn=config.cnn, activation=nn.relu)
     agent = q_prop(
-        build.actor_critic(spec, config.hidden, config.cnn, "none", config.shared, config.dtype),
+        build.actor_critic(spec, config.hidden, config.cnn, "none", config.shared, config.dtype, config.activation),
         networks.q_network(torso, networks.Value()),
         optimisers.adam(config.critic_learning_rate, config.max_grad_norm),
         optimisers.adam(config.q_learning_rate),
@@ -89,7 +89,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         replayed=replayed,
     )
     storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(agent, storage, Schedule(config.unroll, 1, 1))
+    return Parts(actor_critics.clipped(agent, config), storage, Schedule(config.unroll, 1, 1))
 
 
 main = runs.main("q_prop", Flags, make)

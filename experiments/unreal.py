@@ -32,6 +32,8 @@ class Config(actor_critics.Descent, actor_critics.Layers):
     """Sizes of the dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "small"
     """Torso; with none images are flattened."""
+    activation: Literal["tanh", "relu"] = "relu"
+    """Of the dense layers."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     Raises:
       ValueError: flags that do not go together.
     """
+    import flax.linen as nn
+
     import networks
     import replay
     from agents.unreal import unreal
@@ -58,6 +62,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
+    build.check_layers(config, "hidden")
     actions, space = build.discrete_actions(spec, "UNREAL"), spec.observation
     if not isinstance(space, Box) or len(space.shape) != 3:
         raise ValueError(f"--env {spec.name}: UNREAL needs an image, but the task shows {space}")
@@ -70,7 +75,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     build.check_buffer(size, scale.num_envs, config.unroll + 1)
     cells = (space.shape[0] // config.cell, space.shape[1] // config.cell)
     network = networks.unreal(
-        build.torso(spec, config.hidden, config.cnn, dtype=config.dtype),
+        build.torso(spec, (), config.cnn, dtype=config.dtype),
+        networks.MLP(config.hidden, getattr(nn, config.activation), dtype=config.dtype),
         networks.CategoricalPolicy(actions),
         networks.Value(),
         networks.PixelValues(cells, actions),
@@ -89,7 +95,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         entropy_cost=config.entropy_cost,
     )
     storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(agent, storage, Schedule(config.unroll, 1, 1))
+    return Parts(actor_critics.clipped(agent, config), storage, Schedule(config.unroll, 1, 1))
 
 
 main = runs.main("unreal", Flags, make)

@@ -94,19 +94,26 @@ def ensemble(network: Network, num: int) -> Network:
 
 
 def unreal(
-    torso: nn.Module, policy: nn.Module, value: nn.Module, pixels: nn.Module, core: nn.Module | None = None
+    encoder: nn.Module,
+    dense: nn.Module,
+    policy: nn.Module,
+    value: nn.Module,
+    pixels: nn.Module,
+    core: nn.Module | None = None,
 ) -> Network:
     """A network whose output is `(policy, value, {"pixels", "reward"})`, the last for auxiliary tasks, as UNREAL's.
 
     Args:
-      torso: `observation[N, ...] -> [N, D]`, shared by everything.
+      encoder: `observation[N, ...] -> [N, E]`, shared by everything: the convolutions.
+      dense: `[N, E] -> [N, D]`, shared by all heads but `reward`.
       policy: `[N, D] -> distribution`, or whatever else the agent wants in its place.
       value: `[N, D] -> [N]`.
       pixels: `[N, D] -> [N, H', W', A]`, values of changing each cell of the image.
-      core: an `LSTM`, a `GRU` or alike between torso and all heads but `reward`, whose logits `[T, B, 3]` come from the
-        torso's features of the last three rows of the episode, zeros where there are fewer.
+      core: an `LSTM`, a `GRU` or alike between `dense` and all heads but `reward`, whose logits `[T, B, 3]` come, by a
+        layer of 128 of their own, from what the encoder makes of the last three rows of the episode, zeros where there
+        are fewer.
     """
-    return _network(_Unreal(torso, policy, value, pixels, core), core.begin if core else _nothing)
+    return _network(_Unreal(encoder, dense, policy, value, pixels, core), core.begin if core else _nothing)
 
 
 def view(network: Network, of: Callable[[Any], Any]) -> Network:
@@ -173,7 +180,8 @@ class _Forked(nn.Module):
 
 
 class _Unreal(nn.Module):
-    torso: nn.Module
+    encoder: nn.Module
+    dense: nn.Module
     policy: nn.Module
     value: nn.Module
     pixels: nn.Module
@@ -181,13 +189,13 @@ class _Unreal(nn.Module):
 
     @nn.compact
     def __call__(self, carry: Any, observation: Tree, first: Array) -> tuple[Any, Any]:
-        seen = _split(self.torso(jax.tree.map(_merge, observation)), first)
-        features, carry = _features(lambda x: x, self.core, carry, seen, first)
+        seen = _split(self.encoder(jax.tree.map(_merge, observation)), first)
+        features, carry = _features(self.dense, self.core, carry, seen, first)
         rows = [seen]
         for _ in range(2):
             before = jnp.concatenate([jnp.zeros_like(seen[:1]), rows[-1][:-1]])
             rows.append(jnp.where(first[..., None], 0.0, before))
-        reward = nn.Dense(3)(nn.relu(nn.Dense(seen.shape[-1])(_merge(jnp.concatenate(rows, -1)))))
+        reward = nn.Dense(3)(nn.relu(nn.Dense(128)(_merge(jnp.concatenate(rows, -1)))))
         heads = {"pixels": self.pixels(features), "reward": reward}
         return _split((self.policy(features), self.value(features), heads), first), carry
 

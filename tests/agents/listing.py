@@ -9,7 +9,10 @@ import optax
 import networks
 import replay
 from agents import models, objectives, optimisers, wrappers
+from agents import sac as soft
 from agents.a2c import a2c
+from agents.acer import acer
+from agents.acktr import acktr
 from agents.base import Agent, Info, Key, Sample, TimeStep
 from agents.critics import with_action
 from agents.ddpg import Params, ddpg
@@ -17,11 +20,16 @@ from agents.dqn import Munchausen, dqn
 from agents.i2a import i2a
 from agents.impala import impala
 from agents.merlin import merlin
+from agents.naf import naf
+from agents.noise import gaussian
 from agents.ppo import ppo
 from agents.pqn import pqn
+from agents.q_prop import q_prop
 from agents.r2d2 import r2d2
 from agents.reactor import reactor
 from agents.trpo import Region, trpo
+from agents.unreal import unreal
+from agents.vpg import vpg
 from envs.base import Box, Spec
 from experiments.drivers import Parts
 from experiments.loops import Schedule
@@ -95,7 +103,7 @@ def rainbow_parts(spec: Spec, **overrides: Any) -> Parts:
 def munchausen_iqn_parts(spec: Spec, fixed: bool = False, **overrides: Any) -> Parts:
     sampled = networks.ImplicitQ(spec.action.num, hidden=(32,), samples=8, embedding=16)
     head = networks.QuantileQ(spec.action.num, hidden=(32,), quantiles=8) if fixed else sampled
-    settings = {"objective": objectives.quantile(0.1), "munchausen": Munchausen(), **overrides}
+    settings = {"objective": objectives.quantile(0.1), "munchausen": Munchausen(), "sampled": not fixed, **overrides}
     return distributional(spec, head, **settings)
 
 
@@ -107,9 +115,27 @@ def r2d2_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.prioritised(4000, 32, 8, alpha=0.9, stride=2), Schedule(4, 2, 8))
 
 
-def a2c_parts(spec: Spec, **overrides: Any) -> Parts:
-    agent = a2c(actor_critic(spec), optimisers.adam(3e-3, 1.0), **{"discount": 0.9, "lambda_": 0.9, **overrides})
+def a2c_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
+    agent = a2c(actor_critic(spec, core), optimisers.adam(3e-3, 1.0), **{"discount": 0.9, "lambda_": 0.9, **overrides})
     return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
+def a2c_gru_parts(spec: Spec, **overrides: Any) -> Parts:
+    return a2c_parts(spec, networks.GRU(16), **overrides)
+
+
+def acktr_parts(spec: Spec, **overrides: Any) -> Parts:
+    settings = {"learning_rate": 0.3, "radius": 0.01, "decay": 0.95, "discount": 0.9, "lambda_": 0.9, **overrides}
+    return Parts(acktr(actor_critic(spec), **settings), replay.on_policy(8), Schedule(8))
+
+
+def vpg_parts(spec: Spec, **overrides: Any) -> Parts:
+    settings = {"discount": 0.9, "entropy_cost": 0.01, "epochs": 8, **overrides}
+    network = networks.actor_critic(
+        torso(spec), networks.CategoricalPolicy(spec.action.num), networks.Value(), critic_torso=torso(spec)
+    )
+    agent = vpg(network, optimisers.adam(1e-2, 1.0), optimisers.adam(3e-3), **settings)
+    return Parts(agent, replay.on_policy(16), Schedule(16))
 
 
 def ppo_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
@@ -130,11 +156,14 @@ def trpo_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(trpo(network, optimisers.adam(3e-3), **settings), replay.on_policy(16), Schedule(16))
 
 
-def impala_parts(spec: Spec, **overrides: Any) -> Parts:
-    agent = impala(
-        actor_critic(spec), optimisers.adam(3e-3, 1.0), **{"lag": 4, "discount": 0.9, "lambda_": 0.9, **overrides}
-    )
+def impala_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
+    settings = {"lag": 4, "discount": 0.9, "lambda_": 0.9, **overrides}
+    agent = impala(actor_critic(spec, core), optimisers.adam(3e-3, 1.0), **settings)
     return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
+def impala_gru_parts(spec: Spec, **overrides: Any) -> Parts:
+    return impala_parts(spec, networks.GRU(16), **overrides)
 
 
 def pqn_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -189,6 +218,66 @@ def td3_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(binned(agent, spec.action.num), replay.uniform(4000, 64), Schedule(4, 2, 8))
 
 
+def naf_parts(spec: Spec, **overrides: Any) -> Parts:
+    network = networks.q_network(torso(spec), networks.QuadraticQ(1))
+    settings = {"discount": 0.9, "target_rate": 0.05, "noise": gaussian(0.5), **overrides}
+    agent = naf(network, optimisers.adam(2e-3, eps=1e-5), **settings)
+    return Parts(binned(agent, spec.action.num), replay.uniform(4000, 64), Schedule(4, 2, 8))
+
+
+def sac_parts(spec: Spec, **overrides: Any) -> Parts:
+    actions = spec.action.num
+    policy = networks.q_network(torso(spec), networks.CategoricalPolicy(actions))
+    critic = networks.ensemble(networks.q_network(torso(spec), networks.QValues(actions)), 2)
+    chains = soft.Params(*(optimisers.adam(rate, eps=1e-5) for rate in (2e-3, 2e-3, 1e-3)))
+    settings = {"discount": 0.9, "target_rate": 0.05, "temperature": 0.1, "target_entropy": 0.3, **overrides}
+    agent = soft.sac(policy, critic, chains, discrete=True, **settings)
+    return Parts(agent, replay.uniform(4000, 32), Schedule(4, 2, 8))
+
+
+def acer_parts(spec: Spec, **overrides: Any) -> Parts:
+    actions = spec.action.num
+    network = networks.actor_critic(torso(spec), networks.CategoricalPolicy(actions), networks.QValues(actions))
+    agent = acer(network, optimisers.adam(3e-3, 10.0), **{"discount": 0.9, **overrides})
+    return Parts(agent, replay.beside(replay.on_policy(8), replay.uniform(4000, 8, 8)), Schedule(8, 2, 1))
+
+
+def q_prop_parts(spec: Spec, **overrides: Any) -> Parts:
+    network = networks.actor_critic(torso(spec), networks.GaussianPolicy(1), networks.Value(), critic_torso=torso(spec))
+    features = networks.Torso(with_action(spec.observation, Box((1,))), (32,), cnn=None)
+    settings = {"discount": 0.9, "region": Region(0.02), "epochs": 4, "replayed": 8, "q_minibatches": 4, **overrides}
+    chains = optimisers.adam(3e-3), optimisers.adam(3e-3)
+    agent = q_prop(network, networks.q_network(features, networks.Value()), *chains, **settings)
+    storage = replay.beside(replay.on_policy(16), replay.uniform(4000, 8, 16))
+    return Parts(binned(agent, spec.action.num), storage, Schedule(16, 1, 1))
+
+
+def pictured(agent: Agent) -> Agent:
+    """An agent that sees images, on a task that shows boards: of one channel."""
+
+    def see(timestep: TimeStep) -> TimeStep:
+        return timestep._replace(observation=timestep.observation[..., None])
+
+    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Any, Any, Any]:
+        return agent.act(actor, key, carry, see(timestep), explore)
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        steps = sample.steps._replace(timestep=see(sample.steps.timestep))
+        return agent.update(state, key, sample._replace(steps=steps))
+
+    return agent._replace(init=lambda key, timestep: agent.init(key, see(timestep)), act=act, update=update)
+
+
+def unreal_parts(spec: Spec, **overrides: Any) -> Parts:
+    (rows, columns), actions = spec.observation.shape, spec.action.num
+    encoder, pixels = networks.Torso(Box((rows, columns, 1)), (), cnn=None), (rows // 5, columns // 5)
+    heads = networks.CategoricalPolicy(actions), networks.Value(), networks.PixelValues(pixels, actions)
+    settings = {"cell": 5, "replayed": 8, "discount": 0.9, "lambda_": 0.9, **overrides}
+    agent = unreal(networks.unreal(encoder, networks.MLP((32,)), *heads), optimisers.adam(3e-3, 1.0), **settings)
+    storage = replay.beside(replay.on_policy(8), replay.uniform(4000, 8, 8))
+    return Parts(pictured(agent), storage, Schedule(8, 1, 1))
+
+
 def i2a_parts(spec: Spec, **overrides: Any) -> Parts:
     features = networks.ImaginationTorso(torso(spec), networks.Torso(spec.observation, (8,), cnn=None), 8, 32)
     network = networks.actor_critic(features, networks.CategoricalPolicy(spec.action.num), networks.Value())
@@ -208,9 +297,20 @@ AGENTS = {
     "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}, slow=True),  # each device draws its own levels
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
+    "a2c_gru": Entry(a2c_gru_parts, slow=True),
+    "vpg": Entry(vpg_parts, whole=WHOLE, slow=True),
+    "acer": Entry(acer_parts, slow=True),
+    "acktr": Entry(acktr_parts, whole={"curvature": False}, slow=True),  # each device draws its own actions
+    "sac": Entry(sac_parts, slow=True),
+    "naf": Entry(naf_parts, slow=True),
     "i2a": Entry(i2a_parts, slow=True),
     "trpo": Entry(trpo_parts, whole=WHOLE, slow=True),
+    "q_prop": Entry(
+        q_prop_parts, whole=WHOLE | {"replayed": 0, "q_epochs": 1, "q_minibatches": 1}, chunks=40, slow=True
+    ),
+    "unreal": Entry(unreal_parts, whole={"replayed": 0}, slow=True),
     "impala": Entry(impala_parts, slow=True),
+    "impala_gru": Entry(impala_gru_parts, slow=True),
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),

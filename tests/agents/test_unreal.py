@@ -23,10 +23,10 @@ ENV = pixel_catch(8)
 CELL, UNROLL, REPLAYED = 4, 8, 4
 
 
-def network(core: Any = None) -> Any:
-    torso = networks.Torso(ENV.spec.observation, (32,), cnn=None)
+def network(core: Any = None, cnn: str | None = None) -> Any:
+    encoder, dense = networks.Torso(ENV.spec.observation, (), cnn=cnn), networks.MLP((32,))
     heads = networks.CategoricalPolicy(3), networks.Value(), networks.PixelValues((2, 2), 3)
-    return networks.unreal(torso, *heads, core)
+    return networks.unreal(encoder, dense, *heads, core)
 
 
 def parts(scales: dict[str, float] = unreal.SCALES, replayed: int = REPLAYED, core: Any = None) -> Parts:
@@ -86,6 +86,22 @@ def test_reward_prediction_sees_three_rows_of_one_episode():
     assert changed_by(0) == [True, True, True, False, False, False]
     assert changed_by(2) == [False, False, True, False, False, False]
     assert changed_by(3) == [False, False, False, True, True, True]
+
+
+def test_reward_prediction_shapes_the_convolutions_and_not_the_dense_layer_behind_them():
+    net = network(cnn="small")
+    image, first = np.random.default_rng(4).integers(0, 255, (5, 2, 8, 8, 1), np.uint8), jnp.zeros((5, 2), bool)
+    params = net.init(keys.key(0), image[0])
+
+    def loss(params: Any) -> jax.Array:
+        return jnp.sum(jnp.square(net.apply(params, None, (), image, first)[0][2]["reward"]))
+
+    gradients = jax.grad(loss)(params)
+    moved = {name: any(bool(x.any()) for x in jax.tree.leaves(tree)) for name, tree in gradients.items()}
+    assert moved == {"encoder": True, "dense": False, "policy": False, "value": False, "pixels": False} | {
+        "Dense_0": True,
+        "Dense_1": True,
+    }
 
 
 def test_lanes_of_the_replay_reach_the_tasks_alone_and_fresh_ones_the_agent_alone():
