@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from agents.base import Array, Key, Tree
 
 # XLA:CPU turns a scatter of one row into a slice update and fuses that into every use of the ring, each with a copy of
-# the whole ring. Where a row has this many bytes, a second row, out of bounds and dropped, keeps it a scatter.
-BULKY = 4096
+# the whole ring. Where a row or a ring has so many bytes, a second row, out of bounds and dropped, keeps it a scatter.
+# (TD3 on MuJoCo, a ring of a million rows of 11 numbers, on one core: 42 steps/s without, 134 with it.)
+BULKY_ROW, BULKY_RING = 2**12, 2**20
 
 
 class Ring(NamedTuple):
@@ -59,8 +60,8 @@ def write(ring: Ring, rows: Tree) -> Ring:
     at = (ring.head + jnp.arange(new, dtype=jnp.int32)) % held
 
     def put(x: Array, y: Array) -> Array:
-        where = at
-        if new == 1 and y.size * y.dtype.itemsize >= BULKY:
+        where, byte = at, x.dtype.itemsize
+        if new == 1 and (y.size * byte >= BULKY_ROW or x.size * byte >= BULKY_RING):
             where, y = jnp.append(at, held), jnp.concatenate([y, y])
         # A scatter and not dynamic_update_slice: as fast for one seed, and 8 times faster for frames of vmapped seeds.
         return x.at[where].set(y, mode="drop", unique_indices=True)
