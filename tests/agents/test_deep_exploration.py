@@ -59,9 +59,9 @@ def test_noisy_networks_solve_it_on_four_of_five_seeds() -> None:
 
 
 @pytest.mark.slow
-def test_and_so_do_they_if_the_noise_keeps_its_size() -> None:
-    """What explores is that there is noise, not that its size is learned; see the page of NoisyNet."""
-    assert solved("frozen sigma").sum() >= 3, solved("frozen sigma")
+def test_and_fewer_if_the_noise_keeps_its_size() -> None:
+    """At this step size; at a larger one it is the other way round, see the page of NoisyNet."""
+    assert solved("frozen sigma").sum() < solved("noisy").sum(), solved("frozen sigma")
 
 
 @pytest.mark.slow
