@@ -158,8 +158,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     try:
         config = flags.parse(Flags, sys.argv[1:] if argv is None else argv, "python -m experiments.a3c")
         flags.check(config)
-        if config.resume or config.sweep:
-            raise ValueError("--resume, --sweep: A3C has neither")
+        if config.resume or config.sweep or config.wandb:
+            raise ValueError("--resume, --sweep, --wandb: A3C has none of them")
         workers.build(config, held=False)
     except ValueError as error:
         flags.fail(error)
