@@ -86,7 +86,7 @@ def reference(state: Any) -> tuple[Params, Any]:
             return jnp.sum(0.5 * jnp.square(y[None] - q) * weight[None]) / mask.sum()
 
         td = y[None] - apply(critic, params, before, rows.action[:-1])
-        priorities.append(jnp.mean(jnp.mean(jnp.abs(td), 0) * mask, 0))
+        priorities.append(jnp.sum(jnp.mean(jnp.abs(td), 0) * mask, 0) / jnp.maximum(mask.sum(0), 1))
         params = jax.tree.map(lambda p, g: p - 0.1 * g, params, jax.grad(loss)(params))
 
     def policy_loss(policy):

@@ -79,7 +79,6 @@ def test_processes_learn_together(tmp_path):
         ("--seeds 2", "--seeds 2: A3C trains one seed"),
         ("--env gymnasium/CartPole-v1", "tasks in graph"),
         ("--agent.normalise-rewards", "share no statistics"),
-        ("--wandb", "--resume, --sweep, --wandb: A3C has none of them"),
     ],
 )
 def test_refuses_what_it_cannot_do(words, message, capsys):
