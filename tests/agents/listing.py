@@ -24,7 +24,6 @@ from agents.naf import naf
 from agents.noise import gaussian
 from agents.ppo import ppo
 from agents.pqn import pqn
-from agents.q_prop import q_prop
 from agents.r2d2 import r2d2
 from agents.reactor import reactor
 from agents.trpo import Region, trpo
@@ -242,16 +241,6 @@ def acer_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.beside(replay.on_policy(8), replay.uniform(4000, 8, 8)), Schedule(8, 2, 1))
 
 
-def q_prop_parts(spec: Spec, **overrides: Any) -> Parts:
-    network = networks.actor_critic(torso(spec), networks.GaussianPolicy(1), networks.Value(), critic_torso=torso(spec))
-    features = networks.Torso(with_action(spec.observation, Box((1,))), (32,), cnn=None)
-    settings = {"discount": 0.9, "region": Region(0.02), "epochs": 4, "replayed": 8, "q_minibatches": 4, **overrides}
-    chains = optimisers.adam(3e-3), optimisers.adam(3e-3)
-    agent = q_prop(network, networks.q_network(features, networks.Value()), *chains, **settings)
-    storage = replay.beside(replay.on_policy(16), replay.uniform(4000, 8, 16))
-    return Parts(binned(agent, spec.action.num), storage, Schedule(16, 1, 1))
-
-
 def pictured(agent: Agent) -> Agent:
     """An agent that sees images, on a task that shows boards: of one channel."""
 
@@ -305,9 +294,6 @@ AGENTS = {
     "naf": Entry(naf_parts, slow=True),
     "i2a": Entry(i2a_parts, slow=True),
     "trpo": Entry(trpo_parts, whole=WHOLE, slow=True),
-    "q_prop": Entry(
-        q_prop_parts, whole=WHOLE | {"replayed": 0, "q_epochs": 1, "q_minibatches": 1}, chunks=40, slow=True
-    ),
     "unreal": Entry(unreal_parts, whole={"replayed": 0}, slow=True),
     "impala": Entry(impala_parts, slow=True),
     "impala_gru": Entry(impala_gru_parts, slow=True),
