@@ -87,15 +87,15 @@ def sampled(log_likelihood: Callable[[Any], Array], params: Any, rows: int) -> t
     taps = {path: jnp.zeros(x.shape) for path, x in shapes.items()}
     gradients, (inputs, _) = jax.grad(tapped, has_aux=True)(taps)
 
-    def square(x: Array) -> Array:
+    def flat(x: Array) -> Array:
+        return x.reshape((-1, x.shape[-1])).astype(jnp.float32)
+
+    def of_inputs(x: Array) -> Array:
+        x = jnp.concatenate([x, jnp.ones((len(x), 1))], 1)
         return x.T @ x / rows
 
-    def extended(x: Array) -> Array:
-        return jnp.concatenate([x, jnp.ones((len(x), 1))], 1)
-
-    flat = lambda x: x.reshape((-1, x.shape[-1])).astype(jnp.float32)  # noqa: E731
-    a = {path: square(extended(flat(x))) for path, x in inputs.items()}
-    s = {path: square(flat(g)) * rows / len(flat(g)) for path, g in gradients.items()}
+    a = {path: of_inputs(flat(x)) for path, x in inputs.items()}
+    s = {path: flat(g).T @ flat(g) / len(flat(g)) for path, g in gradients.items()}
     return parallel.mean((a, s))
 
 
@@ -107,7 +107,7 @@ def accumulate(factors: Factors, new: tuple[dict[str, Array], dict[str, Array]],
 
 
 def precondition(factors: Factors, gradient: Any, damping: float | Array) -> Any:
-    """F⁻¹ times a gradient, layer by layer; what belongs to none of them stays as it is."""
+    """F⁻¹ times a gradient, layer by layer; other parameters stay as they are."""
     flat = dict(flatten_dict(gradient, sep="/"))
     for path, a in factors.inputs.items():
         a, s = a / factors.weight, factors.outputs[path] / factors.weight

@@ -66,7 +66,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         entropy_cost=config.entropy_cost,
     )
     storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(actor_critics.clipped(agent, config), storage, Schedule(config.unroll, config.updates, 1))
+    return Parts(build.clipped(agent, config), storage, Schedule(config.unroll, config.updates, 1))
 
 
 main = runs.main("acer", Flags, make, presets_policy.ACER)

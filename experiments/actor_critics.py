@@ -104,19 +104,12 @@ def optimiser(descent: Any, updates: int) -> Any:
     return getattr(optimisers, descent.optimiser)(rate, descent.max_grad_norm, eps=descent.optimiser_eps)
 
 
-def clipped(agent: Any, body: Any) -> Any:
-    """The agent, which learns from clipped rewards if the flags say so."""
-    from agents import wrappers
-
-    return wrappers.clip_rewards(agent) if body.clip_rewards else agent
-
-
 def parts(agent: Any, body: Any) -> Any:
     """The run of an agent that learns from whole rollouts, behind the normalisers and the clipping asked for."""
     import replay
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
-    agent = clipped(agent, body)
+    agent = build.clipped(agent, body)
     agent = build.normalised(agent, body.normalise_observations, body.normalise_rewards, body.discount)
     return Parts(agent, replay.on_policy(body.unroll), Schedule(body.unroll))

@@ -146,6 +146,13 @@ def linear(start: Any, end: Any, over: Any) -> Any:
     return lambda updates: start + (end - start) * part(updates)
 
 
+def clipped(agent: Any, config: Any) -> Any:
+    """The agent, which learns from clipped rewards if the flags say so; not for rewards that are summed before."""
+    from agents import wrappers
+
+    return wrappers.clip_rewards(agent) if config.clip_rewards else agent
+
+
 def normalised(agent: Any, observations: bool, rewards: bool, discount: Any) -> Any:
     """The agent behind `agents.wrappers`' normalisers that are asked for."""
     from agents import wrappers

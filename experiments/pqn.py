@@ -90,7 +90,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         minibatches=config.minibatches,
     )
     agent = wrappers.rewards(agent, lambda reward: config.reward_scale * reward)
-    agent = wrappers.clip_rewards(agent) if config.clip_rewards else agent
+    agent = build.clipped(agent, config)
     return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import actor_critics, build, flags, runs, trpo
+from experiments import build, flags, runs, trpo
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         replayed=replayed,
     )
     storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(actor_critics.clipped(agent, config), storage, Schedule(config.unroll, 1, 1))
+    return Parts(build.clipped(agent, config), storage, Schedule(config.unroll, 1, 1))
 
 
 main = runs.main("q_prop", Flags, make)

@@ -137,7 +137,7 @@ def wrapped(agent: Any, config: Any, spec: Any, hold: int = 1) -> Any:
 
     agent = memory.forgetful(agent) if config.start == "zero" else agent
     agent = exploration.extended(agent, spec.action.num, hold) if hold > 1 else agent
-    agent = wrappers.clip_rewards(agent) if config.clip_rewards else agent
+    agent = build.clipped(agent, config)
     agent = wrappers.recall(agent, spec.action) if config.recall else agent
     return build.normalised(agent, config.normalise_observations, False, config.discount)
 

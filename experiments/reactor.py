@@ -115,7 +115,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     import optax
 
     import replay
-    from agents import memory, optimisers, wrappers
+    from agents import memory, optimisers
     from agents.reactor import reactor
     from experiments.drivers import Parts
     from experiments.loops import Schedule
@@ -140,7 +140,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         target_rate=config.target_rate,
     )
     agent = memory.forgetful(agent) if config.memory != "none" else agent
-    agent = wrappers.clip_rewards(agent) if config.clip_rewards else agent
+    agent = build.clipped(agent, config)
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
     build.check_buffer(buffer, scale.num_envs, config.length + 1)
