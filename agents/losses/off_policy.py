@@ -12,7 +12,7 @@ import rlax
 
 from agents.base import Array
 from agents.losses.distributional import categorical_projection
-from agents.losses.returns import boundaries, lambda_returns
+from agents.losses.returns import accumulated, boundaries, lambda_returns
 
 
 def q_lambda_returns(
@@ -94,7 +94,7 @@ def vtrace(
     clip_rho: Array | float = 1.0,
     clip_pg_rho: Array | float = 1.0,
 ) -> tuple[Array, Array]:
-    """V-trace (Espeholt et al., arXiv:1802.01561, section 4; rlax), with its recursion cut where episodes end.
+    """V-trace (Espeholt et al., arXiv:1802.01561, section 4), with its recursion cut where episodes end.
 
     Args:
       r_t: rewards `[T]`.
@@ -110,12 +110,11 @@ def vtrace(
       Errors vₜ - V(xₜ), and advantages min(ρ̄, ρₜ) (rₜ₊₁ + γₜ₊₁ vₜ₊₁ - V(xₜ)), both `[T]`.
     """
     valid, continues = boundaries(step_type)
-    trace = jnp.where(continues, lambda_, 0.0)
-    # rlax checks for floats; a Python number or an integer array would be refused.
-    out = rlax.vtrace_td_error_and_advantage(
-        v[:-1], v[1:], r_t, discount_t, rho_tm1, trace.astype(v.dtype), clip_rho, clip_pg_rho
-    )
-    return jax.lax.stop_gradient((jnp.where(valid, out.errors, 0.0), jnp.where(valid, out.pg_advantage, 0.0)))
+    delta = jnp.where(valid, r_t + discount_t * v[1:] - v[:-1], 0.0)
+    factor = jnp.where(continues, lambda_ * discount_t, 0.0)
+    errors = accumulated(jnp.minimum(clip_rho, rho_tm1) * delta, factor * jnp.minimum(1.0, rho_tm1))
+    later = jnp.pad(errors[1:], (0, 1))
+    return jax.lax.stop_gradient((errors, jnp.minimum(clip_pg_rho, rho_tm1) * (delta + factor * later)))
 
 
 def categorical_retrace(

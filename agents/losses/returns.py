@@ -32,6 +32,24 @@ def boundaries(step_type: Array) -> tuple[Array, Array]:
     return valid, valid & follows & (step_type[1:] != LAST)
 
 
+def accumulated(x: Array, factor: Array) -> Array:
+    """yₜ = xₜ + fₜ yₜ₊₁, with 0 after the end: the recursion that all of these returns are.
+
+    Args:
+      x: `[T]`.
+      factor: f, `[T]`.
+
+    Returns:
+      y, `[T]`.
+    """
+
+    def body(y: Array, each: tuple[Array, Array]) -> tuple[Array, Array]:
+        y = each[0] + each[1] * y
+        return y, y
+
+    return jax.lax.scan(body, jnp.zeros_like(x[0]), (x, factor), reverse=True)[1]
+
+
 def gae(
     r_t: Array,
     discount_t: Array,
@@ -57,11 +75,9 @@ def gae(
       Advantages `[T]`; added to `v[:-1]` they are the λ-returns.
     """
     valid, continues = boundaries(step_type)
-    return _masked(
-        rlax.truncated_generalized_advantage_estimation(r_t, discount_t, lambda_ * continues, v),
-        valid,
-        stop_target_gradients,
-    )
+    delta = jnp.where(valid, r_t + discount_t * v[1:] - v[:-1], 0.0)
+    advantages = accumulated(delta, jnp.where(continues, lambda_ * discount_t, 0.0))
+    return jax.lax.stop_gradient(advantages) if stop_target_gradients else advantages
 
 
 def lambda_returns(
@@ -86,7 +102,10 @@ def lambda_returns(
       Returns `[T]`; every episode in the window bootstraps from its own last row.
     """
     valid, continues = boundaries(step_type)
-    return _masked(rlax.lambda_returns(r_t, discount_t, v_t, lambda_ * continues), valid, stop_target_gradients)
+    kept = jnp.where(continues, lambda_, 0.0)
+    x = jnp.where(valid, r_t + discount_t * (1.0 - kept) * v_t, 0.0)
+    returns = accumulated(x, discount_t * kept)
+    return jax.lax.stop_gradient(returns) if stop_target_gradients else returns
 
 
 def n_step_returns(
@@ -120,7 +139,8 @@ def n_step_returns(
     valid, continues = boundaries(step_type)
     n = min(n, r_t.shape[0])
     returns = rlax.n_step_bootstrapped_returns(r_t, discount_t, v_t, n, lambda_ * continues)
-    return _masked(returns, valid, stop_target_gradients)
+    returns = jnp.where(valid, returns, 0.0)
+    return jax.lax.stop_gradient(returns) if stop_target_gradients else returns
 
 
 def discounted_returns(
@@ -140,7 +160,3 @@ def discounted_returns(
     """
     return lambda_returns(r_t, discount_t, v_t, step_type, 1.0, stop_target_gradients)
 
-
-def _masked(x: Array, valid: Array, stop_target_gradients: bool) -> Array:
-    x = jnp.where(valid, x, 0.0)
-    return jax.lax.stop_gradient(x) if stop_target_gradients else x
