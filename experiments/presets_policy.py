@@ -2,11 +2,11 @@
 
 Classic control follows the tuned settings of Stable-Baselines3's zoo where it has any, A2C's with Adam. PPO's `mujoco`
 and `atari` are those of Schulman et al. (2017) as CleanRL has them, values clipped like the policy, with `mujoco`'s
-2048 steps shared out over 8 environments; `dm-control` is `mujoco` on the DeepMind Control Suite. `atari` of A2C is
-Stable-Baselines3's, with the step size falling to 0 as in Mnih et al. (2016); losses there are means, as here. `atari`
-of IMPALA is Espeholt et al.'s (2018) deep network without memory, whose loss is the sum over 640 steps of ours: ε of
-RMSProp is divided by 640², the bound on the gradient by 640, while the mean square from 1 has no such twin and makes
-for a slower start.
+2048 steps shared out over 8 environments; TRPO's `mujoco` is the zoo's, which has a radius of 0.04 on HalfCheetah.
+`dm-control` is `mujoco` on the DeepMind Control Suite. `atari` of A2C is Stable-Baselines3's, with the step size
+falling to 0 as in Mnih et al. (2016); losses there are means, as here. `atari` of IMPALA is Espeholt et al.'s (2018)
+deep network without memory, whose loss is the sum over 640 steps of ours: ε of RMSProp is divided by 640², the bound on
+the gradient by 640, while the mean square from 1 has no such twin and makes for a slower start.
 
 All `atari` play `atari/Pong`, or the game given by `--env`, under the classic protocol of `envs.atari`.
 """
@@ -35,6 +35,18 @@ MUJOCO: dict[str, Any] = {
     "agent.learning_rate": 3e-4,
     "agent.value_clip": 0.2,
     "agent.entropy_cost": 0.0,
+    "agent.normalise_observations": True,
+    "agent.normalise_rewards": True,
+}
+CONSTRAINED: dict[str, Any] = {
+    "env": "envpool/HalfCheetah-v4",
+    "steps": 1_000_000,
+    "num_envs": 8,
+    "agent.unroll": 256,
+    "agent.iterations": 25,
+    "agent.gae_lambda": 0.95,
+    "agent.epochs": 20,
+    "agent.minibatches": 16,
     "agent.normalise_observations": True,
     "agent.normalise_rewards": True,
 }
@@ -133,6 +145,8 @@ TRPO: Presets = {
         "agent.normalise_observations": True,
         "agent.normalise_rewards": True,
     },
+    "mujoco": CONSTRAINED,
+    "dm-control": CONSTRAINED | {"env": "envpool/CheetahRun-v1"},
 }
 
 # Not the zoo's, which has no ACER.
