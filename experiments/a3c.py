@@ -32,19 +32,22 @@ class Flags(flags.Common):
 class Judge:
     """Evaluates the shared parameters, logs that, and keeps the best and the last for `experiments.evaluate`."""
 
-    def __init__(self, config: Flags, shared: workers.Shared, lock: Any, policies: Any, log: Any):
-        """Of one run."""
+    def __init__(self, config: Flags, shared: workers.Shared, lock: Any, taken: Any, policies: Any, log: Any):
+        """Of one run, whose workers have `taken` so many steps."""
         import jax
 
+        from agents import keys
         from experiments import loops
 
         env, parts = workers.build(config, held=False)
-        self.config, self.shared, self.lock, self.policies, self.log = config, shared, lock, policies, log
-        self.play = jax.jit(loops.evaluation(runs.judged(config, env), parts.agent, config.eval_episodes))
+        self.config, self.shared, self.lock, self.taken, self.policies = config, shared, lock, taken, policies
+        self.log = log
+        play = jax.jit(loops.evaluation(runs.judged(config, env), parts.agent, config.eval_episodes))
+        self.play = play.lower(shared.read()[0], keys.key(0)).compile()  # now, for the workers do not wait
         self.best, self.best_return, self.last_return = None, -math.inf, math.nan
 
-    def __call__(self, steps: int, seconds: float) -> None:
-        """At a point of the run.
+    def __call__(self, began: float) -> int:
+        """Evaluates what the workers have by now; returns their steps until then, which the reports lag behind.
 
         Raises:
           ValueError: a parameter is not finite.
@@ -55,7 +58,8 @@ class Judge:
         from agents import keys
 
         with self.lock:
-            params, _ = self.shared.read()
+            (params, _), steps = self.shared.read(), int(self.taken.value)
+        seconds = time.monotonic() - began
         if not all(np.isfinite(x).all() for x in jax.tree.leaves(params)):
             raise ValueError(f"a parameter of the policy is not finite at {steps:,} steps")
         found = self.play(params, jax.random.fold_in(keys.key(self.config.seed), steps))
@@ -65,6 +69,7 @@ class Judge:
             self.best, self.best_return = actors, self.last_return
         self.log.log("eval", steps, seconds, means)
         self.policies.save(steps, {"best": self.best, "last": actors}, {})
+        return steps
 
 
 def train(config: Flags) -> dict[str, Any]:
@@ -103,7 +108,7 @@ def train(config: Flags) -> dict[str, Any]:
         )
         stack.enter_context(log)
         interrupt = stack.enter_context(records.Interrupt())
-        judge = Judge(config, shared, lock, policies, log)
+        judge = Judge(config, shared, lock, taken, policies, log)
         team = [
             context.Process(
                 target=workers.employed, args=(i, config, shared.block, lock, taken, reports, stop), daemon=True
@@ -121,10 +126,9 @@ def train(config: Flags) -> dict[str, Any]:
                 if at - logged >= log_every or at >= config.steps:
                     log.log("train", at, seconds, {**workers.merged(since), "steps_per_second": at / seconds})
                     since, logged = [], at
-                if at - judged >= eval_every and at < config.steps:
-                    judge(at, seconds)
-                    judged = at
-            judge(int(taken.value), time.monotonic() - began)
+                if taken.value - judged >= eval_every and taken.value < config.steps:
+                    judged = judge(began)
+            judge(began)
         except ValueError as error:
             flags.fail(error, code=1)
     summary = {
