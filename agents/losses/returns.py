@@ -159,4 +159,3 @@ def discounted_returns(
       Returns `[T]`.
     """
     return lambda_returns(r_t, discount_t, v_t, step_type, 1.0, stop_target_gradients)
-

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import rlax
 
 from agents import losses
 from agents.base import FIRST, MID
@@ -40,6 +41,18 @@ def test_on_policy_it_is_the_generalised_advantage():
     window = [jnp.asarray(x, jnp.float32) for x in (R, DISCOUNT, np.ones_like(R), V_ALL)]
     error, _ = losses.vtrace(*window, jnp.asarray(STEP_TYPE), jnp.asarray(LAM, jnp.float32))
     np.testing.assert_allclose(error, reference_gae(R, DISCOUNT, V_ALL, STEP_TYPE, LAM), rtol=1e-5, atol=1e-5)
+
+
+def test_within_an_episode_these_are_rlaxs():
+    r, discount, rho, v, lam = (jnp.asarray(x, jnp.float32) for x in (R, DISCOUNT, RHO, V_ALL, LAM))
+    kind = jnp.full(len(v), MID, jnp.int8)
+    expected = rlax.vtrace_td_error_and_advantage(v[:-1], v[1:], r, discount, rho, lam)
+    for a, e in zip(losses.vtrace(r, discount, rho, v, kind, lam), expected[:2], strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-5, atol=1e-5)
+    advantage = rlax.truncated_generalized_advantage_estimation(r, discount, lam, v)
+    np.testing.assert_allclose(losses.gae(r, discount, lam, v, kind), advantage, rtol=1e-5, atol=1e-5)
+    returns = rlax.lambda_returns(r, discount, v[1:], lam)
+    np.testing.assert_allclose(losses.lambda_returns(r, discount, v[1:], kind, lam), returns, rtol=1e-5, atol=1e-5)
 
 
 def test_no_gradient_flows_out():
