@@ -8,6 +8,13 @@ import jax.numpy as jnp
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep
 
 
+class Actor(NamedTuple):
+    """What acts, and what is evaluated."""
+
+    past: Any
+    now: Any
+
+
 class State(NamedTuple):
     """An agent's state and the actors of its last updates."""
 
@@ -22,7 +29,9 @@ class State(NamedTuple):
 
 
 def lagged(agent: Agent, lag: int) -> Agent:
-    """The agent, but it acts as it would have `lag` updates ago; until then, as it did at first.
+    """The agent, but it explores as it would have `lag` updates ago; until then, as it did at first.
+
+    Without exploration it acts as it would now: what is evaluated and kept is the learner's policy.
 
     A distributed actor is behind its learner by the updates made while it collected a trajectory, and by those of the
     trajectories that wait before its own. Here the distance is fixed, so that it can be studied.
@@ -44,8 +53,11 @@ def lagged(agent: Agent, lag: int) -> Agent:
         past = jax.tree.map(lambda x: jnp.repeat(x[None], lag, axis=0), agent.actor(inner))
         return State(inner, past, jnp.int32(0))
 
-    def actor(state: State) -> Any:
-        return jax.tree.map(lambda x: x[state.updates % lag], state.past)
+    def actor(state: State) -> Actor:
+        return Actor(jax.tree.map(lambda x: x[state.updates % lag], state.past), agent.actor(state.inner))
+
+    def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Any, Any, Any]:
+        return agent.act(actor.past if explore else actor.now, key, carry, timestep, explore)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         # The actor before this update takes the place of the oldest, which is not needed again.
@@ -54,4 +66,4 @@ def lagged(agent: Agent, lag: int) -> Agent:
         past = jax.tree.map(lambda x, new: x.at[slot].set(new), state.past, now)
         return State(inner, past, state.updates + 1), info
 
-    return Agent(init, actor, agent.begin, agent.act, update)
+    return Agent(init, actor, agent.begin, act, update)

@@ -132,9 +132,10 @@ def q_prop(
         spread = jnp.sqrt(parallel.mean(parallel.masked_mean(jnp.square(rest - centre), batch.mask)) + 1e-8)
 
         def surrogate(policy: Any) -> Array:
-            log_prob = policy.log_prob(rows.action)
-            sampled = losses.surrogate(log_prob, rows.extras["log_prob"], (rest - centre) / spread)
-            return sampled - eta / spread * jnp.sum(slope * policy.mode(), axis=-1)
+            log_prob, scaled = policy.log_prob(rows.action), (rest - centre) / spread
+            return losses.controlled_surrogate(
+                log_prob, rows.extras["log_prob"], scaled, eta / spread, slope, policy.mode()
+            )
 
         params, metrics = constrained(network, state.params, k_policy, batch, surrogate, region)
         state = state._replace(params=params)

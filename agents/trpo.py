@@ -162,8 +162,8 @@ def trpo(
     """The TRPO agent; learns from `replay.on_policy()`.
 
     Args:
-      network: observation -> (distribution, value), with a torso for each: with a shared one, policy steps move the
-        values too.
+      network: observation -> (distribution, value), with a torso for each: with a shared one, each part's steps move
+        the other, and the critic's take the policy out of its region.
       critic_optimiser: an `agents.optimisers` chain.
       discount: γ.
       lambda_: λ of the generalised advantage.

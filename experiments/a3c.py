@@ -11,6 +11,7 @@ import multiprocessing
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from experiments import a2c, flags, records, runs, workers
@@ -72,8 +73,8 @@ class Judge:
         return steps
 
 
-def train(config: Flags) -> dict[str, Any]:
-    """Runs the workers, and evaluates the parameters that they share.
+def train(config: Flags, folder: Path) -> dict[str, Any]:
+    """Runs the workers, and evaluates the parameters that they share; what a run leaves is left in `folder`.
 
     Returns:
       The content of summary.json.
@@ -87,7 +88,6 @@ def train(config: Flags) -> dict[str, Any]:
     from experiments import logging, plots, stats
     from experiments.checkpoint import Checkpointer
 
-    folder = runs.folder_of("a3c", config)
     example, _ = workers.fresh(config)
     shared = workers.Shared(example)
     folder.mkdir(parents=True, exist_ok=True)
@@ -162,12 +162,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     try:
         config = flags.parse(Flags, sys.argv[1:] if argv is None else argv, "python -m experiments.a3c")
         flags.check(config)
-        if config.resume or config.sweep or config.wandb:
-            raise ValueError("--resume, --sweep, --wandb: A3C has none of them")
-        workers.build(config, held=False)
+        plain = Flags()
+        for name in ("resume", "sweep", "wandb", "checkpoint_every", "keep", "nan"):
+            if getattr(config, name) != getattr(plain, name):
+                raise ValueError(f"{flags.flag(name)} {getattr(config, name)}: A3C has no such thing")
+        env, _ = workers.build(config, held=False)
+        runs.judged(config, env)
+        folder = runs.folder_of("a3c", config)
     except ValueError as error:
         flags.fail(error)
-    return train(config)
+    return train(config, folder)
 
 
 if __name__ == "__main__":

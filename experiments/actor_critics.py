@@ -105,11 +105,16 @@ def optimiser(descent: Any, updates: int) -> Any:
 
 
 def parts(agent: Any, body: Any) -> Any:
-    """The run of an agent that learns from whole rollouts, behind the normalisers and the clipping asked for."""
+    """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for.
+
+    Raises:
+      ValueError: both would rewrite the rewards.
+    """
     import replay
     from experiments.drivers import Parts
     from experiments.loops import Schedule
 
-    agent = build.clipped(agent, body)
+    if body.clip_rewards and body.normalise_rewards:
+        raise ValueError("--agent.clip-rewards, --agent.normalise-rewards: one or the other")
     agent = build.normalised(agent, body.normalise_observations, body.normalise_rewards, body.discount)
-    return Parts(agent, replay.on_policy(body.unroll), Schedule(body.unroll))
+    return Parts(build.clipped(agent, body), replay.on_policy(body.unroll), Schedule(body.unroll))

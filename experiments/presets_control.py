@@ -1,9 +1,11 @@
 """Presets of continuous control, for `--preset`; see `experiments.presets`.
 
-`mujoco` is the setting of the algorithm's authors on `envpool/HalfCheetah-v4`, or the task given by `--env`, such as
-`envpool/Hopper-v4` or a `-v5`: two layers of 256, batches of 256, one critic step per environment step. `dm-control` is
-the same on `envpool/CheetahRun-v1`, whose observations are dictionaries. Eight environments side by side take the place
-of one. `mountain-car` is MountainCarContinuous, where exploration must be correlated over time.
+`mujoco` is the setting of the authors of TD3 and SAC on `envpool/HalfCheetah-v4`, or the task given by `--env`, such as
+`envpool/Hopper-v4` or a `-v5`: two layers of 256, batches of 256, one critic step per environment step. DDPG and NAF
+have it too, in place of their authors' of 2016, as in Fujimoto et al. (2018). `dm-control` is the same on
+`envpool/CheetahRun-v1`, whose observations are dictionaries. Eight environments side by side take the place of one.
+`mountain-car` is MountainCarContinuous: exploration is correlated over time, but for SAC's, which explores by its
+entropy, with the zoo's settings but for a fourth of its updates per step.
 """
 
 from typing import Any

@@ -1,12 +1,13 @@
 """Presets of the policy-gradient experiments, for `--preset`.
 
-Classic control follows the tuned settings of Stable-Baselines3's zoo where it has any, A2C's with Adam. PPO's `mujoco`
-and `atari` are those of Schulman et al. (2017) as CleanRL has them, values clipped like the policy, with `mujoco`'s
-2048 steps shared out over 8 environments; TRPO's `mujoco` is the zoo's, which has a radius of 0.04 on HalfCheetah.
-`dm-control` is `mujoco` on the DeepMind Control Suite. `atari` of A2C is Stable-Baselines3's, with the step size
-falling to 0 as in Mnih et al. (2016); losses there are means, as here. `atari` of IMPALA is Espeholt et al.'s (2018)
-deep network without memory, whose loss is the sum over 640 steps of ours: ε of RMSProp is divided by 640², the bound on
-the gradient by 640, while the mean square from 1 has no such twin and makes for a slower start.
+Classic control starts from the tuned settings of Stable-Baselines3's zoo where it has any; what differs is Adam in A2C,
+and of PPO and TRPO, on some tasks, the size of minibatches, normalised observations or rewards, and the annealing.
+PPO's `mujoco` and `atari` are those of Schulman et al. (2017) as CleanRL has them, values clipped like the policy, with
+`mujoco`'s 2048 steps shared out over 8 environments; TRPO's `mujoco` is the zoo's, which has a radius of 0.04 on
+HalfCheetah. `dm-control` is `mujoco` on the DeepMind Control Suite. `atari` of A2C is Stable-Baselines3's, with the
+step size falling to 0 as in Mnih et al. (2016); losses there are means, as here. `atari` of IMPALA is Espeholt et al.'s
+(2018) deep network without memory, whose loss is the sum over 640 steps of ours: ε of RMSProp is divided by 640², the
+bound on the gradient by 640, while the mean square from 1 has no such twin and makes for a slower start.
 
 All `atari` play `atari/Pong`, or the game given by `--env`, under the classic protocol of `envs.atari`.
 """

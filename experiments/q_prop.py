@@ -43,8 +43,6 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     Raises:
       ValueError: flags that do not go together.
     """
-    import flax.linen as nn
-
     import networks
     import replay
     from agents import optimisers
@@ -62,7 +60,9 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         raise ValueError("--agent.normalise-observations, --agent.normalise-rewards: not with a replay")
     if isinstance(spec.observation, dict):
         raise ValueError(f"--env {spec.name}: Q-Prop needs one array as observation")
-    build.check_passes(config, scale)
+    trpo.check(config, scale)
+    if config.q_epochs < 1:
+        raise ValueError(f"--agent.q-epochs {config.q_epochs}: must be at least 1")
     size = scale.per_device(config.buffer_size, "agent.buffer_size")
     replayed = scale.per_device(config.replayed, "agent.replayed")
     build.check_buffer(size, scale.num_envs, config.unroll + 1)
@@ -71,7 +71,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
             f"--agent.q-minibatches {config.q_minibatches}: must divide unroll x replayed, {replayed * config.unroll}"
         )
     seen = {"observation": spec.observation, "action": spec.action}
-    torso = networks.Torso(seen, config.hidden, cnn=config.cnn, activation=nn.relu)
+    torso = build.torso(spec._replace(observation=seen), config.hidden, config.cnn, "relu", config.dtype)
     agent = q_prop(
         build.actor_critic(spec, config.hidden, config.cnn, "none", config.shared, config.dtype, config.activation),
         networks.q_network(torso, networks.Value()),

@@ -43,6 +43,20 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
+def check(config: Any, scale: runs.Scale) -> None:
+    """Refuses flags of a trust region and of a critic that do not go together.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    build.check_passes(config, scale)
+    for name in ("iterations", "backtracks"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
+    if config.shared:
+        raise ValueError("--agent.shared: the critic's steps would move the policy out of its trust region")
+
+
 def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """The parts of one run.
 
@@ -52,10 +66,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     from agents import optimisers
     from agents.trpo import Region, trpo
 
-    build.check_passes(config, scale)
-    for name in ("iterations", "backtracks"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
+    check(config, scale)
     agent = trpo(
         actor_critics.network(config, spec),
         optimisers.adam(config.critic_learning_rate, config.max_grad_norm),

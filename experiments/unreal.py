@@ -34,6 +34,8 @@ class Config(actor_critics.Descent, actor_critics.Layers):
     """Torso; with none images are flattened."""
     activation: Literal["tanh", "relu"] = "relu"
     """Of the dense layers."""
+    shared: bool = True
+    """One torso for policy, value and the tasks, which is what they are for: it cannot be off."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     from experiments.loops import Schedule
 
     build.check_layers(config, "hidden")
+    if not config.shared:
+        raise ValueError("--agent.no-shared: UNREAL's tasks shape the layers that policy and value share")
     actions, space = build.discrete_actions(spec, "UNREAL"), spec.observation
     if not isinstance(space, Box) or len(space.shape) != 3:
         raise ValueError(f"--env {spec.name}: UNREAL needs an image, but the task shows {space}")

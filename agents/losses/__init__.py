@@ -54,7 +54,7 @@ from agents.losses.policies import (
     policy_gradient,
     surrogate,
 )
-from agents.losses.psi import Control, Psi, control, policy_weights, total_returns
+from agents.losses.psi import Control, Psi, control, controlled_surrogate, policy_weights, total_returns
 from agents.losses.returns import boundaries, discounted_returns, gae, lambda_returns, n_step_returns
 from agents.losses.transforms import (
     IDENTITY_PAIR,
@@ -108,6 +108,7 @@ __all__ = [
     "clip_gradient",
     "clipped_surrogate",
     "control",
+    "controlled_surrogate",
     "direction_reward",
     "discounted_returns",
     "distillation",

@@ -107,7 +107,7 @@ def vtrace(
       clip_pg_rho: ρ̄ of the policy gradient.
 
     Returns:
-      Errors vₜ - V(xₜ), and advantages min(ρ̄, ρₜ) (rₜ₊₁ + γₜ₊₁ vₜ₊₁ - V(xₜ)), both `[T]`.
+      Errors vₜ - V(xₜ), and advantages min(ρ̄, ρₜ) (rₜ₊₁ + γₜ₊₁ [(1 - λₜ) V(xₜ₊₁) + λₜ vₜ₊₁] - V(xₜ)), both `[T]`.
     """
     valid, continues = boundaries(step_type)
     delta = jnp.where(valid, r_t + discount_t * v[1:] - v[:-1], 0.0)

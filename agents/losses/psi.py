@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.base import Array
+from agents.losses.policies import surrogate
 from agents.losses.returns import boundaries, discounted_returns, gae
 
 Psi = Literal["total", "reward_to_go", "baselined", "q", "advantage", "td", "gae"]
@@ -106,3 +107,25 @@ def control(mode: Control, adv_t: Array, variate_t: Array) -> Array:
     sign = jax.lax.stop_gradient(jnp.sign(adv_t * variate_t))
     constant = {"standard": jnp.ones_like(sign), "none": jnp.zeros_like(sign)}
     return {**constant, "conservative": jnp.maximum(sign, 0.0), "aggressive": sign}[mode]
+
+
+def controlled_surrogate(
+    log_prob_t: Array, behaviour_log_prob_t: Array, rest_t: Array, eta_t: Array, slope_t: Array, mean_t: Array
+) -> Array:
+    """-ρₜ (Âₜ - ηₜĀₜ) - ηₜ ∇ₐQ(xₜ, a)|_{a=μ_old}ᵀ μ(xₜ): what Q-Prop minimises (arXiv:1611.02247, equation 9).
+
+    Its gradient at the old policy is that of `surrogate` with Âₜ, but for the sampling noise that Āₜ takes away.
+
+    Args:
+      log_prob_t: log-probabilities of the actions taken, `[...]`.
+      behaviour_log_prob_t: the same under the policy that took them, `[...]`.
+      rest_t: Âₜ - ηₜĀₜ, `[...]`, with Āₜ = ∇ₐQᵀ(aₜ - μ_old(xₜ)).
+      eta_t: η, by `control`, `[...]`; in the units of `rest_t`, if that was rescaled.
+      slope_t: ∇ₐQ at the old mean action, `[..., D]`.
+      mean_t: μ(xₜ), the policy's mean action, `[..., D]`.
+
+    Returns:
+      Losses `[...]`; gradients flow into `log_prob_t` and `mean_t` alone.
+    """
+    known = jax.lax.stop_gradient(eta_t[..., None] * slope_t)
+    return surrogate(log_prob_t, behaviour_log_prob_t, rest_t) - jnp.sum(known * mean_t, axis=-1)

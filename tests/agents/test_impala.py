@@ -19,7 +19,9 @@ def test_it_acts_as_it_would_have_so_many_updates_ago() -> None:
     run, step = jax.jit(loop.init)(keys.key(0)), jax.jit(loop.step)
     learner = [run.agent.params]
     for k in range(8):
-        chex.assert_trees_all_equal(loop.actor(run), learner[max(0, k - lag)])
+        actor = loop.actor(run)
+        chex.assert_trees_all_equal(actor.past, learner[max(0, k - lag)])
+        chex.assert_trees_all_equal(actor.now, learner[k])
         run, _ = step(run)
         learner.append(run.agent.params)
 

@@ -26,15 +26,24 @@ def test_eta_by_mode():
 
 def estimates(mode: losses.Control, slope_error: float = 0.0) -> np.ndarray:
     """Estimates of the gradient of E[-(a - 2)²] in the mean of a normal policy around 0, exactly 4."""
-    policy = Gaussian(jnp.zeros((100_000, 1)), jnp.full((100_000, 1), jnp.log(0.5)))
-    action = policy.sample(keys.key(0))[:, 0]
-    noise = jax.random.normal(keys.key(1), action.shape)
-    advantage = -jnp.square(action - 2) + 4.25 + noise
-    slope = 4.0 + slope_error
-    variate = slope * action
+    scale = jnp.full((100_000, 1), jnp.log(0.5))
+    old = Gaussian(jnp.zeros_like(scale), scale)
+    action = old.sample(keys.key(0))
+    noise = jax.random.normal(keys.key(1), action.shape[:1])
+    advantage = -jnp.square(action[:, 0] - 2) + 4.25 + noise
+    slope = jnp.full_like(action, 4.0 + slope_error)
+    variate = jnp.sum(slope * action, -1)
     eta = losses.control(mode, advantage, variate)
-    score = action / 0.25
-    return np.asarray(score * (advantage - eta * variate) + eta * slope)
+
+    def loss(mean):
+        log_prob = Gaussian(mean, scale).log_prob(action)
+        terms = log_prob, old.log_prob(action), advantage - eta * variate, eta, slope, mean
+        return jnp.sum(losses.controlled_surrogate(*terms))
+
+    gradient = -jax.grad(loss)(old.mode())[:, 0]
+    written_out = action[:, 0] / 0.25 * (advantage - eta * variate) + eta * slope[:, 0]
+    np.testing.assert_allclose(gradient, written_out, rtol=1e-4, atol=1e-4)
+    return np.asarray(gradient)
 
 
 @pytest.mark.parametrize("slope_error", [0.0, -2.0])

@@ -83,3 +83,29 @@ def test_fresh_and_replayed_windows_are_learned_from_around_a_simulator(tmp_path
     words = "--env envpool/CartPole-v1 --num-envs 2 --steps 400 --eval-episodes 1 --quiet --agent.hidden 8"
     succeed("acer", *words.split(), "--agent.buffer-size", 100, "--agent.replayed", 2, "--out", tmp_path / "run")
     assert evaluations(tmp_path / "run")[1][-1] >= 400
+
+
+@pytest.mark.parametrize(
+    ("experiment", "words", "message"),
+    [
+        ("a2c", "--agent.clip-rewards --agent.normalise-rewards", "one or the other"),
+        ("q_prop", "--agent.shared", "--agent.shared: the critic's steps"),
+        ("q_prop", "--agent.backtracks 0", "--agent.backtracks 0: must be at least 1"),
+        ("q_prop", "--agent.q-epochs 0", "--agent.q-epochs 0: must be at least 1"),
+        ("sac", "--agent.temperature 0", "--agent.temperature 0.0: must be above 0"),
+        ("unreal", "--agent.no-shared", "--agent.no-shared: UNREAL's tasks"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(experiment: str, words: str, message: str, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        import_module(f"experiments.{experiment}").main(words.split())
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_q_prop_is_built_without_convolutions() -> None:
+    module, env = import_module("experiments.q_prop"), envs.make("bellmax/pendulum")
+    config = module.Config(unroll=8, minibatches=1, q_minibatches=1, replayed=2, cnn="none")
+    parts = module.make(config, env.spec, runs.Scale(LANES, 1, 1_000))
+    _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(0), LANES))
+    assert jax.eval_shape(parts.agent.init, keys.key(0), timestep).params
