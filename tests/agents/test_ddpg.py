@@ -3,6 +3,7 @@
 from typing import Any
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,8 +18,10 @@ from agents.ddpg import Params, ddpg
 from envs.base import Box
 from experiments import build
 from experiments.runs import Scale
+from tests.agents import linear_quadratic as lq
 
 LANES, SIZE = 8, 2
+NEAR = 0.3  # where the best actions of the linear system are within the bounds that targets are clipped to
 SPACE = {"observation": Box((3,)), "desired_goal": Box((2,)), "achieved_goal": Box((2,))}
 SEEN = {name: SPACE[name] for name in ("observation", "desired_goal")}
 POLICY = networks.q_network(networks.Torso(SEEN, (8,), layer_norm=True), networks.DeterministicPolicy(SIZE))
@@ -108,6 +111,35 @@ def test_an_update_is_the_papers() -> None:
     chex.assert_trees_all_close(after.params, params, atol=1e-5)
     chex.assert_trees_all_close(after.target, optax.incremental_update(after.params, state.target, 0.25), atol=1e-6)
     np.testing.assert_allclose(info.priority, priorities, atol=1e-5)
+
+
+class Products(nn.Module):
+    """State, action and all products of their entries, with which action values are linear."""
+
+    def __call__(self, seen: Any) -> Any:
+        x = jnp.concatenate([seen["observation"], seen["action"]], -1)
+        return jnp.concatenate([x, (x[..., :, None] * x[..., None, :])[..., *np.triu_indices(4)]], -1)
+
+
+@pytest.mark.parametrize(("critics", "delay"), [(1, 1), (2, 2)])
+def test_the_policy_of_a_linear_system_is_riccatis(critics: int, delay: int) -> None:
+    policy = networks.q_network(networks.Torso(Box((2,)), ()), nn.Dense(2, use_bias=False))
+    critic = networks.ensemble(networks.q_network(Products(), networks.Value()), critics)
+    chains = Params(optimisers.adam(2e-3), optimisers.adam(5e-3))
+    learner = ddpg(policy, critic, chains, discount=lq.DISCOUNT, target_rate=0.05, delay=delay)
+
+    def update(state: Any, key: Any) -> Any:
+        parts = [lq.transitions(k, NEAR) for k in jax.random.split(key, delay)]
+        steps = jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *parts)
+        return learner.update(state, key, Sample(steps))[0], None
+
+    first = jax.tree.map(lambda x: x[0], lq.transitions(keys.key(0), NEAR).timestep)
+    run = jax.jit(lambda s: jax.lax.scan(update, s, jax.random.split(keys.key(1), 6000))[0])
+    state = run(learner.init(keys.key(0), first))
+    rows = lq.transitions(keys.key(2), NEAR).timestep
+    best = -rows.observation @ lq.riccati()[0].T
+    learned = apply(policy, state.policy.params, rows)
+    assert np.linalg.norm(learned - best) <= 0.05 * np.linalg.norm(best)
 
 
 def overestimated(critics: int) -> np.ndarray:

@@ -10,22 +10,10 @@ import pytest
 
 import networks
 from agents import keys, optimisers
-from agents.base import FIRST, MID, Sample, Step, TimeStep
+from agents.base import Sample
 from agents.critics import apply
 from agents.naf import naf
-
-A, B = np.array([[0.9, 0.2], [-0.1, 0.8]]), np.array([[0.5, 0.1], [0.2, 0.4]])
-COST, EFFORT, DISCOUNT, LANES = np.eye(2), np.array([[0.5, 0.1], [0.1, 0.3]]), 0.9, 128
-
-
-def riccati() -> tuple[np.ndarray, np.ndarray]:
-    """The gain K of the best action -K x, and the curvature 2 (R + γ Bᵀ P B) of its value."""
-    p = COST
-    for _ in range(2000):
-        inner = np.linalg.solve(EFFORT + DISCOUNT * B.T @ p @ B, B.T @ p @ A)
-        p = COST + DISCOUNT * A.T @ p @ A - DISCOUNT**2 * A.T @ p @ B @ inner
-    inner = EFFORT + DISCOUNT * B.T @ p @ B
-    return DISCOUNT * np.linalg.solve(inner, B.T @ p @ A), 2 * inner
+from tests.agents.linear_quadratic import DISCOUNT, riccati, transitions
 
 
 class Products(nn.Module):
@@ -33,16 +21,6 @@ class Products(nn.Module):
 
     def __call__(self, x: Any) -> Any:
         return jnp.concatenate([x, x[:, :1] * x, x[:, 1:] ** 2], -1)
-
-
-def transitions(key: Any) -> Step:
-    k_x, k_u = jax.random.split(key)
-    x, u = jax.random.normal(k_x, (LANES, 2)), jax.random.uniform(k_u, (LANES, 2), minval=-2.0, maxval=2.0)
-    after = x @ jnp.float32(A.T) + u @ jnp.float32(B.T)
-    reward = -jnp.sum(x**2, -1) - jnp.sum(u @ jnp.float32(EFFORT) * u, -1)
-    kinds = jnp.broadcast_to(jnp.array([[FIRST], [MID]], jnp.int8), (2, LANES))
-    timestep = TimeStep(kinds, jnp.stack([reward, reward]), jnp.ones((2, LANES)), jnp.stack([x, after]))
-    return Step(timestep, jnp.stack([u, u]), {})
 
 
 def errors(precision: str) -> tuple[float, float]:
