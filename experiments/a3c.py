@@ -31,24 +31,22 @@ class Flags(flags.Common):
 
 
 class Judge:
-    """Evaluates the shared parameters, logs that, and keeps the best and the last for `experiments.evaluate`."""
+    """Evaluates parameters, logs that, and keeps the best and the last for `experiments.evaluate`."""
 
-    def __init__(self, config: Flags, shared: workers.Shared, lock: Any, taken: Any, policies: Any, log: Any):
-        """Of one run, whose workers have `taken` so many steps."""
+    def __init__(self, config: Flags, policies: Any, log: Any):
+        """Of one run."""
         import jax
 
-        from agents import keys
         from experiments import loops
 
         env, parts = workers.build(config, held=False)
-        self.config, self.shared, self.lock, self.taken, self.policies = config, shared, lock, taken, policies
-        self.log = log
-        play = jax.jit(loops.evaluation(runs.judged(config, env), parts.agent, config.eval_episodes))
-        self.play = play.lower(shared.read()[0], keys.key(0)).compile()  # now, for the workers do not wait
+        self.config, self.policies, self.log = config, policies, log
+        self.play = jax.jit(loops.evaluation(runs.judged(config, env), parts.agent, config.eval_episodes))
         self.best, self.best_return, self.last_return = None, -math.inf, math.nan
+        self.at = 0
 
-    def __call__(self, began: float) -> int:
-        """Evaluates what the workers have by now; returns their steps until then, which the reports lag behind.
+    def __call__(self, params: Any, steps: int, seconds: float) -> None:
+        """Evaluates the parameters as they were after so many steps; once for each number of them.
 
         Raises:
           ValueError: a parameter is not finite.
@@ -58,9 +56,9 @@ class Judge:
 
         from agents import keys
 
-        with self.lock:
-            (params, _), steps = self.shared.read(), int(self.taken.value)
-        seconds = time.monotonic() - began
+        if steps <= self.at:
+            return
+        self.at = steps
         if not all(np.isfinite(x).all() for x in jax.tree.leaves(params)):
             raise ValueError(f"a parameter of the policy is not finite at {steps:,} steps")
         found = self.play(params, jax.random.fold_in(keys.key(self.config.seed), steps))
@@ -70,7 +68,6 @@ class Judge:
             self.best, self.best_return = actors, self.last_return
         self.log.log("eval", steps, seconds, means)
         self.policies.save(steps, {"best": self.best, "last": actors}, {})
-        return steps
 
 
 def train(config: Flags, folder: Path) -> dict[str, Any]:
@@ -96,7 +93,6 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
     lock, reports = context.Lock(), context.Queue()
     taken, stop = context.Value("q", 0, lock=False), context.Value("b", 0, lock=False)
     log_every = config.log_every or min(config.steps // 100, 50_000)
-    eval_every = config.eval_every or config.steps / 20
     began, since = time.monotonic(), []
     with contextlib.ExitStack() as stack:
         policies = stack.enter_context(Checkpointer(folder / "policies", keep=1))
@@ -108,7 +104,7 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
         )
         stack.enter_context(log)
         interrupt = stack.enter_context(records.Interrupt())
-        judge = Judge(config, shared, lock, taken, policies, log)
+        judge = Judge(config, policies, log)
         team = [
             context.Process(
                 target=workers.employed, args=(i, config, shared.block, lock, taken, reports, stop), daemon=True
@@ -117,18 +113,24 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
         ]
         for worker in team:
             worker.start()
-        at, logged, judged = 0, 0, 0
+        at, logged = 0, 0
+        latest, waiting = [0] * config.workers, {}  # parameters by step, until no worker can report an earlier one
         try:
-            for steps, metrics in workers.reported(team, reports):
+            for index, steps, metrics, params in workers.reported(team, reports):
                 at, stop.value = max(at, steps), interrupt.raised
                 since.append(metrics)
                 seconds = time.monotonic() - began
                 if at - logged >= log_every or at >= config.steps:
                     log.log("train", at, seconds, {**workers.merged(since), "steps_per_second": at / seconds})
                     since, logged = [], at
-                if taken.value - judged >= eval_every and taken.value < config.steps:
-                    judged = judge(began)
-            judge(began)
+                latest[index] = steps
+                if params is not None:
+                    waiting[steps] = params
+                for due in sorted(step for step in waiting if step <= min(latest)):
+                    judge(waiting.pop(due), due, seconds)
+            for due in sorted(waiting):
+                judge(waiting[due], due, time.monotonic() - began)
+            judge(shared.read()[0], int(taken.value), time.monotonic() - began)
         except ValueError as error:
             flags.fail(error, code=1)
     summary = {

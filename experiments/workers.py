@@ -107,7 +107,8 @@ def work(index: int, config: "Flags", block: Any, lock: Any, taken: Any, reports
       block: bytes of the shared parameters and statistics.
       lock: of `block` and `taken`.
       taken: environment steps of all workers so far.
-      reports: a queue of `(steps, metrics)`, one per update, and None at the end.
+      reports: a queue of `(index, steps, metrics, params)`, one per update, and None at the end; the parameters are
+        those after that update where an evaluation is due, and None elsewhere.
       stop: whether to stop.
     """
     import jax
@@ -128,6 +129,7 @@ def work(index: int, config: "Flags", block: Any, lock: Any, taken: Any, reports
         return optax.apply_updates(params, updates), statistics
 
     run = jax.jit(loop.init)(jax.random.fold_in(keys.key(config.seed), index))
+    eval_every = config.eval_every or max(1, config.steps // 20)
     while taken.value < config.steps and not stop.value:
         with lock:
             params, _ = shared.read()
@@ -135,9 +137,11 @@ def work(index: int, config: "Flags", block: Any, lock: Any, taken: Any, reports
         gradient = run.agent.optimiser
         with lock:
             shared.write(descend(*shared.read(), gradient))
-            taken.value += config.agent.unroll * config.num_envs
-            steps = taken.value
-        reports.put((steps, {name: float(value) for name, value in metrics.items()}))
+            before, steps = taken.value, taken.value + config.agent.unroll * config.num_envs
+            taken.value = steps
+            due = before // eval_every != steps // eval_every or steps >= config.steps
+            after = shared.read()[0] if due else None
+        reports.put((index, steps, {name: float(value) for name, value in metrics.items()}, after))
     reports.put(None)
 
 
@@ -147,7 +151,7 @@ def employed(*arguments: Any) -> None:
     work(*arguments)
 
 
-def reported(workers: list[Any], reports: Any) -> Iterator[tuple[int, dict[str, float]]]:
+def reported(workers: list[Any], reports: Any) -> Iterator[tuple[int, int, dict[str, float], Any]]:
     """What the workers report, until all have ended.
 
     Raises:

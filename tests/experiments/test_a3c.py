@@ -63,7 +63,8 @@ def test_processes_learn_together(tmp_path):
     summary = running.summary(out)
     returns, steps = running.evaluations(out)
     assert summary["env_steps"] >= 60_000
-    assert len(steps) >= 15
+    assert len(steps) in (20, 21)  # what the last update leaves may be beyond what is asked for
+    assert (np.array(steps)[:20] // 3_000 == np.arange(1, 21)).all()
     assert returns[-1] == summary["eval_returns"]
     assert returns[-1] > 0.5
     assert (out / "curve.png").exists()
