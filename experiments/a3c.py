@@ -46,7 +46,7 @@ class Judge:
         self.at = 0
 
     def __call__(self, params: Any, steps: int, seconds: float) -> None:
-        """Evaluates the parameters as they were after so many steps; once for each number of them.
+        """Evaluates the parameters as they were after so many steps, once.
 
         Raises:
           ValueError: a parameter is not finite.

@@ -55,6 +55,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
     from envs.base import Discrete
 
     control.check(config, ("critics", "delay"))
+    # One that is swept is traced, and not looked at.
     if config.automatic and isinstance(config.temperature, float) and config.temperature <= 0:
         raise ValueError(f"--agent.temperature {config.temperature}: must be above 0, or --agent.no-automatic")
     torso = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)

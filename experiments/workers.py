@@ -139,8 +139,7 @@ def work(index: int, config: "Flags", block: Any, lock: Any, taken: Any, reports
             shared.write(descend(*shared.read(), gradient))
             before, steps = taken.value, taken.value + config.agent.unroll * config.num_envs
             taken.value = steps
-            due = before // eval_every != steps // eval_every or steps >= config.steps
-            after = shared.read()[0] if due else None
+            after = shared.read()[0] if before // eval_every != steps // eval_every else None
         reports.put((index, steps, {name: float(value) for name, value in metrics.items()}, after))
     reports.put(None)
 

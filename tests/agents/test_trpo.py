@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import networks
 import replay
@@ -14,7 +13,6 @@ from agents.base import valid
 from agents.trpo import Region, conjugate_gradient, natural_step, search, trpo
 from envs.catch import catch
 from experiments import loops
-from experiments import trpo as trpo_experiment
 from networks import Categorical
 from tests.agents.listing import torso
 
@@ -105,9 +103,3 @@ def test_no_update_leaves_the_trust_region_and_nearly_all_improve_the_objective(
     np.testing.assert_allclose(made, reported, rtol=1e-2, atol=1e-5)
     assert (made <= 0.1 * 1.01).all()
     assert (improvement > 0).mean() > 0.9
-
-
-def test_one_torso_for_policy_and_critic_is_refused(capsys: Any) -> None:
-    with pytest.raises(SystemExit):
-        trpo_experiment.main(["--agent.shared"])
-    assert "--agent.shared: the critic's steps" in capsys.readouterr().err

@@ -89,6 +89,7 @@ def test_fresh_and_replayed_windows_are_learned_from_around_a_simulator(tmp_path
     ("experiment", "words", "message"),
     [
         ("a2c", "--agent.clip-rewards --agent.normalise-rewards", "one or the other"),
+        ("trpo", "--agent.shared", "--agent.shared: the critic's steps"),
         ("q_prop", "--agent.shared", "--agent.shared: the critic's steps"),
         ("q_prop", "--agent.backtracks 0", "--agent.backtracks 0: must be at least 1"),
         ("q_prop", "--agent.q-epochs 0", "--agent.q-epochs 0: must be at least 1"),
