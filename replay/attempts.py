@@ -46,12 +46,11 @@ def attempts(levels: Levels, goals: int = 3, actions: bool = True) -> Beyond:
     k, most = levels.num, [levels.horizon**i for i in range(levels.num)] + [levels.limit]
 
     def relabel(storage: Ring, index: Index, steps: Step, key: Key) -> Any:
-        held, _ = ring.shape_of(storage.rows)
-        drawn = (index.time - storage.head + storage.fill) % held
+        drawn = ring.age_of(storage, index.time)
         lane, newest = index.lane, storage.fill - 1
 
         def row(tree: Tree, age: Array) -> Tree:
-            return ring.gather(tree, ring.position(storage, jnp.clip(age, 0, newest)), lane)
+            return ring.read(storage, ring.position(storage, jnp.clip(age, 0, newest)), lane, tree)
 
         def start_of(i: int, age: Array) -> Array:
             """The row in which the action of level i that is under way at row `age` began."""
@@ -63,10 +62,10 @@ def attempts(levels: Levels, goals: int = 3, actions: bool = True) -> Beyond:
                 return start + 1
             ahead = start[None] + jnp.arange(1, most[i] + 1, dtype=jnp.int32)[:, None]
             at = ring.position(storage, jnp.clip(ahead, 0, newest))
-            kind = ring.gather(storage.rows.timestep.step_type, at, lane[None])
+            kind = ring.read(storage, at, lane[None], storage.rows.timestep.step_type)
             over = (kind == LAST) | (kind == FIRST) | (ahead >= newest)
             if i < k:
-                over |= ring.gather(storage.rows.extras["age"][i - 1], at, lane[None]) == 0
+                over |= ring.read(storage, at, lane[None], storage.rows.extras["age"][i - 1]) == 0
                 return start + 1 + jnp.argmax(over, axis=0).astype(jnp.int32)
             end = start + 1 + jnp.argmax(over, axis=0).astype(jnp.int32)
             return end - (row(storage.rows.timestep.step_type, end) == FIRST)  # an episode that broke off
@@ -78,7 +77,7 @@ def attempts(levels: Levels, goals: int = 3, actions: bool = True) -> Beyond:
                 return start, end_of(i + 1, start)
             back = drawn[None] - jnp.arange(levels.limit, dtype=jnp.int32)[:, None]
             at = ring.position(storage, jnp.clip(back, 0, newest))
-            kind = ring.gather(storage.rows.timestep.step_type, at, lane[None])
+            kind = ring.read(storage, at, lane[None], storage.rows.timestep.step_type)
             before = jnp.cumprod(((kind != FIRST) & (back > 0)).astype(jnp.int32), axis=0)
             start = drawn - jnp.sum(before, axis=0)
             return start, end_of(k, start)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from agents.base import Info, Key, Sample, Step
 from replay import ring
 from replay.base import Replay
-from replay.ring import Index, Ring
+from replay.ring import Index
 
 
 def dataset(steps: Step, batch_size: int, length: int = 1) -> Replay:
@@ -36,7 +36,7 @@ def dataset(steps: Step, batch_size: int, length: int = 1) -> Replay:
     rows, lanes = next(iter(leading))
     if rows < length + 1 or lanes < 1:
         raise ValueError(f"steps has [T, B] = [{rows}, {lanes}]; length = {length} needs T >= {length + 1} and B >= 1")
-    log = Ring(jax.tree.map(jnp.asarray, steps), jnp.int32(0), jnp.int32(rows))
+    log = ring.full(jax.tree.map(jnp.asarray, steps))
 
     def init(step: Step) -> tuple[()]:
         del step
@@ -50,7 +50,7 @@ def dataset(steps: Step, batch_size: int, length: int = 1) -> Replay:
         del state
         age, lane = ring.draw(log, key, batch_size, length)
         time = age[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None]
-        return Sample(ring.gather(log.rows, time, lane[None]), Index(age, lane))
+        return Sample(ring.read(log, time, lane[None]), Index(age, lane))
 
     def feedback(state: tuple[()], index: Any, info: Info) -> tuple[()]:
         del index, info

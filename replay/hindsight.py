@@ -67,18 +67,17 @@ def hindsight(
         step_type = storage.rows.timestep.step_type
         span = jnp.arange(horizon + 1, dtype=jnp.int32)[:, None]
         ahead, back = age[None] + span[1:], age[None] - span[:-1]
-        kind = ring.gather(step_type, ring.position(storage, ahead), lane[None])
+        kind = ring.read(storage, ring.position(storage, ahead), lane[None], step_type)
         after = jnp.cumprod(((kind != FIRST) & (ahead < storage.fill)).astype(jnp.int32), axis=0)
         if strategy != "episode":
             return jnp.zeros_like(age), jnp.sum(after, axis=0)
-        kind = ring.gather(step_type, ring.position(storage, back), lane[None])
+        kind = ring.read(storage, ring.position(storage, back), lane[None], step_type)
         before = jnp.cumprod(((kind != FIRST) & (back > 0)).astype(jnp.int32), axis=0)
         return jnp.sum(before, axis=0), jnp.sum(after, axis=0)
 
     def chosen(storage: Ring, index: Index, key: Key) -> tuple[Array, Array, Array]:
         """Age and lane of the rows whose goals are taken, and whether there is one; `[N]` each."""
-        held, _ = ring.shape_of(storage.rows)
-        age = (index.time - storage.head + storage.fill) % held
+        age = ring.age_of(storage, index.time)
         if strategy == "random":
             return *ring.draw(storage, key, age.shape[0], 0), jnp.ones(age.shape, bool)
         before, after = extent(storage, age, index.lane)
@@ -99,7 +98,7 @@ def hindsight(
         age, lane, found = chosen(storage, index, k_row)
         taken = found & (jax.random.uniform(k_choice, age.shape) < 1 - 1 / (1 + jnp.asarray(k, jnp.float32)))
         held = storage.rows.timestep.observation["achieved_goal"]
-        goal = ring.gather(held, ring.position(storage, age), lane)
+        goal = ring.read(storage, ring.position(storage, age), lane, held)
 
         def over_rows(new: Array, old: Array) -> Array:
             return select(taken, jnp.broadcast_to(new[None], old.shape).swapaxes(0, 1), old.swapaxes(0, 1)).swapaxes(

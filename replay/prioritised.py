@@ -92,8 +92,7 @@ def prioritised(
 
     def init(step: Step) -> State:
         storage = windows.empty(step, capacity, length, frames, stride)
-        rows, lanes = ring.shape_of(storage.rows)
-        tree = sum_tree.init(rows // stride * lanes)
+        tree = sum_tree.init(storage.length // stride * storage.lanes)
         even = tree if mixing and not rank else ()
         return State(storage, tree[:1] if rank else tree, even, jnp.float32(1), jnp.int32(0))
 
@@ -108,13 +107,14 @@ def prioritised(
         stale, stale_in = _every(storage, jnp.int32(0), frames - 1, stride)
         age = jnp.concatenate([complete, begun, stale])
         within = jnp.concatenate([complete_in & (complete >= first), begun_in, stale_in & (stale < first)])
-        lanes = ring.shape_of(storage.rows)[1]
+        lanes = storage.lanes
         time = ring.position(storage, age)
         leaf = time[:, None] // stride * lanes + jnp.arange(lanes, dtype=jnp.int32)[None]
         leaf = jnp.where(within[:, None], leaf, -1).reshape(-1)
         opens = jnp.broadcast_to(jnp.arange(age.size)[:, None] < complete.size, (age.size, lanes))
         if episodes:
-            opens &= storage.rows.timestep.step_type[time] == FIRST
+            kinds = storage.rows.timestep.step_type
+            opens &= ring.read(storage, time[:, None], jnp.arange(lanes)[None], kinds) == FIRST
         drawn = opens.reshape(-1).astype(jnp.float32)
         tree = sum_tree.update(state.tree, leaf, drawn * leaf_of(state.largest))
         even = sum_tree.update(state.even, leaf, drawn) if state.even else ()
@@ -150,10 +150,9 @@ def prioritised(
         # What is drawn is made to depend on its probability, or else XLA may read that after `feedback` has written the
         # tree, for which it copies all leaves.
         leaf = jnp.where(probability >= 0, leaf, 0)
-        held, lanes = ring.shape_of(state.ring.rows)
+        lanes = state.ring.lanes
         time, lane = leaf // lanes * stride, leaf % lanes
-        age = (time - state.ring.head + state.ring.fill) % held
-        steps, index = windows.read(state.ring, age, lane, length, frames)
+        steps, index = windows.read(state.ring, ring.age_of(state.ring, time), lane, length, frames)
         rate = beta(state.learnt) if callable(beta) else beta
         return Sample(steps, index, _weights(probability, rate))
 
@@ -162,7 +161,7 @@ def prioritised(
         if info.priority is None:
             return state
         priority = jnp.asarray(info.priority, jnp.float32)
-        leaf = index.time // stride * ring.shape_of(state.ring.rows)[1] + index.lane
+        leaf = index.time // stride * state.ring.lanes + index.lane
         sound = jnp.isfinite(priority) & (priority >= 0) & (sum_tree.get(state.tree, leaf) > 0)
         priority = jnp.where(sound, priority, 0.0)
         tree = sum_tree.update(state.tree, jnp.where(sound, leaf, -1), leaf_of(priority))

@@ -1,15 +1,17 @@
 """The storage that replays share: a ring of rows over time, one column per lane.
 
-Rows are stored in leaves `[R, B, ...]`, R rows of B lanes; all lanes advance together. A row is named by its
-*position* in [0, R), which never changes while the row is held, or by its *age order*: 0 is the oldest row held,
-`fill - 1` the newest. A window of `length` transitions is `length + 1` rows of one lane, consecutive in age order, so
-it cannot cross the write head.
+R rows of B lanes lie in leaves `[R * B, ...]`, the lanes of a row next to each other; all lanes advance together. (In
+leaves `[R, B, ...]` a single lane is an axis of size 1 amid the others, around which XLA:CPU lays out the ring anew
+with every write: a copy of all of it.) A row is named by its *position* in [0, R), which never changes while the row is
+held, or by its *age order*: 0 is the oldest row held, `fill - 1` the newest. A window of `length` transitions is
+`length + 1` rows of one lane, consecutive in age order, so it cannot cross the write head.
 """
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax.struct import dataclass, field
 
 from agents.base import Array, Key, Tree
 
@@ -19,12 +21,19 @@ from agents.base import Array, Key, Tree
 BULKY_ROW, BULKY_RING = 2**12, 2**20
 
 
-class Ring(NamedTuple):
+@dataclass
+class Ring:
     """Rows and where the next one goes."""
 
-    rows: Tree  # [R, B, ...]
+    rows: Tree  # [R * B, ...]
     head: Array  # int32 in [0, R), position of the next write
     fill: Array  # int32 in [0, R], rows held per lane
+    lanes: int = field(pytree_node=False)  # B
+
+    @property
+    def length(self) -> int:
+        """R."""
+        return len(jax.tree.leaves(self.rows)[0]) // self.lanes
 
 
 class Index(NamedTuple):
@@ -34,16 +43,18 @@ class Index(NamedTuple):
     lane: Array
 
 
-def shape_of(rows: Tree) -> tuple[int, int]:
-    """R and B of leaves `[R, B, ...]`."""
-    r, b = jax.tree.leaves(rows)[0].shape[:2]
-    return r, b
-
-
 def empty(row: Tree, length: int) -> Ring:
     """A ring of `length` rows, sized from one row `[B, ...]`."""
-    rows = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), row)
-    return Ring(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+    lanes = len(jax.tree.leaves(row)[0])
+    rows = jax.tree.map(lambda x: jnp.zeros((length * lanes, *x.shape[1:]), x.dtype), row)
+    return Ring(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), lanes)
+
+
+def full(rows: Tree) -> Ring:
+    """A ring that holds rows `[R, B, ...]`, the first of them the oldest."""
+    held, lanes = jax.tree.leaves(rows)[0].shape[:2]
+    rows = jax.tree.map(lambda x: jnp.reshape(x, (held * lanes, *x.shape[2:])), rows)
+    return Ring(rows, jnp.int32(0), jnp.int32(held), lanes)
 
 
 def write(ring: Ring, rows: Tree) -> Ring:
@@ -52,28 +63,33 @@ def write(ring: Ring, rows: Tree) -> Ring:
     Raises:
       ValueError: if T exceeds the ring, or the number of lanes is another.
     """
-    (held, lanes), (new, new_lanes) = shape_of(ring.rows), shape_of(rows)
-    if new > held or new_lanes != lanes:
+    held, (new, new_lanes) = ring.length, jax.tree.leaves(rows)[0].shape[:2]
+    if new > held or new_lanes != ring.lanes:
         raise ValueError(
-            f"rows [T, B] = [{new}, {new_lanes}] do not fit the replay's ring [{held}, {lanes}]: T <= {held}"
+            f"rows [T, B] = [{new}, {new_lanes}] do not fit the replay's ring [{held}, {ring.lanes}]: T <= {held}"
         )
     at = (ring.head + jnp.arange(new, dtype=jnp.int32)) % held
 
     def put(x: Array, y: Array) -> Array:
         where, byte = at, x.dtype.itemsize
+        flat, y = jnp.reshape(x, (held, x.size // held)), jnp.reshape(y, (new, y.size // new))
         if new == 1 and (y.size * byte >= BULKY_ROW or x.size * byte >= BULKY_RING):
             where, y = jnp.append(at, held), jnp.concatenate([y, y])
         # A scatter and not dynamic_update_slice: as fast for one seed, and 8 times faster for frames of vmapped seeds.
-        return x.at[where].set(y, mode="drop", unique_indices=True)
+        return jnp.reshape(flat.at[where].set(y, mode="drop", unique_indices=True), x.shape)
 
     rows = jax.tree.map(put, ring.rows, rows)
-    return Ring(rows, (ring.head + new) % held, jnp.minimum(ring.fill + new, held))
+    return Ring(rows, (ring.head + new) % held, jnp.minimum(ring.fill + new, held), ring.lanes)
 
 
 def position(ring: Ring, age: Array) -> Array:
     """Positions of rows given in age order; any integer shape."""
-    held, _ = shape_of(ring.rows)
-    return (ring.head - ring.fill + age) % held
+    return (ring.head - ring.fill + age) % ring.length
+
+
+def age_of(ring: Ring, time: Array) -> Array:
+    """The inverse of `position`."""
+    return (time - ring.head + ring.fill) % ring.length
 
 
 def starts(ring: Ring, length: int, before: int = 0) -> tuple[Array, Array]:
@@ -89,8 +105,7 @@ def starts(ring: Ring, length: int, before: int = 0) -> tuple[Array, Array]:
       `(first, count)`, int32 scalars: the rows `first, ..., first + count - 1` in age order. `count` is at most 0 while
       there is no such window.
     """
-    held, _ = shape_of(ring.rows)
-    first = jnp.where(ring.fill == held, before, 0).astype(jnp.int32)
+    first = jnp.where(ring.fill == ring.length, before, 0).astype(jnp.int32)
     return first, ring.fill - length - first
 
 
@@ -100,30 +115,28 @@ def draw(ring: Ring, key: Key, num: int, length: int, before: int = 0) -> tuple[
     Returns:
       `(age, lane)`, both int32 `[num]`. If there is no window, they are in bounds and mean nothing.
     """
-    _, lanes = shape_of(ring.rows)
     first, count = starts(ring, length, before)
-    # One word per draw, half of what randint takes; the probabilities differ by a fraction of count * lanes / 2^32.
-    total = jnp.maximum(count, 1).astype(jnp.uint32) * lanes
+    # One word per draw, half of what randint takes; the probabilities differ by a fraction of count * B / 2^32.
+    total = jnp.maximum(count, 1).astype(jnp.uint32) * ring.lanes
     drawn = (jax.random.bits(key, (num,), jnp.uint32) % total).astype(jnp.int32)
-    return first + drawn // lanes, drawn % lanes
+    return first + drawn // ring.lanes, drawn % ring.lanes
 
 
-def gather(rows: Tree, time: Array, lane: Array) -> Tree:
+def read(ring: Ring, time: Array, lane: Array, of: Tree = None) -> Tree:
     """Rows at given positions.
 
     Args:
-      rows: leaves `[R, B, ...]`.
+      ring: the storage.
       time: positions in [0, R), any shape.
       lane: lanes in [0, B), broadcastable to `time` with the same rank.
+      of: a part of `ring.rows`, if not all of it is wanted.
 
     Returns:
       Leaves `time.shape + [...]`.
     """
-    held, lanes = shape_of(rows)
-    flat = time * lanes + lane
+    at = time * ring.lanes + lane
 
     def take(x: Array) -> Array:
-        x = jnp.reshape(x, (held * lanes, *x.shape[2:]))
-        return x.at[flat].get(mode="promise_in_bounds", wrap_negative_indices=False)
+        return x.at[at].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
-    return jax.tree.map(take, rows)
+    return jax.tree.map(take, ring.rows if of is None else of)

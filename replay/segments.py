@@ -29,14 +29,13 @@ def segments(length: int) -> Beyond:
         del key
         if not isinstance(steps.extras, dict) or "phase" not in steps.extras:
             raise ValueError("segments need rows with extras['phase'], of an agent who decides once in several steps")
-        held, _ = ring.shape_of(storage.rows)
-        age = (index.time - storage.head + storage.fill) % held
+        age = ring.age_of(storage, index.time)
         start = age - steps.extras["phase"][0]
         latest = storage.fill - 1 - length
         whole = (start >= 0) & (start <= latest)
         start = jnp.where(whole, start, jnp.clip(age, 0, jnp.maximum(latest, 0)))
         span = jnp.arange(length + 1, dtype=jnp.int32)[:, None]
-        moved = ring.gather(storage.rows, ring.position(storage, start[None] + span), index.lane[None])
+        moved = ring.read(storage, ring.position(storage, start[None] + span), index.lane[None])
         phase = moved.extras["phase"]
         phase = phase.at[0].set(jnp.where(whole, phase[0], 1))
         return moved._replace(extras={**moved.extras, "phase": phase})

@@ -48,7 +48,7 @@ def write(state: Ring, steps: Step, frames: int) -> Ring:
 def read(state: Ring, age: Array, lane: Array, length: int, frames: int) -> tuple[Step, Index]:
     """The windows that begin at rows `age` (in age order) of `lane`, both `[N]`: steps `[length + 1, N]` and where."""
     time = ring.position(state, age[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None])
-    steps = ring.gather(state.rows, time, lane[None]) if frames == 1 else _stacked(state, age, time, lane, frames)
+    steps = ring.read(state, time, lane[None]) if frames == 1 else _stacked(state, age, time, lane, frames)
     return steps, Index(time[0], lane)
 
 
@@ -89,18 +89,18 @@ def _stacked(state: Ring, age: Array, time: Array, lane: Array, frames: int) -> 
     # Rows -(k - 1), ..., T relative to the start. For each, the earliest row whose frame it may show: the FIRST of its
     # episode, the oldest row ever written, or the earliest that a stack can reach.
     row = jnp.arange(1 - frames, time.shape[0], dtype=jnp.int32)[:, None]
-    step_type = ring.gather(rows.step_type, ring.position(state, age[None] + row), lane[None])
+    step_type = ring.read(state, ring.position(state, age[None] + row), lane[None], rows.step_type)
     opened = jax.lax.cummax(jnp.where(step_type == FIRST, row, 1 - frames), axis=0)
     earliest = jnp.maximum(opened, -age[None])[frames - 1 :]
     shown = row[frames - 1 :, :, None] + jnp.arange(1 - frames, 1, dtype=jnp.int32)[None, None]
     shown_at = ring.position(state, age[None, :, None] + jnp.maximum(shown, earliest[..., None]))  # [T + 1, N, k]
 
     def take(x: Array) -> Array:
-        if not _is_image(x, 2):
-            return ring.gather(x, time, lane[None])
-        x = jnp.moveaxis(ring.gather(x, shown_at, lane[None, :, None]), 2, -2)  # [T + 1, N, H, W, k, c]
+        if not _is_image(x, 1):
+            return ring.read(state, time, lane[None], x)
+        x = jnp.moveaxis(ring.read(state, shown_at, lane[None, :, None], x), 2, -2)  # [T + 1, N, H, W, k, c]
         return jnp.reshape(x, (*x.shape[:-2], -1))
 
     bare = state.rows._replace(timestep=rows._replace(observation=()))
-    steps = ring.gather(bare, time, lane[None])
+    steps = ring.read(state, time, lane[None], bare)
     return steps._replace(timestep=steps.timestep._replace(observation=jax.tree.map(take, rows.observation)))

@@ -13,19 +13,21 @@ from agents import keys
 from agents.base import FIRST, Step
 from agents.r2d2 import staleness
 from experiments import r2d2
+from replay.ring import Ring
 from tests.agents.learning import trained
 
 START, BURN_IN, LENGTH = 20, 10, 20
 
 
-def windows(rows: Step, seed: int) -> Step:
-    """All windows of a replay `[seeds, R, B, ...]` that open with an episode and are shorter than it, `[T+1, N]`."""
-    step_type = rows.timestep.step_type[seed]
+def windows(storage: Ring, seed: int) -> Step:
+    """All windows of rings `[seeds, ...]` that open with an episode and are shorter than it, `[T+1, N]`."""
+    rows = jax.tree.map(lambda x: np.asarray(x[seed]).reshape(-1, storage.lanes, *x.shape[2:]), storage.rows)
+    step_type = rows.timestep.step_type
     opened = np.stack([step_type[t : t + len(step_type) - START - LENGTH] for t in range(START + LENGTH + 1)])
     time, lane = np.nonzero((opened[0] == FIRST) & ~(opened[1:] == FIRST).any(axis=0))
     time, lane = time[-256:], lane[-256:]
     at = time[None] + np.arange(START + LENGTH + 1)[:, None]
-    return jax.tree.map(lambda x: jnp.asarray(x[seed][at, lane[None]]), rows)
+    return jax.tree.map(lambda x: jnp.asarray(x[at, lane[None]]), rows)
 
 
 @cache
@@ -39,7 +41,7 @@ def stale() -> dict[str, np.ndarray]:
     found = []
     for seed in range(3):
         params = jax.tree.map(lambda x, seed=seed: x[seed], agent.params)
-        found.append(jax.tree.map(lambda x: np.mean(x, axis=-1), measure(params, windows(replay.ring.rows, seed))))
+        found.append(jax.tree.map(lambda x: np.mean(x, axis=-1), measure(params, windows(replay.ring, seed))))
     return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
 

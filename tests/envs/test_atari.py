@@ -198,7 +198,7 @@ def test_the_replay_stacks_frames_as_the_game_does() -> None:
     steps = Step(jax.tree.map(jnp.asarray, rows), jnp.zeros(rows.reward.shape, jnp.int32))
     memory = replay.uniform(61 * 2, 64, length=1, frames=4)
     state = memory.add(memory.init(jax.tree.map(lambda x: x[0], steps)), steps)
-    assert state.rows.timestep.observation.shape == (61, 2, 84, 84, 1)
+    assert state.rows.timestep.observation.shape == (61 * 2, 84, 84, 1)
     sample = memory.sample(state, jax.random.key(0))
     for t in range(2):
         expected = rows.observation[np.asarray(sample.index.time) + t, np.asarray(sample.index.lane)]

@@ -171,7 +171,7 @@ def test_index_names_the_stored_row():
         state, _ = filled(kind, model.history(DULL, 27), [8, 8, 8, 1, 1])
         sample = compiled(kind).sample(state, jax.random.key(0))
         assert isinstance(sample.index, Index)
-        stored = state.ring.rows.action[sample.index.time, sample.index.lane]
+        stored = state.ring.rows.action[sample.index.time * state.ring.lanes + sample.index.lane]
         np.testing.assert_array_equal(stored, sample.steps.action[0])
 
 

@@ -66,7 +66,8 @@ def test_index_names_the_stored_row():
     state, _ = fill((1, 1), steps, [ROWS, 4, 4, 4, 4])
     sample = SAMPLE[1, 1](state, jax.random.key(0))
     assert isinstance(sample.index, Index)
-    np.testing.assert_array_equal(state.rows.action[sample.index.time, sample.index.lane], sample.steps.action[0])
+    stored = state.rows.action[sample.index.time * LANES + sample.index.lane]
+    np.testing.assert_array_equal(stored, sample.steps.action[0])
 
 
 def test_draws_are_uniform():
@@ -198,13 +199,15 @@ def test_learning_around_a_simulator_keeps_one_ring(runs, rows):
     assert_one_ring(buffer, lay, jax.eval_shape(buffer.init, atari(8)), atari(rows, 8))
 
 
-def test_and_so_does_a_long_ring_of_short_rows():
+@pytest.mark.parametrize("runs", [1, 2])
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_and_so_does_a_long_ring_of_short_rows(lanes, runs):
     def rows(*lead):
         of = lambda *shape, dtype=jnp.float32: jax.ShapeDtypeStruct((*lead, *shape), dtype)  # noqa: E731
         return Step(TimeStep(of(dtype=jnp.int8), of(), of(), of(11)), of(3), {})
 
-    buffer, lay = replay.uniform(1_000_000, 256), devices.layout(1, devices=jax.devices()[:1])
-    assert_one_ring(buffer, lay, jax.eval_shape(buffer.init, rows(8)), rows(1, 8))
+    buffer, lay = replay.uniform(1_000_000, 256), devices.layout(runs, devices=jax.devices()[:1])
+    assert_one_ring(buffer, lay, jax.eval_shape(buffer.init, rows(lanes)), rows(1, lanes))
 
 
 def test_donated_state_keeps_its_buffers():
