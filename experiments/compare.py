@@ -30,6 +30,8 @@ class Config:
     """Plot to write."""
     metric: str = "eval_return"
     """Column of metrics.csv to compare."""
+    published: tuple[str, ...] = ()
+    """Figures of others to draw beside the curves, each as LABEL=STEPS:SCORE,STEPS:SCORE,..."""
 
 
 class Run(NamedTuple):
@@ -125,18 +127,32 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     return found
 
 
+def figures(published: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """`--published` as label -> `(env_steps[points], scores[points])`."""
+    found = {}
+    for text in published:
+        label, _, points = text.rpartition("=")
+        try:
+            steps, scores = zip(*(map(float, point.split(":")) for point in points.split(",")), strict=True)
+        except ValueError:
+            raise ValueError(f"--published {text}: must be LABEL=STEPS:SCORE,STEPS:SCORE,... of numbers") from None
+        found[label] = (np.array(steps), np.array(scores))
+    return found
+
+
 def compare(config: Config) -> list[Run]:
     """Reads the runs, draws the plot, prints the table.
 
     Raises:
-      ValueError: a bad folder, metric or output file.
+      ValueError: a bad folder, metric, figure or output file.
     """
     from experiments import plots
 
+    beside = figures(config.published)
     runs = [read(f, config.metric, label) for f, label in zip(config.runs, labels(config.runs), strict=True)]
     tasks = sorted({run.summary["env"] for run in runs})
     try:
-        plots.curves({run.label: run.folder for run in runs}, config.out, ", ".join(tasks), config.metric)
+        plots.curves({run.label: run.folder for run in runs}, config.out, ", ".join(tasks), config.metric, beside)
     except OSError as error:
         raise ValueError(f"--out {config.out}: cannot be written ({error.strerror})") from None
     print(table(runs))

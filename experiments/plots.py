@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from experiments import logging, stats
 
 COLOURS = ("#2066a8", "#d1615d", "#3a8f5c", "#8e6bbf", "#c58a1b", "#3d9fb0", "#b4588f", "#6b6b6b")
+MARKERS = ("o", "s", "D", "^")
 INK, GRID = "#333333", "#e6e6e6"
 NAMES = {"eval_return": "evaluation return", "episode_return": "training return"}
 POINTS = 400
@@ -39,7 +41,13 @@ def curve(
     _draw({"": (steps, values)}, out, title, name, reference)
 
 
-def curves(runs: Mapping[str, str | Path], out: str | Path, title: str = "", metric: str = "eval_return") -> None:
+def curves(
+    runs: Mapping[str, str | Path],
+    out: str | Path,
+    title: str = "",
+    metric: str = "eval_return",
+    published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> None:
     """Draws several runs into one plot.
 
     Args:
@@ -47,13 +55,15 @@ def curves(runs: Mapping[str, str | Path], out: str | Path, title: str = "", met
       out: PNG to write.
       title: above the plot.
       metric: a column of their `metrics.csv`.
+      published: label -> `(env_steps[points], scores[points])`, drawn as points.
 
     Raises:
       OSError: a file cannot be read or written.
       ValueError: there is no such column.
     """
     tables = {label: logging.read_metrics(Path(folder) / "metrics.csv") for label, folder in runs.items()}
-    _draw({label: logging.series(table, metric) for label, table in tables.items()}, out, title, metric)
+    found = {label: logging.series(table, metric) for label, table in tables.items()}
+    _draw(found, out, title, metric, published=published or {})
 
 
 def load(path: str | Path, metric: str = "eval_return") -> tuple[np.ndarray, np.ndarray, str]:
@@ -77,6 +87,7 @@ def _draw(
     title: str,
     metric: str,
     reference: float | None = None,
+    published: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({}),
 ) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -94,6 +105,8 @@ def _draw(
             ("-", "--", ":")[i // len(COLOURS) % 3],
             single,
         )
+    for i, (label, points) in enumerate(published.items(), len(runs)):
+        axes.plot(*points, MARKERS[(i - len(runs)) % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=label)
     if reference is not None:
         axes.axhline(reference, color=INK, linewidth=1, linestyle=(0, (5, 4)), alpha=0.6, zorder=1)
     if not any(steps.size for steps, _ in runs.values()):

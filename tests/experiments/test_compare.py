@@ -50,6 +50,16 @@ def test_table_has_scores_and_chances(runs, tmp_path, capsys):
     assert (tmp_path / "x.png").stat().st_size > 10_000
 
 
+def test_figures_of_others_are_drawn_beside(runs, tmp_path):
+    text = "theirs, λ = 1=100:1.5,200:-2e1"
+    ((label, (steps, scores)),) = compare.figures([text]).items()
+    assert label == "theirs, λ = 1" and steps.tolist() == [100, 200] and scores.tolist() == [1.5, -20]
+    plain, beside = tmp_path / "plain.png", tmp_path / "beside.png"
+    compare.main([str(runs[0]), "--out", str(plain)])
+    compare.main([str(runs[0]), "--published", text, "--out", str(beside)])
+    assert plain.read_bytes() != beside.read_bytes()
+
+
 def test_other_tasks_and_lengths_are_remarked(runs, tmp_path, capsys):
     other = make_run(tmp_path / "other", [1.0], env="gymnax/CartPole-v1", steps=500)
     compare.main([str(runs[0]), str(other), "--metric", "loss", "--out", str(tmp_path / "x.png")])
@@ -99,6 +109,7 @@ def test_bad_folders_end_it_with_one_line(runs, spoil, message, capsys):
         (["{}", "--metric", "x"], "metric 'x': not in metrics.csv"),
         (["{}", "--metric", "episode_return"], "reports no episode_return"),
         (["{}", "--out", "/nowhere/x.png"], "--out /nowhere/x.png: cannot be written (No such file or directory)"),
+        (["{}", "--published", "theirs=100:1,200"], "--published theirs=100:1,200: must be LABEL=STEPS:SCORE"),
         (["/nowhere"], "/nowhere: no such run folder"),
         ([], "no run folders given"),
     ],
