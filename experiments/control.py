@@ -39,12 +39,14 @@ class Learning:
     """Updates per learning phase. The update-to-data ratio is this times `delay` / (unroll x environments)."""
     target_rate: float = 0.005
     """How far the targets move towards what is learned after each update; 1 is no target network."""
+    reward_scale: float = 1.0
+    """Factor of the rewards learned from; those reported are the task's."""
     normalise_observations: bool = False
     """Running mean 0 and variance 1 for observations that are not images."""
 
 
 def check(config: Learning, names: tuple[str, ...] = ()) -> None:
-    """Refuses counts below 1.
+    """Refuses counts below 1, and a factor of the rewards that is not positive.
 
     Args:
       config: the flags.
@@ -56,6 +58,16 @@ def check(config: Learning, names: tuple[str, ...] = ()) -> None:
     for name in ("n_step", "batch_size", "buffer_size", "unroll", "updates", *names):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    # One that is swept is traced, and not looked at.
+    if isinstance(config.reward_scale, float) and not config.reward_scale > 0:
+        raise ValueError(f"--agent.reward-scale {config.reward_scale}: must be above 0")
+
+
+def scaled(agent: Any, config: Learning) -> Any:
+    """The agent, which learns from rewards times the flag's factor."""
+    from agents import wrappers
+
+    return wrappers.rewards(agent, lambda reward: config.reward_scale * reward)
 
 
 def critics(config: Learning, spec: Any, num: int) -> Any:
@@ -87,6 +99,7 @@ def parts(agent: Any, box: Any, config: Learning, scale: runs.Scale, steps: int 
     memory = replay.uniform(buffer, batch * steps, config.n_step)
     memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
     agent = agent if box is None else wrappers.unit_actions(agent, box)
+    agent = scaled(agent, config)
     agent = wrappers.normalise_observations(agent) if config.normalise_observations else agent
     warmup = -(-config.warmup // (config.unroll * scale.num_envs * scale.devices))
     return Parts(agent, memory, Schedule(config.unroll, config.updates, warmup))

@@ -89,7 +89,7 @@ def learner(config: Config, spec: Any, scale: runs.Scale) -> Any:
     else:
         joined = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
         network = networks.q_network(joined, networks.QValues(actions))
-    return dqn(
+    agent = dqn(
         network,
         optimisers.adam(config.learning_rate),
         discount=config.discount,
@@ -98,6 +98,7 @@ def learner(config: Config, spec: Any, scale: runs.Scale) -> Any:
         target_rate=config.target_rate,
         double=False,
     )
+    return control.scaled(agent, config)
 
 
 def make(config: Config, spec: Any, scale: runs.Scale) -> Any:

@@ -2,17 +2,23 @@
 
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+import envs
 import networks
 from agents import keys, memory, optimisers
-from agents.base import FIRST, LAST, Sample, Step, TimeStep
+from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
+from agents.critics import apply, with_action
 from agents.sac import Params, sac
 from envs.base import Box
+from experiments.runs import Scale
+from experiments.sac import Config, make
 
 LANES, CENTRE, WIDTH = 32, 0.3, 0.1
 KINDS = jnp.broadcast_to(jnp.array([[FIRST], [LAST]], jnp.int8), (2, LANES))
@@ -75,6 +81,97 @@ def test_fixed_temperatures_give_the_exponential_of_the_reward_and_none_a_collap
     entropy = policy.entropy()
     np.testing.assert_allclose(entropy[0], OPTIMUM, atol=0.05)
     assert entropy[1] < OPTIMUM - 1.5
+
+
+def window() -> Step:
+    """Two transitions in each of eight lanes; the second joins two episodes in half of them, where the first ended.
+
+    One half of those ended by termination, the other by truncation.
+    """
+    k_seen, k_action, k_reward = jax.random.split(keys.key(5), 3)
+    lane = jnp.arange(8)
+    kinds = jnp.stack([jnp.full(8, MID), jnp.where(lane < 4, LAST, MID), jnp.where(lane < 4, FIRST, MID)])
+    discount = jnp.ones((3, 8)).at[1].set(jnp.where(lane < 2, 0.0, 1.0))
+    seen = jax.random.normal(k_seen, (3, 8, 3))
+    timestep = TimeStep(kinds.astype(jnp.int8), jax.random.normal(k_reward, (3, 8)), discount, seen)
+    return Step(timestep, jax.random.uniform(k_action, (3, 8, 2), minval=-1.0), {})
+
+
+def test_an_update_is_the_papers() -> None:
+    """The bootstrap, the mask and the four steps of an update, written out plainly."""
+    space, rate, entropy = Box((3,)), 0.1, -2.0
+    policy = networks.q_network(networks.Torso(space, (8,)), networks.TanhGaussianPolicy(2))
+    critic = networks.q_network(networks.Torso(with_action(space, Box((2,))), (8,)), networks.Value())
+    critic = networks.ensemble(critic, 2)
+    chains = Params(*(optimisers.chain(optax.sgd(rate)) for _ in range(3)))
+    agent = sac(policy, critic, chains, discount=0.9, temperature=0.5, target_entropy=entropy, target_rate=0.25)
+    steps, key = window(), keys.key(1)
+    state = agent.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+    state = state._replace(target=jax.tree.map(lambda x: x + 0.1, state.target))
+
+    k_critic, k_policy = jax.random.split(key)
+    before, after = jax.tree.map(lambda x: x[:-1], steps.timestep), jax.tree.map(lambda x: x[1:], steps.timestep)
+    real = np.array([[1.0] * 8, [0.0] * 4 + [1.0] * 4])
+
+    def drawn(params: Any, key: Any, timestep: TimeStep) -> tuple[Any, Any]:
+        """Actions and their log-densities."""
+        head = apply(policy, params, timestep)
+        epsilon = jax.random.normal(key, head.mean.shape)
+        action = jnp.tanh(head.mean + jnp.exp(head.log_std) * epsilon)
+        normal = -0.5 * jnp.square(epsilon) - head.log_std - 0.5 * jnp.log(2 * jnp.pi)
+        return action, jnp.sum(normal - jnp.log(1 - jnp.square(action)), -1)
+
+    def values(params: Any, timestep: TimeStep, action: Any) -> Any:
+        return apply(critic, params, timestep, action)
+
+    def plainly() -> tuple[Any, Any, Any]:
+        a_t, log_prob = drawn(state.policy.params, jax.random.split(k_critic, 1)[0], after)
+        y = jnp.min(values(state.target, after, a_t), 0) - 0.5 * log_prob
+        y = after.reward + 0.9 * after.discount * y
+
+        def critic_loss(params: Any) -> Any:
+            td = y[None] - values(params, before, steps.action[:-1])
+            return jnp.sum(0.5 * jnp.square(td) * real[None]) / 12
+
+        critics = down(state.critic.params, jax.grad(critic_loss)(state.critic.params))
+
+        def policy_loss(params: Any) -> Any:
+            action, log_prob = drawn(params, k_policy, before)
+            return jnp.sum((0.5 * log_prob - jnp.min(values(critics, before, action), 0)) * real) / 12
+
+        held = jnp.sum(-drawn(state.policy.params, k_policy, before)[1] * real) / 12
+        return (
+            critics,
+            down(state.policy.params, jax.grad(policy_loss)(state.policy.params)),
+            jnp.log(0.5) - rate * 0.5 * (held - entropy),
+        )
+
+    def down(params: Any, gradient: Any) -> Any:
+        return jax.tree.map(lambda p, g: p - rate * g, params, gradient)
+
+    critics, actor, log_temperature = jax.jit(plainly)()
+    new, _ = jax.jit(agent.update)(state, key, Sample(steps))
+    chex.assert_trees_all_close(new.critic.params, critics, atol=1e-5)
+    chex.assert_trees_all_close(new.policy.params, actor, atol=1e-5)
+    np.testing.assert_allclose(new.temperature.params, log_temperature, atol=1e-5)
+    target = optax.incremental_update(critics, state.target, 0.25)
+    chex.assert_trees_all_close(new.target, target, atol=1e-5)
+
+
+def test_rewards_are_scaled_before_they_are_learned_from() -> None:
+    spec = envs.make("bellmax/pendulum").spec
+    key, rows = keys.key(1), window()
+    rows = rows._replace(action=rows.action[..., :1])
+
+    def after(scale: float, factor: float) -> Any:
+        parts = make(Config(hidden=(8,), reward_scale=scale), spec, Scale(1, 1, 10_000))
+        steps = rows._replace(timestep=rows.timestep._replace(reward=factor * rows.timestep.reward))
+        state = parts.agent.init(keys.key(0), jax.tree.map(lambda x: x[0], rows.timestep))
+        return jax.jit(parts.agent.update)(state, key, Sample(steps))[0].params
+
+    chex.assert_trees_all_close(after(0.25, 1.0), after(1.0, 0.25))
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_close(after(0.25, 1.0), after(1.0, 1.0), rtol=1e-3)
 
 
 @pytest.mark.slow

@@ -40,6 +40,7 @@ BAD = {
     ),
     "warm-up shorter than a sample": ("dqn", "--agent.warmup 0 --agent.n-step 5", "--agent.warmup 0: sampling needs"),
     "zero of something": ("dqn", "--agent.updates 0", "--agent.updates 0: must be at least 1"),
+    "no reward": ("sac", "--agent.reward-scale 0", "--agent.reward-scale 0.0: must be above 0"),
     "no unroll": ("a2c", "--agent.unroll 0", "--agent.unroll 0: must be at least 1"),
     "replay too small for its lanes": (
         "dqn", "--agent.buffer-size 32 --agent.batch-size 8", "--agent.buffer-size 32: holds 2 steps of each of 16",
