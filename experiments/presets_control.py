@@ -2,9 +2,10 @@
 
 `mujoco` is the setting of the authors of TD3 and SAC on `envpool/HalfCheetah-v4`, or the task given by `--env`, such as
 `envpool/Hopper-v4` or a `-v5`: two layers of 256, batches of 256, one critic step per environment step. DDPG and NAF
-have it too, in place of their authors' of 2016, as in Fujimoto et al. (2018). `dm-control` is the same on
-`envpool/CheetahRun-v1`, whose observations are dictionaries. There is one environment, as theirs; more of them, and so
-many updates, are faster on a GPU, and learn Hopper more slowly (docs/results/td3.md).
+have it too, in place of their authors' of 2016, as in Fujimoto et al. (2018). There is one environment, as theirs;
+more of them and as many updates are faster on a GPU. TD3's `mujoco-paper` is the setting of its published curves, those
+of HalfCheetah; on the other tasks they have `--agent.warmup 1000`. `dm-control` is `mujoco` on `envpool/CheetahRun-v1`,
+whose observations are dictionaries.
 `mountain-car` is MountainCarContinuous: exploration is correlated over time, but for SAC's, which explores by its
 entropy, with the zoo's settings but for a fourth of its updates per step.
 """
@@ -45,6 +46,15 @@ DDPG: Presets = {
 }
 TD3: Presets = {
     "mujoco": merge(DETERMINISTIC, unroll=2),  # an update takes two critic steps
+    "mujoco-paper": merge(
+        DETERMINISTIC,
+        unroll=2,
+        hidden=(400, 300),
+        batch_size=100,
+        learning_rate=1e-3,
+        policy_learning_rate=1e-3,
+        warmup=10_000,
+    ),
     "dm-control": merge(DETERMINISTIC, SUITE, unroll=2),
     "mountain-car": merge(MOUNTAIN, **CORRELATED),
 }
