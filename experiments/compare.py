@@ -135,7 +135,9 @@ def figures(published: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]
         try:
             steps, scores = zip(*(map(float, point.split(":")) for point in points.split(",")), strict=True)
         except ValueError:
-            raise ValueError(f"--published {text}: must be LABEL=STEPS:SCORE,STEPS:SCORE,... of numbers") from None
+            label = ""
+        if not label:
+            raise ValueError(f"--published {text}: must be LABEL=STEPS:SCORE,STEPS:SCORE,... of numbers")
         found[label] = (np.array(steps), np.array(scores))
     return found
 

@@ -110,6 +110,7 @@ def test_bad_folders_end_it_with_one_line(runs, spoil, message, capsys):
         (["{}", "--metric", "episode_return"], "reports no episode_return"),
         (["{}", "--out", "/nowhere/x.png"], "--out /nowhere/x.png: cannot be written (No such file or directory)"),
         (["{}", "--published", "theirs=100:1,200"], "--published theirs=100:1,200: must be LABEL=STEPS:SCORE"),
+        (["{}", "--published", "100:1"], "--published 100:1: must be LABEL=STEPS:SCORE"),
         (["/nowhere"], "/nowhere: no such run folder"),
         ([], "no run folders given"),
     ],
