@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -63,7 +62,7 @@ def curves(
     """
     tables = {label: logging.read_metrics(Path(folder) / "metrics.csv") for label, folder in runs.items()}
     found = {label: logging.series(table, metric) for label, table in tables.items()}
-    _draw(found, out, title, metric, published=published or {})
+    _draw(found, out, title, metric, published=published)
 
 
 def load(path: str | Path, metric: str = "eval_return") -> tuple[np.ndarray, np.ndarray, str]:
@@ -87,7 +86,7 @@ def _draw(
     title: str,
     metric: str,
     reference: float | None = None,
-    published: Mapping[str, tuple[np.ndarray, np.ndarray]] = MappingProxyType({}),
+    published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -105,8 +104,9 @@ def _draw(
             ("-", "--", ":")[i // len(COLOURS) % 3],
             single,
         )
-    for i, (label, points) in enumerate(published.items(), len(runs)):
-        axes.plot(*points, MARKERS[(i - len(runs)) % len(MARKERS)], color=COLOURS[i % len(COLOURS)], label=label)
+    for i, (label, points) in enumerate((published or {}).items()):
+        colour = COLOURS[(len(runs) + i) % len(COLOURS)]
+        axes.plot(*points, MARKERS[i % len(MARKERS)], color=colour, label=label)
     if reference is not None:
         axes.axhline(reference, color=INK, linewidth=1, linestyle=(0, (5, 4)), alpha=0.6, zorder=1)
     if not any(steps.size for steps, _ in runs.values()):

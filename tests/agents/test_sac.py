@@ -121,23 +121,23 @@ def test_an_update_is_the_papers() -> None:
         normal = -0.5 * jnp.square(epsilon) - head.log_std - 0.5 * jnp.log(2 * jnp.pi)
         return action, jnp.sum(normal - jnp.log(1 - jnp.square(action)), -1)
 
-    def values(params: Any, timestep: TimeStep, action: Any) -> Any:
-        return apply(critic, params, timestep, action)
+    def down(params: Any, gradient: Any) -> Any:
+        return jax.tree.map(lambda p, g: p - rate * g, params, gradient)
 
     def plainly() -> tuple[Any, Any, Any]:
         a_t, log_prob = drawn(state.policy.params, jax.random.split(k_critic, 1)[0], after)
-        y = jnp.min(values(state.target, after, a_t), 0) - 0.5 * log_prob
+        y = jnp.min(apply(critic, state.target, after, a_t), 0) - 0.5 * log_prob
         y = after.reward + 0.9 * after.discount * y
 
         def critic_loss(params: Any) -> Any:
-            td = y[None] - values(params, before, steps.action[:-1])
+            td = y[None] - apply(critic, params, before, steps.action[:-1])
             return jnp.sum(0.5 * jnp.square(td) * real[None]) / 12
 
         critics = down(state.critic.params, jax.grad(critic_loss)(state.critic.params))
 
         def policy_loss(params: Any) -> Any:
             action, log_prob = drawn(params, k_policy, before)
-            return jnp.sum((0.5 * log_prob - jnp.min(values(critics, before, action), 0)) * real) / 12
+            return jnp.sum((0.5 * log_prob - jnp.min(apply(critic, critics, before, action), 0)) * real) / 12
 
         held = jnp.sum(-drawn(state.policy.params, k_policy, before)[1] * real) / 12
         return (
@@ -145,9 +145,6 @@ def test_an_update_is_the_papers() -> None:
             down(state.policy.params, jax.grad(policy_loss)(state.policy.params)),
             jnp.log(0.5) - rate * 0.5 * (held - entropy),
         )
-
-    def down(params: Any, gradient: Any) -> Any:
-        return jax.tree.map(lambda p, g: p - rate * g, params, gradient)
 
     critics, actor, log_temperature = jax.jit(plainly)()
     new, _ = jax.jit(agent.update)(state, key, Sample(steps))
