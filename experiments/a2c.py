@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, presets_policy, runs
+from experiments import actor_critics, flags, presets_policy, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Body):
     """Flags of the agent."""
 
-    gae_lambda: float = 0.95
+    gae_lambda: ranges.Unit = 0.95
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    unroll: int = 16
+    unroll: ranges.Count = 16
     """Steps in each environment per update."""
 
 
@@ -22,7 +22,7 @@ class Flags(flags.Common):
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments import a2c, flags, records, runs, workers
+from experiments import a2c, flags, ranges, records, runs, workers
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Flags(flags.Common):
 
     env: str = "bellmax/cartpole"
     """Task in graph, as suite/id; `python -m experiments.list` prints the suites."""
-    workers: int = 2
+    workers: ranges.Count = 2
     """Processes."""
-    num_envs: int = 8
+    num_envs: ranges.Count = 8
     """Environments (lanes) per worker."""
     agent: a2c.Config = field(default_factory=a2c.Config)
 

@@ -3,28 +3,28 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, presets_policy, runs
+from experiments import actor_critics, build, flags, presets_policy, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Layers):
     """Flags of the agent."""
 
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    bound: float = 10.0
+    bound: ranges.Limit = 10.0
     """c, where importance weights are truncated; inf for no truncation."""
-    trust: float = 1.0
+    trust: ranges.Limit = 1.0
     """δ of the trust region; inf for none."""
-    average_rate: float = 0.01
+    average_rate: ranges.Share = 0.01
     """How far the average policy moves towards the policy each update."""
-    unroll: int = 20
+    unroll: ranges.Count = 20
     """Steps in each environment between learning phases, and in a window."""
-    updates: int = 4
+    updates: ranges.Count = 4
     """Updates per learning phase, each on the fresh windows and as many of the past as `replayed` says."""
-    replayed: int = 16
+    replayed: ranges.Count = 16
     """Windows of the past per update."""
-    buffer_size: int = 50_000
+    buffer_size: ranges.Count = 50_000
     """Steps kept."""
 
 

@@ -3,34 +3,34 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, runs
+from experiments import actor_critics, flags, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Body):
     """Flags of the agent."""
 
-    learning_rate: float = 0.25
+    learning_rate: ranges.Positive = 0.25
     """η, the largest step."""
     anneal: bool = True
     """Let η fall linearly to 0 over the run."""
-    radius: float = 0.001
+    radius: ranges.Positive = 0.001
     """δ, the divergence allowed per step."""
-    momentum: float = 0.9
+    momentum: ranges.Unit = 0.9
     """μ."""
-    decay: float = 0.99
+    decay: ranges.Unit = 0.99
     """Of the running averages of the factors."""
-    damping: float = 0.01
+    damping: ranges.NonNegative = 0.01
     """λ, added to the Fisher matrix by its factors."""
     curvature: bool = True
     """Use the Fisher matrix; if not, plain gradients under the same bound."""
-    gae_lambda: float = 1.0
+    gae_lambda: ranges.Unit = 1.0
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    value_cost: float = 0.5
+    value_cost: ranges.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: float = 0.01
+    entropy_cost: ranges.NonNegative = 0.01
     """Weight of the entropy bonus."""
-    unroll: int = 20
+    unroll: ranges.Count = 20
     """Steps in each environment per update."""
 
 
@@ -40,7 +40,7 @@ class Flags(flags.Common):
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments import build
+from experiments import build, ranges
 from experiments.runs import Scale
 
 
@@ -11,9 +11,9 @@ from experiments.runs import Scale
 class Layers:
     """Flags of a network."""
 
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[ranges.Count, ...] = (64, 64)
     """Sizes of the dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "nature"
     """Torso for image observations; with none they are flattened."""
@@ -33,7 +33,7 @@ class Layers:
 class Body(Layers):
     """Flags of network, rollout and normalisation."""
 
-    unroll: int = 128
+    unroll: ranges.Count = 128
     """Steps in each environment per rollout."""
     normalise_observations: bool = False
     """Running mean 0 and variance 1 for observations that are not images."""
@@ -45,19 +45,19 @@ class Body(Layers):
 class Descent:
     """Flags of gradient steps on the loss of actor and critic together."""
 
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Step size of the optimiser."""
     optimiser: Literal["adam", "rmsprop"] = "adam"
     """RMSProp is the paper's."""
-    optimiser_eps: float = 1e-5
+    optimiser_eps: ranges.Positive = 1e-5
     """Its ε."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: ranges.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    value_cost: float = 0.5
+    value_cost: ranges.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: float = 0.01
+    entropy_cost: ranges.NonNegative = 0.01
     """Weight of the entropy bonus."""
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import flags, peers
+from experiments import flags, peers, ranges
 from experiments.benchmark_cases import PARTS, Case, Part, cases
 from experiments.benchmark_page import Row, machine, short, table, write
 from experiments.benchmark_work import ROOT, WORK
@@ -35,9 +35,9 @@ class Config:
     """Parts to measure."""
     peers: tuple[Peer, ...] = PEERS
     """Libraries to compare with; none for bellmax alone. They come with the extra `bench`."""
-    repeats: int = 5
+    repeats: ranges.Count = 5
     """Rounds, of which the median counts."""
-    scale: float = 1.0
+    scale: ranges.Positive = 1.0
     """Length of the runs: 1 takes about twenty minutes on two cores."""
     out: str = "docs/results"
     """Folder for benchmark.md and benchmark.png."""

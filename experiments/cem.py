@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 
 if TYPE_CHECKING:
     from experiments.drivers import Parts
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 class Searching:
     """Flags of a search over policies, which are deterministic."""
 
-    population: int = 50
+    population: ranges.Count = 50
     """Candidates per generation."""
-    episodes: int = 1
+    episodes: ranges.Count = 1
     """Episodes of each candidate."""
-    hidden: tuple[int, ...] = ()
+    hidden: tuple[ranges.Count, ...] = ()
     """Sizes of the policy's dense layers; none for a linear policy."""
-    sigma: float = 1.0
+    sigma: ranges.Positive = 1.0
     """Standard deviation of the first candidates in every parameter."""
-    unroll: int = 16
+    unroll: ranges.Count = 16
     """Steps in each environment between looks at what has ended."""
 
 
@@ -29,11 +29,11 @@ class Searching:
 class Config(Searching):
     """Flags of the agent."""
 
-    best: int = 10
+    best: ranges.Count = 10
     """Elites, which the next generation is drawn around."""
-    noise: float = 1.0
+    noise: ranges.NonNegative = 1.0
     """Extra variance of the first generation."""
-    fade: float = 10.0
+    fade: ranges.NonNegative = 10.0
     """Generations over which it fades."""
 
 
@@ -43,7 +43,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/cartpole"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 4
+    num_envs: ranges.Count = 4
     """Environments (lanes) per seed; at the end of each generation they wait for the last one."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments import cem, runs
+from experiments import cem, ranges, runs
 
 if TYPE_CHECKING:
     from experiments.drivers import Parts
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class Config(cem.Searching):
     """Flags of the agent."""
 
-    population: int = 0
+    population: ranges.Whole = 0
     """Candidates per generation, at least 4; 0 for 4 + 3 ln(number of parameters)."""
-    episodes: int = 3
+    episodes: ranges.Count = 3
     """Episodes of each candidate."""
     step_size: bool = True
     """Adapt the step size σ."""

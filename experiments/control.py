@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import build, runs
+from experiments import build, ranges, runs
 
 if TYPE_CHECKING:
     from experiments.drivers import Parts
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 class Learning:
     """Flags of an agent that learns from a replay of transitions."""
 
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the values."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[ranges.Count, ...] = (64, 64)
     """Sizes of the dense layers."""
     layer_norm: bool = False
     """Layer normalisation before each of their activations."""
@@ -25,21 +25,21 @@ class Learning:
     """Convolutions for image observations; `hidden` follows them."""
     dtype: build.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
-    n_step: int = 1
+    n_step: ranges.Count = 1
     """Transitions folded into each target."""
-    batch_size: int = 128
+    batch_size: ranges.Count = 128
     """Transitions per gradient step."""
-    buffer_size: int = 100_000
+    buffer_size: ranges.Count = 100_000
     """Transitions kept."""
-    warmup: int = 1_000
+    warmup: ranges.Whole = 1_000
     """Environment steps of random actions before learning."""
-    unroll: int = 1
+    unroll: ranges.Count = 1
     """Steps in each environment between learning phases."""
-    updates: int = 4
+    updates: ranges.Count = 4
     """Updates per learning phase. The update-to-data ratio is this times `delay` / (unroll x environments)."""
-    target_rate: float = 0.005
+    target_rate: ranges.Share = 0.005
     """How far the targets move towards what is learned after each update; 1 is no target network."""
-    reward_scale: float = 1.0
+    reward_scale: ranges.Positive = 1.0
     """Factor of the rewards learned from; those reported are the task's."""
     normalise_observations: bool = False
     """Running mean 0 and variance 1 for observations that are not images."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import build, control, flags, presets_control, runs
+from experiments import build, control, flags, presets_control, ranges, runs
 
 if TYPE_CHECKING:
     from experiments.drivers import Parts
@@ -13,33 +13,33 @@ if TYPE_CHECKING:
 class Config(control.Learning):
     """Flags of the agent."""
 
-    policy_learning_rate: float = 1e-3
+    policy_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the policy."""
-    critics: int = 1
+    critics: ranges.Count = 1
     """Critics, of which targets take the least value."""
-    smoothing: float = 0.0
+    smoothing: ranges.NonNegative = 0.0
     """Standard deviation of the noise on the target policy's actions, in halves of the actions' range."""
-    smoothing_limit: float = 0.5
+    smoothing_limit: ranges.Limit = 0.5
     """What that noise is clipped to."""
-    delay: int = 1
+    delay: ranges.Count = 1
     """Critic steps per update; the policy and the targets move once."""
     noise: Literal["gaussian", "ornstein-uhlenbeck", "parameters"] = "gaussian"
     """What exploration adds: noise to actions, independent or correlated over time, or noise to parameters."""
-    sigma: float = 0.1
+    sigma: ranges.NonNegative = 0.1
     """Its standard deviation, in halves of the actions' range."""
-    theta: float = 0.15
+    theta: ranges.NonNegative = 0.15
     """Rate at which an Ornstein-Uhlenbeck process returns to 0."""
-    epsilon: float = 0.0
+    epsilon: ranges.Unit = 0.0
     """Probability of a uniformly random action."""
-    parameter_noise_period: int = 50
+    parameter_noise_period: ranges.Count = 50
     """Updates for which perturbed parameters are held."""
-    target_period: int = 1
+    target_period: ranges.Count = 1
     """Updates between moves of the targets."""
-    target_low: float = -1e9
+    target_low: ranges.Real = -1e9
     """Least value that a critic may be taught, such as -1 / (1 - γ)."""
-    target_high: float = 1e9
+    target_high: ranges.Real = 1e9
     """Largest value that a critic may be taught."""
-    action_cost: float = 0.0
+    action_cost: ranges.NonNegative = 0.0
     """Weight of the mean squared action in the policy's loss."""
 
 
@@ -49,7 +49,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/pendulum"
     """Task with bounded continuous actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 4
+    num_envs: ranges.Count = 4
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

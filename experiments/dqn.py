@@ -6,7 +6,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, presets, runs
+from experiments import build, flags, presets, ranges, runs
 
 Prediction = Literal["expected", "categorical", "quantile", "implicit"]
 Noisy = Literal["none", "factorised", "independent"]
@@ -17,17 +17,17 @@ Priorities = Literal["none", "proportional", "rank"]
 class Config:
     """Flags of the agent."""
 
-    learning_rate: float = 5e-4
+    learning_rate: ranges.Positive = 5e-4
     """Adam's step size."""
-    adam_eps: float = 1e-8
+    adam_eps: ranges.Positive = 1e-8
     """Adam's ε."""
     anneal: bool = False
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[ranges.Count, ...] = (128, 128)
     """Sizes of the dense layers. With `dueling` or the implicit objective the last belongs to the head."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations."""
@@ -38,71 +38,71 @@ class Config:
     objective: Prediction = "expected"
     """What is predicted: the mean return; its distribution on atoms (C51); its quantiles, fixed (QR-DQN) or sampled
     (IQN)."""
-    atoms: int = 51
+    atoms: ranges.Pair = 51
     """Atoms of the categorical objective."""
-    v_min: float = -100.0
+    v_min: ranges.Real = -100.0
     """The lowest of them."""
-    v_max: float = 100.0
+    v_max: ranges.Real = 100.0
     """The highest."""
-    quantiles: int = 32
+    quantiles: ranges.Count = 32
     """Quantiles that are predicted, or sampled for each use."""
-    kappa: float = 1.0
+    kappa: ranges.NonNegative = 1.0
     """κ, where the quantile loss turns linear; 0 for exact quantiles."""
     dueling: bool = False
     """Separate streams for the state's value and the actions' advantages."""
     noisy: Noisy = "none"
     """Noise in the dense layers, for exploration; usually with `epsilon-start` 0."""
-    sigma: float = 0.5
+    sigma: ranges.NonNegative = 0.5
     """How much of it at first: σ₀ if factorised; the standard deviation itself if independent (0.017 in the paper)."""
     parameter_noise: bool = False
     """Explore with perturbed parameters (usually with `epsilon-end` 0.01 or less)."""
-    parameter_noise_epsilon: float = 0.05
+    parameter_noise_epsilon: ranges.Share = 0.05
     """The ε of the ε-greedy policy as whose equal in strength the noise is kept."""
-    parameter_noise_period: int = 50
+    parameter_noise_period: ranges.Count = 50
     """Updates for which a perturbation is held."""
     munchausen: bool = False
     """Add the scaled log-policy to the reward and bootstrap softly."""
-    munchausen_scale: float = 0.9
+    munchausen_scale: ranges.NonNegative = 0.9
     """Its α."""
-    munchausen_temperature: float = 0.03
+    munchausen_temperature: ranges.Positive = 0.03
     """Its τ."""
     double: bool = True
     """Select the target's action with the online network (without `munchausen`)."""
-    n_step: int = 3
+    n_step: ranges.Count = 3
     """Transitions folded into each target."""
-    error_clip: float | None = None
+    error_clip: ranges.Positive | None = None
     """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
-    batch_size: int = 128
+    batch_size: ranges.Count = 128
     """Transitions per update."""
-    buffer_size: int = 100_000
+    buffer_size: ranges.Count = 100_000
     """Transitions kept."""
     priorities: Priorities = "none"
     """Replay by priority."""
-    alpha: float = 0.5
+    alpha: ranges.NonNegative = 0.5
     """Exponent of the priorities."""
-    beta: float = 0.4
+    beta: ranges.Unit = 0.4
     """Exponent of the importance weights when learning begins; it grows to 1 by the end."""
-    frames: int = 1
+    frames: ranges.Count = 1
     """Frames in an image observation's stack, of which the replay keeps one."""
-    warmup: int = 1_000
+    warmup: ranges.Whole = 1_000
     """Environment steps of random play before learning."""
-    unroll: int = 1
+    unroll: ranges.Count = 1
     """Steps in each environment between learning phases."""
-    updates: int = 4
+    updates: ranges.Count = 4
     """Updates per learning phase."""
-    target_period: int = 1
+    target_period: ranges.Count = 1
     """Updates between moves of the target network."""
-    target_rate: float = 0.01
+    target_rate: ranges.Share = 0.01
     """How far the target moves towards the online network each time; 1 copies it."""
-    epsilon_start: float = 1.0
+    epsilon_start: ranges.Unit = 1.0
     """Probability of a random action when learning begins."""
-    epsilon_end: float = 0.02
+    epsilon_end: ranges.Unit = 0.02
     """The same once it has decayed."""
-    epsilon_fraction: float = 0.2
+    epsilon_fraction: ranges.Unit = 0.2
     """Part of all steps over which it decays, linearly."""
-    epsilon_steps: int = 0
+    epsilon_steps: ranges.Whole = 0
     """Environment steps over which it decays, in place of that part; 0 for the part."""
-    hold: int = 1
+    hold: ranges.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
@@ -114,7 +114,7 @@ class Flags(flags.Common):
 
     env: str = "envpool/CartPole-v1"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

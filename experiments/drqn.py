@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 from experiments.r2d2 import check_counts, default_core, recurrent, wrapped
 
 
@@ -11,17 +11,17 @@ from experiments.r2d2 import check_counts, default_core, recurrent, wrapped
 class Config:
     """Flags of the agent."""
 
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size."""
-    adam_eps: float = 1e-8
+    adam_eps: ranges.Positive = 1e-8
     """Adam's ε."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    hidden: tuple[int, ...] = (64,)
+    hidden: tuple[ranges.Count, ...] = (64,)
     """Sizes of the dense layers before the memory."""
     layer_norm: bool = False
     """Layer normalisation before each of their activations."""
@@ -31,9 +31,9 @@ class Config:
     """What the layers before the memory compute in; parameters and losses are float32 in either case."""
     memory: Literal["lstm", "gru", "none"] = "lstm"
     """Recurrent core; none makes the agent feed-forward."""
-    memory_size: int = 64
+    memory_size: ranges.Count = 64
     """Its size."""
-    head: tuple[int, ...] = ()
+    head: tuple[ranges.Count, ...] = ()
     """Sizes of the dense layers after it, in each stream."""
     dueling: bool = False
     """Separate streams for the state's value and the actions' advantages."""
@@ -41,41 +41,41 @@ class Config:
     """Let the network read the last action and reward."""
     sampling: Literal["random", "sequential"] = "random"
     """Windows that begin anywhere, or with an episode."""
-    alpha: float = 0.0
+    alpha: ranges.NonNegative = 0.0
     """Exponent of the priorities by which sequential windows are drawn; 0 draws them uniformly."""
-    beta: float = 0.4
+    beta: ranges.Unit = 0.4
     """Exponent of the importance weights that go with it."""
-    length: int = 10
+    length: ranges.Count = 10
     """Transitions in a window."""
     start: Literal["stored", "zero"] = "zero"
     """Memory that a window begins with: zeros, or what it was when the window was acted out."""
     double: bool = False
     """Select the target's action with the online network."""
-    error_clip: float | None = None
+    error_clip: ranges.Positive | None = None
     """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
-    batch_size: int = 32
+    batch_size: ranges.Count = 32
     """Windows per update."""
-    buffer_size: int = 100_000
+    buffer_size: ranges.Count = 100_000
     """Environment steps kept."""
-    frames: int = 1
+    frames: ranges.Count = 1
     """Frames in an image observation's stack, of which the replay keeps one."""
-    warmup: int = 2_000
+    warmup: ranges.Whole = 2_000
     """Environment steps of random play before learning."""
-    unroll: int = 10
+    unroll: ranges.Count = 10
     """Steps in each environment between learning phases."""
-    updates: int = 5
+    updates: ranges.Count = 5
     """Updates per learning phase."""
-    target_period: int = 100
+    target_period: ranges.Count = 100
     """Updates between moves of the target network."""
-    target_rate: float = 1.0
+    target_rate: ranges.Share = 1.0
     """How far the target moves towards the online network each time; 1 copies it."""
-    epsilon_start: float = 1.0
+    epsilon_start: ranges.Unit = 1.0
     """Probability of a random action when learning begins."""
-    epsilon_end: float = 0.05
+    epsilon_end: ranges.Unit = 0.05
     """The same once it has decayed."""
-    epsilon_fraction: float = 0.2
+    epsilon_fraction: ranges.Unit = 0.2
     """Part of all steps over which it decays, linearly."""
-    hold: int = 1
+    hold: ranges.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
@@ -89,7 +89,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/flickering-catch"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

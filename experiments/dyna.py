@@ -3,44 +3,44 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    planning: int = 5
+    planning: ranges.Whole = 5
     """n, updates on imagined transitions after each on real ones; 0 is double DQN."""
-    learning_rate: float = 5e-4
+    learning_rate: ranges.Positive = 5e-4
     """Adam's step size."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[ranges.Count, ...] = (128, 128)
     """Sizes of the dense layers."""
-    batch_size: int = 64
+    batch_size: ranges.Count = 64
     """Transitions per update; n + 1 times as many are drawn."""
-    buffer_size: int = 50_000
+    buffer_size: ranges.Count = 50_000
     """Transitions kept."""
-    warmup: int = 1_000
+    warmup: ranges.Whole = 1_000
     """Environment steps of random play before learning."""
-    unroll: int = 1
+    unroll: ranges.Count = 1
     """Steps in each environment between learning phases."""
-    updates: int = 1
+    updates: ranges.Count = 1
     """Updates per learning phase, each followed by n planned ones."""
-    target_rate: float = 0.01
+    target_rate: ranges.Share = 0.01
     """How far the target network moves towards the online one each time."""
-    epsilon_end: float = 0.02
+    epsilon_end: ranges.Unit = 0.02
     """Probability of a random action once it has decayed from 1."""
-    epsilon_fraction: float = 0.1
+    epsilon_fraction: ranges.Unit = 0.1
     """Part of all steps over which it decays, linearly."""
-    model_learning_rate: float = 1e-3
+    model_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the model."""
-    model_hidden: tuple[int, ...] = (128, 128)
+    model_hidden: tuple[ranges.Count, ...] = (128, 128)
     """Sizes of the model's dense layers."""
-    model_warmup: int = 500
+    model_warmup: ranges.Whole = 500
     """Updates of the model before what it imagines is believed."""
     shuffle_actions: bool = False
     """Ablation: train the model on actions that were interchanged."""
@@ -52,7 +52,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/cartpole"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 1
+    num_envs: ranges.Count = 1
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,28 +3,28 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    planning: int = 50
+    planning: ranges.Whole = 50
     """n, planning steps after each real one; 0 is Q-learning."""
-    learning_rate: float = 0.1
+    learning_rate: ranges.Positive = 0.1
     """α."""
-    discount: float = 0.95
+    discount: ranges.Unit = 0.95
     """γ."""
-    epsilon: float = 0.1
+    epsilon: ranges.Unit = 0.1
     """Probability of a random action."""
     bonus: bool = False
     """Dyna-Q+: add κ √τ to modelled rewards."""
-    kappa: float = 1e-3
+    kappa: ranges.NonNegative = 1e-3
     """Its κ."""
     sweep: bool = False
     """Prioritised sweeping, rather than pairs drawn uniformly."""
-    theta: float = 1e-4
+    theta: ranges.NonNegative = 1e-4
     """Its θ, the least error that is worth an update."""
 
 
@@ -34,9 +34,9 @@ class Flags(flags.Common):
 
     env: str = "bellmax/dyna-maze"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    steps: int = 5_000
+    steps: ranges.Steps = 5_000
     """Environment steps per seed."""
-    num_envs: int = 1
+    num_envs: ranges.Count = 1
     """Environments (lanes) per seed; their transitions are learned from one after the other."""
     agent: Config = field(default_factory=Config)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import tyro
 
-from experiments import episodes, flags, runs
+from experiments import episodes, flags, ranges, runs
 
 
 @dataclass(frozen=True)
@@ -17,19 +17,19 @@ class Flags:
 
     run: tyro.conf.Positional[Path]
     """The run folder; of a sweep, the folder of one of its points."""
-    episodes: int = 100
+    episodes: ranges.Count = 100
     """Episodes per seed."""
     which: Literal["best", "last"] = "best"
     """The policy of each seed's best evaluation, or of the last one."""
     env_options: tuple[str, ...] = ()
     """Options that the task has besides, or instead of, those of its evaluations in training, as name=value."""
-    seed: int = 1_000_000
+    seed: ranges.Whole = 1_000_000
     """Seed of the episodes, apart from those of training."""
     sampled: bool = False
     """Play as in training, exploring, rather than greedily."""
-    discount: float = 1.0
+    discount: ranges.Share = 1.0
     """γ of the returns that are told, and by which the best seed is chosen for the film; for tasks in graph."""
-    rewards: int = 0
+    rewards: ranges.Whole = 0
     """Also tell how many steps it takes to each of this many rewards from the one before; for tasks in graph."""
     video: str = ""
     """Also film an episode of the best seed into this file (.mp4 or .gif)."""
@@ -57,14 +57,7 @@ def play(arguments: Flags) -> dict[str, Any]:
     from experiments import devices, stats
 
     folder, video = arguments.run, Path(arguments.video) if arguments.video else None
-    if arguments.episodes < 1:
-        raise ValueError(f"--episodes {arguments.episodes}: must be at least 1")
-    if arguments.rewards < 0:
-        raise ValueError(f"--rewards {arguments.rewards}: must not be negative")
-    if not 0 < arguments.discount <= 1:
-        raise ValueError(f"--discount {arguments.discount}: must be in (0, 1]")
-    if arguments.seed < 0:
-        raise ValueError(f"--seed {arguments.seed}: must not be negative")
+    ranges.check(arguments)
     if video and video.suffix not in (".mp4", ".gif"):
         raise ValueError(f"--video {video}: must end in .mp4 or .gif")
     experiment, config, env, make, at_steps, chosen = saved(folder, arguments.which)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
+
+from experiments import ranges
 
 Config = TypeVar("Config")
 
@@ -28,25 +30,25 @@ class Common:
     """Options of the task, as name=value."""
     eval_env_options: tuple[str, ...] = ()
     """Options that the task has besides, or instead, when policies are evaluated: a goal that is far, for instance."""
-    seeds: int = 1
+    seeds: ranges.Count = 1
     """Runs trained side by side, with seeds `seed`, `seed` + 1, ..."""
-    seed: int = 0
+    seed: ranges.Whole = 0
     """The first seed."""
-    steps: int = 100_000
+    steps: ranges.Steps = 100_000
     """Environment steps per seed."""
-    num_envs: int = 8
+    num_envs: ranges.Count = 8
     """Environments (lanes) per seed."""
-    devices: int = 1
+    devices: ranges.Count = 1
     """Devices that train each seed together, data-parallel. With 1, seeds are shared out over all devices."""
-    eval_every: int = 0
+    eval_every: ranges.Whole = 0
     """Environment steps per seed between greedy evaluations; 0 for a twentieth of `steps`."""
-    eval_episodes: int = 32
+    eval_episodes: ranges.Count = 32
     """Episodes of one evaluation, per seed."""
-    log_every: int = 0
+    log_every: ranges.Whole = 0
     """Environment steps per seed between log points; 0 for a hundredth of `steps`, at most 50,000."""
-    checkpoint_every: int = 0
+    checkpoint_every: ranges.Whole = 0
     """Environment steps per seed between checkpoints; 0 for every evaluation."""
-    keep: int = 3
+    keep: ranges.Count = 3
     """Checkpoints kept."""
     out: str = ""
     """Run folder, new or empty; by default a fresh one under runs/."""
@@ -189,12 +191,7 @@ def check(config: Any) -> None:
     Raises:
       ValueError: naming the flag, its value and what is allowed.
     """
-    for name, least in {"seeds": 1, "steps": 1, "num_envs": 1, "devices": 1, "eval_episodes": 1, "keep": 1}.items():
-        if getattr(config, name) < least:
-            raise ValueError(f"{flag(name)} {getattr(config, name)}: must be at least {least}")
-    for name in ("eval_every", "log_every", "checkpoint_every", "seed"):
-        if getattr(config, name) < 0:
-            raise ValueError(f"{flag(name)} {getattr(config, name)}: must not be negative")
+    ranges.check(config)
     for name in ("num_envs", "eval_episodes"):
         if getattr(config, name) % config.devices:
             raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
@@ -211,7 +208,9 @@ def grid(config: Any) -> list[dict[str, float]]:
       ValueError: not of the form agent.name=a,b; no such flag, or one that is not a real number; a bad value; a flag
         or a value given twice.
     """
-    sweepable = [f.name for f in dataclasses.fields(config.agent) if f.type in (float, "float")]
+    hints = get_type_hints(type(config.agent), include_extras=True)
+    kinds = {name: ranges.declared(kind) for name, kind in hints.items() if get_origin(kind) is Annotated}
+    sweepable = {name: allowed for name, (number, allowed) in kinds.items() if number is float}
     axes: dict[str, list[float]] = {}
     for item in config.sweep:
         name, equals, values = item.partition("=")
@@ -229,6 +228,10 @@ def grid(config: Any) -> list[dict[str, float]]:
             axes[field] = [math.nan]
         if not all(map(math.isfinite, axes[field])):
             raise ValueError(f"--sweep {item}: {values!r} is not a list of numbers such as 1e-3,3e-4")
+        for value in axes[field]:
+            wrong = ranges.fault(value, sweepable[field])
+            if wrong:
+                raise ValueError(f"--sweep {item}: {name}={value:g} {wrong}")
         if len({f"{value:g}" for value in axes[field]}) < len(axes[field]):
             raise ValueError(f"--sweep {item}: values must differ, in the first six digits")
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]

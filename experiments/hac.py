@@ -8,54 +8,54 @@ target networks, and in a run without them the values of the lower level came to
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    levels: int = 2
+    levels: ranges.Count = 2
     """k; 1 is DDPG with hindsight goals."""
-    horizon: int = 10
+    horizon: ranges.Count = 10
     """H, actions of a level for each of the one above."""
-    testing: float = 0.3
+    testing: ranges.Unit = 0.3
     """λ, the probability that a subgoal is a test."""
-    goals: int = 3
+    goals: ranges.Whole = 3
     """Hindsight goals for each action."""
     hindsight_actions: bool = True
     """Learn as if what was reached was asked for."""
-    subgoal_entries: int = 2
+    subgoal_entries: ranges.Count = 2
     """So many first entries of the observation are what subgoals are about."""
-    subgoal_low: tuple[float, ...] = ()
+    subgoal_low: tuple[ranges.Real, ...] = ()
     """Least subgoal; by default the observation's bound."""
-    subgoal_high: tuple[float, ...] = ()
+    subgoal_high: tuple[ranges.Real, ...] = ()
     """Largest subgoal; by default the observation's bound."""
-    threshold: float = 0.12
+    threshold: ranges.Positive = 0.12
     """In no entry may a state be further from a subgoal that it reaches."""
-    discount: float = 0.98
+    discount: ranges.Unit = 0.98
     """γ of every level's actions."""
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size, of policies and critics."""
-    target_rate: float = 0.05
+    target_rate: ranges.Share = 0.05
     """τ, by which target networks follow at each update; 1 for none."""
     bounded: bool = True
     """Values through a sigmoid, between minus H and 0; else only their targets are clipped to that."""
-    hidden: tuple[int, ...] = (64, 64, 64)
+    hidden: tuple[ranges.Count, ...] = (64, 64, 64)
     """Sizes of the dense layers."""
-    epsilon: float = 0.2
+    epsilon: ranges.Unit = 0.2
     """Probability of a random action or subgoal."""
-    sigma: float = 0.2
+    sigma: ranges.NonNegative = 0.2
     """Standard deviation of the noise on other actions, in halves of their range."""
-    high_sigma: float = 0.1
+    high_sigma: ranges.NonNegative = 0.1
     """The same on subgoals."""
-    batch_size: int = 1024
+    batch_size: ranges.Count = 1024
     """Transitions per update, of each level."""
-    buffer_size: int = 100_000
+    buffer_size: ranges.Count = 100_000
     """Steps kept."""
-    unroll: int = 0
+    unroll: ranges.Whole = 0
     """Steps in each environment between learning phases; 0 for an episode and the row that opens the next."""
-    updates: int = 40
+    updates: ranges.Count = 40
     """Updates per learning phase."""
 
 
@@ -65,7 +65,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/point-maze"
     """Task with goals, as suite/id, whose observation has a vector `observation`."""
-    num_envs: int = 1
+    num_envs: ranges.Count = 1
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, control, ddpg, flags, presets_goals, runs, sac
+from experiments import build, control, ddpg, flags, presets_goals, ranges, runs, sac
 
 
 @dataclass(frozen=True)
@@ -24,30 +24,30 @@ class Config(ddpg.Config):
     strategy: Literal["future", "final", "episode", "random"] = "future"
     """Which state's goal takes the place of the one that was wanted: one that follows in the episode, its last, any of
     it, or any in the replay."""
-    k: float = 4.0
+    k: ranges.NonNegative = 4.0
     """Relabelled samples for each that is not; 0 is no hindsight."""
-    target_period: int = 40
+    target_period: ranges.Count = 40
     """Updates between moves of the targets, one cycle."""
-    target_rate: float = 0.05
-    discount: float = 0.98
-    hidden: tuple[int, ...] = (256, 256, 256)
-    batch_size: int = 256
-    buffer_size: int = 1_000_000
-    warmup: int = 0
-    unroll: int = 51
+    target_rate: ranges.Share = 0.05
+    discount: ranges.Unit = 0.98
+    hidden: tuple[ranges.Count, ...] = (256, 256, 256)
+    batch_size: ranges.Count = 256
+    buffer_size: ranges.Count = 1_000_000
+    warmup: ranges.Whole = 0
+    unroll: ranges.Count = 51
     """Steps in each environment between learning phases: an episode of 50 and the row that opens the next."""
-    updates: int = 40
-    sigma: float = 0.2
-    epsilon: float = 0.3
-    target_low: float = -50.0
-    target_high: float = 0.0
-    action_cost: float = 1.0
+    updates: ranges.Count = 40
+    sigma: ranges.NonNegative = 0.2
+    epsilon: ranges.Unit = 0.3
+    target_low: ranges.Real = -50.0
+    target_high: ranges.Real = 0.0
+    action_cost: ranges.NonNegative = 1.0
     normalise_observations: bool = True
-    clip_observations: float = 5.0
+    clip_observations: ranges.Limit = 5.0
     """What normalised observations are clipped to."""
-    least_deviation: float = 0.01
+    least_deviation: ranges.Positive = 0.01
     """Least standard deviation that they are divided by."""
-    rank: int = 0
+    rank: ranges.Whole = 0
     """With DQN, that of a network in two streams, of states and of goals, joined by a dot product; 0 for one stream."""
 
 
@@ -57,7 +57,7 @@ class Flags(flags.Common):
 
     env: str = "envpool/FetchReach-v4"
     """Task with goals, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 2
+    num_envs: ranges.Count = 2
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

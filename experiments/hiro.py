@@ -7,7 +7,7 @@ Units are the task's: noise on actions and goals is given in them, as there, and
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, presets_goals, runs
+from experiments import build, flags, presets_goals, ranges, runs
 
 ANT = (10.0, 10.0, 0.5, 1.0, 1.0, 1.0, 1.0, *(0.5, 0.3) * 4)
 """How far a goal may be from where the ant is: x, y, z, orientation, joints."""
@@ -17,14 +17,14 @@ ANT = (10.0, 10.0, 0.5, 1.0, 1.0, 1.0, 1.0, *(0.5, 0.3) * 4)
 class Config:
     """Flags of the agent."""
 
-    period: int = 10
+    period: ranges.Count = 10
     """c, steps for which a goal is followed."""
-    goal_range: tuple[float, ...] = ANT
+    goal_range: tuple[ranges.Real, ...] = ANT
     """Largest goal, in each of the first entries of the observation: goals lie between minus that and that."""
-    embedding: int = 0
+    embedding: ranges.Whole = 0
     """Numbers, each in [-1, 1], of a representation that goals lie in (within ±1, whatever `goal_range` says) as FuN's
     do: the first layer of the higher level's policy, learned with it. 0 for the observation's own first entries."""
-    hidden_entries: int = 2
+    hidden_entries: ranges.Whole = 2
     """First entries of the observation, x and y, that the lower level does not see."""
     correction: bool = True
     """Off-policy correction of goals; else they are learned from as they were set."""
@@ -32,39 +32,39 @@ class Config:
     """Goals move with the state (h); else each is the same displacement for all of its period."""
     reward: Literal["distance", "direction"] = "distance"
     """Of the lower level: minus the distance to the goal, or FuN's cosine, for `moving` off."""
-    reward_scale: float = 0.1
+    reward_scale: ranges.Positive = 0.1
     """β, of the rewards that the higher level sums."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ, of a step in the lower level, and of a whole period in the higher."""
-    low_sigma: float = 1.0
+    low_sigma: ranges.NonNegative = 1.0
     """Standard deviation of the noise on actions."""
-    high_sigma: float = 1.0
+    high_sigma: ranges.NonNegative = 1.0
     """The same on goals."""
-    high_epsilon: float = 0.0
+    high_epsilon: ranges.Unit = 0.0
     """Probability of a goal drawn uniformly."""
-    smoothing: float = 0.2
+    smoothing: ranges.NonNegative = 0.2
     """Standard deviation of the noise on target actions and goals."""
-    smoothing_limit: float = 0.5
+    smoothing_limit: ranges.Limit = 0.5
     """What that noise is clipped to."""
-    policy_learning_rate: float = 1e-4
+    policy_learning_rate: ranges.Positive = 1e-4
     """Adam's step size for the policies."""
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """The same for the critics."""
-    target_rate: float = 0.005
+    target_rate: ranges.Share = 0.005
     """τ."""
-    delay: int = 2
+    delay: ranges.Count = 2
     """Critic steps per step of a policy."""
-    hidden: tuple[int, ...] = (300, 300)
+    hidden: tuple[ranges.Count, ...] = (300, 300)
     """Sizes of the dense layers of all networks."""
-    batch_size: int = 100
+    batch_size: ranges.Count = 100
     """Transitions per critic step of either level."""
-    buffer_size: int = 200_000
+    buffer_size: ranges.Count = 200_000
     """Steps kept."""
-    warmup: int = 2_500
+    warmup: ranges.Whole = 2_500
     """Environment steps of random goals and actions before learning."""
-    unroll: int = 20
+    unroll: ranges.Count = 20
     """Steps in each environment between learning phases."""
-    updates: int = 0
+    updates: ranges.Whole = 0
     """Updates per learning phase, each of `delay` x `period` critic steps of the lower level and `delay` of the higher;
     0 for one critic step of the lower level per environment step, the paper's."""
 
@@ -75,7 +75,7 @@ class Flags(flags.Common):
 
     env: str = "mujoco/AntMaze"
     """Task, as suite/id, whose observation is a dict with a vector `observation`."""
-    num_envs: int = 1
+    num_envs: ranges.Count = 1
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

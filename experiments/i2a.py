@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import build, flags, runs, worlds
+from experiments import build, flags, ranges, runs, worlds
 
 World = Literal["learned", "exact", "copy", "none"]
 Stage = Literal["baseline", "model", "agent"]
@@ -23,45 +23,45 @@ class Config:
     """Folder of the learned model; by default the one that the model stage makes."""
     poor: bool = False
     """A learned model that is much smaller."""
-    corrupt: float = 0.0
+    corrupt: ranges.Unit = 0.0
     """Probability with which each cell that is imagined is wrong."""
     no_rewards: bool = False
     """Imagine all rewards as 0."""
-    depth: int = 5
+    depth: ranges.Count = 5
     """τ, steps of a rollout."""
-    learning_rate: float = 7e-4
+    learning_rate: ranges.Positive = 7e-4
     """Step size of the policy's optimiser."""
-    rollout_learning_rate: float = 7e-4
+    rollout_learning_rate: ranges.Positive = 7e-4
     """Step size of the rollout policy's optimiser."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
     """Of both."""
     anneal: bool = True
     """Let both step sizes fall linearly to 0 over the run."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: ranges.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    gae_lambda: float = 0.95
+    gae_lambda: ranges.Unit = 0.95
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    value_cost: float = 0.5
+    value_cost: ranges.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: float = 0.01
+    entropy_cost: ranges.NonNegative = 0.01
     """Weight of the entropy bonus."""
-    distillation_cost: float = 0.01
+    distillation_cost: ranges.NonNegative = 0.01
     """λ, weight of the rollout policy's loss."""
-    unroll: int = 10
+    unroll: ranges.Count = 10
     """Steps in each environment per update."""
-    channels: tuple[int, ...] = (16, 16)
+    channels: tuple[ranges.Count, ...] = (16, 16)
     """Of the 3×3 convolutions; the first keeps the size of a frame, the others halve it."""
-    hidden: int = 256
+    hidden: ranges.Count = 256
     """Size of the dense layers."""
-    encoder_channels: tuple[int, ...] = (16, 16)
+    encoder_channels: tuple[ranges.Count, ...] = (16, 16)
     """Of the encoder of imagined frames; with none it is a dense layer, which is much faster."""
-    code: int = 256
+    code: ranges.Count = 256
     """Size of the encoder's layer and memory."""
-    rollout_channels: tuple[int, ...] = (16,)
+    rollout_channels: tuple[ranges.Count, ...] = (16,)
     """Of the rollout policy."""
-    rollout_hidden: int = 64
+    rollout_hidden: ranges.Count = 64
     """Size of its dense layer."""
 
 
@@ -76,21 +76,21 @@ class Flags(flags.Common):
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     levels: str = ""
     """A folder of levels in Boxoban's format for Sokoban; the same as --env-options levels=FOLDER."""
-    steps: int = 1_000_000
+    steps: ranges.Steps = 1_000_000
     """Environment steps per seed, of the baseline and of the agent."""
-    num_envs: int = 32
+    num_envs: ranges.Count = 32
     """Environments (lanes) per seed."""
-    eval_episodes: int = 128
+    eval_episodes: ranges.Count = 128
     """Episodes of one evaluation, per seed."""
     stages: tuple[Stage, ...] = ("baseline", "model", "agent")
     """Which to run, in this order. With none, one agent is trained in the run folder itself."""
-    model_transitions: int = 200_000
+    model_transitions: ranges.Count = 200_000
     """Of the trained baseline, from which the model learns."""
-    model_updates: int = 10_000
+    model_updates: ranges.Count = 10_000
     """Gradient steps of the model."""
-    model_batch: int = 64
+    model_batch: ranges.Count = 64
     """Transitions per gradient step."""
-    model_learning_rate: float = 1e-3
+    model_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the model."""
     agent: Config = field(default_factory=Config)
 

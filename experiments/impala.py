@@ -3,24 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, presets_policy, runs
+from experiments import actor_critics, flags, presets_policy, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Body):
     """Flags of the agent."""
 
-    lag: int = 0
+    lag: ranges.Whole = 0
     """Updates that the acting parameters are behind."""
     correct: bool = True
     """V-trace; if not, actions count as if the policy had taken them, as in A3C."""
-    vtrace_lambda: float = 1.0
+    vtrace_lambda: ranges.Unit = 1.0
     """λ of V-trace."""
-    clip_rho: float = 1.0
+    clip_rho: ranges.Limit = 1.0
     """Bound on the importance ratios of the value targets."""
-    clip_pg_rho: float = 1.0
+    clip_pg_rho: ranges.Limit = 1.0
     """Bound on the importance ratios of the policy gradient."""
-    unroll: int = 20
+    unroll: ranges.Count = 20
     """Steps in each environment per update."""
 
 
@@ -30,7 +30,7 @@ class Flags(flags.Common):
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 from experiments.r2d2 import check_counts
 
 
@@ -11,51 +11,51 @@ from experiments.r2d2 import check_counts
 class Config:
     """Flags of the agent."""
 
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the predictor."""
-    policy_learning_rate: float = 1e-3
+    policy_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the policy."""
-    policy_delay: float = 0.0
+    policy_delay: ranges.Unit = 0.0
     """Part of the run before the policy learns at all, while the predictor does; below 1."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Norm that the gradient of either is clipped to."""
-    discount: float = 0.9
+    discount: ranges.Unit = 0.9
     """γ, of the returns and of the retroactive update; 0.96 in the paper."""
-    gae_lambda: float = 0.9
+    gae_lambda: ranges.Unit = 0.9
     """λ of the generalised advantage."""
-    entropy_cost: float = 0.02
+    entropy_cost: ranges.NonNegative = 0.02
     """Weight of the entropy bonus; 0.01 in the paper."""
     normalise_advantages: bool = True
     """Normalise advantages in each window."""
-    unroll: int = 20
+    unroll: ranges.Count = 20
     """Steps in each environment per update, the window that gradients flow through."""
-    latent: int = 32
+    latent: ranges.Count = 32
     """Size of the state variable z; 200 in the paper."""
-    lstm: tuple[int, ...] = (64,)
+    lstm: tuple[ranges.Count, ...] = (64,)
     """Layers of either LSTM; two of 256 in the paper."""
-    rows: int = 64
+    rows: ranges.Count = 64
     """Rows of the memory; 1350 in the paper."""
-    keys: int = 3
+    keys: ranges.Count = 3
     """Read keys of the predictor; the policy has one."""
-    hidden: tuple[int, ...] = (64,)
+    hidden: tuple[ranges.Count, ...] = (64,)
     """Dense layers of the encoder."""
-    width: int = 64
+    width: ranges.Count = 64
     """Of the layer in decoders, value and policy; 200 in the paper."""
     cnn: Literal["none", "nature", "impala", "small"] = "none"
     """Convolutions for image observations."""
     recall: bool = True
     """Also see, and reconstruct, the last action and reward."""
-    observation_cost: float = 10.0
+    observation_cost: ranges.NonNegative = 10.0
     """Weight of the reconstruction of what the task shows, texts aside; 0 leaves it out."""
-    text_cost: float = 1.0
+    text_cost: ranges.NonNegative = 1.0
     """Weight of the reconstruction of texts."""
-    action_cost: float = 1.0
+    action_cost: ranges.NonNegative = 1.0
     """Weight of the reconstruction of the last action."""
-    reward_cost: float = 1.0
+    reward_cost: ranges.NonNegative = 1.0
     """Weight of the reconstruction of the last reward."""
-    return_cost: float = 0.4
+    return_cost: ranges.NonNegative = 0.4
     """Weight of the return's prediction."""
-    kl_cost: float = 1.0
+    kl_cost: ranges.NonNegative = 1.0
     """Weight of the divergence of posterior and prior."""
     retroactive: bool = True
     """Let earlier rows of the memory learn what came after them."""
@@ -71,7 +71,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/card-pairs"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 128
+    num_envs: ranges.Count = 128
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, drqn, flags, runs
+from experiments import build, drqn, flags, ranges, runs
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Config(drqn.Config):
     memory: Literal["mqn", "rmqn", "frmqn", "lstm", "gru", "none"] = "frmqn"  # type: ignore[assignment]
     """What is remembered: past rows, read from a feed-forward or recurrent context, with feedback of what was read; or
     as in DRQN."""
-    rows: int = 50
+    rows: ranges.Count = 50
     """Past rows that are remembered; 11 in the paper's training, up to 49 in its tests."""
     timed: bool = False
     """Let the reads depend on how long ago a row was, which the paper's do not."""
@@ -21,11 +21,11 @@ class Config(drqn.Config):
     """Withhold what is read, an ablation."""
     sampling: Literal["random", "sequential"] = "sequential"
     """Windows that begin anywhere, or with an episode."""
-    length: int = 50
+    length: ranges.Count = 50
     """Transitions in a window."""
-    target_period: int = 1
+    target_period: ranges.Count = 1
     """Updates between moves of the target network."""
-    target_rate: float = 0.01
+    target_rate: ranges.Share = 0.01
     """How far the target moves towards the online network each time; 0.001 in the paper."""
 
 
@@ -35,7 +35,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/i-maze"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import build, control, flags, presets_control, runs
+from experiments import build, control, flags, presets_control, ranges, runs
 
 if TYPE_CHECKING:
     from experiments.drivers import Parts
@@ -17,9 +17,9 @@ class Config(control.Learning):
     """The curvature P of the advantage: any, along the dimensions, or the same for all actions everywhere."""
     noise: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
     """What exploration adds to actions: independent or correlated over time."""
-    sigma: float = 0.2
+    sigma: ranges.NonNegative = 0.2
     """Its standard deviation, in halves of the actions' range."""
-    theta: float = 0.15
+    theta: ranges.NonNegative = 0.15
     """Rate at which an Ornstein-Uhlenbeck process returns to 0."""
 
 
@@ -29,7 +29,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/pendulum"
     """Task with bounded continuous actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 4
+    num_envs: ranges.Count = 4
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs, worlds
+from experiments import build, flags, ranges, runs, worlds
 
 
 @dataclass(frozen=True)
@@ -16,41 +16,41 @@ class Config:
     """The task's own rules, or an ensemble that is learned from what was tried, as in PETS."""
     reward: Literal["known", "learned"] = "known"
     """Of what a learned model imagines: the task's own, which PETS takes for granted, or the model's."""
-    corrupt: float = 0.0
+    corrupt: ranges.Unit = 0.0
     """Probability with which each cell of a frame that the true model imagines is wrong."""
-    horizon: int = 25
+    horizon: ranges.Count = 25
     """Steps of a plan or a rollout."""
-    population: int = 200
+    population: ranges.Count = 200
     """Plans of an iteration, 400 in PETS; rollouts of each action in Monte-Carlo search."""
-    elites: int = 20
+    elites: ranges.Count = 20
     """Of these, those that CEM goes on from; 40 in PETS."""
-    iterations: int = 3
+    iterations: ranges.Count = 3
     """Of CEM, per step; 5 in PETS."""
-    temperature: float = 10.0
+    temperature: ranges.Positive = 10.0
     """κ of MPPI."""
-    smoothing: float = 0.7
+    smoothing: ranges.Unit = 0.7
     """β of MPPI."""
-    simulations: int = 100
+    simulations: ranges.Count = 100
     """Of tree search, per step."""
-    discount: float = 1.0
+    discount: ranges.Unit = 1.0
     """γ of what plans are worth."""
-    members: int = 5
+    members: ranges.Count = 5
     """Networks of the learned ensemble."""
-    particles: int = 5
+    particles: ranges.Count = 5
     """Rollouts of each plan in it, a multiple of its members; 20 in PETS."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[ranges.Count, ...] = (128, 128)
     """Sizes of their dense layers."""
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the model."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Global norm that its gradients are clipped to; without, it hardly learns from rows of a new kind."""
-    batch_size: int = 64
+    batch_size: ranges.Count = 64
     """Transitions per update of each network."""
-    buffer_size: int = 50_000
+    buffer_size: ranges.Count = 50_000
     """Transitions kept."""
-    unroll: int = 201
+    unroll: ranges.Count = 201
     """Steps between learning phases: an episode of the swing-up, and the row that opens the next."""
-    updates: int = 5_000
+    updates: ranges.Count = 5_000
     """Updates of a learned model per learning phase."""
     shuffle_arrivals: bool = False
     """Interchange what a learned model learns that steps arrive at, the ablation of PETS."""
@@ -62,11 +62,11 @@ class Flags(flags.Common):
 
     env: str = "bellmax/cartpole-swingup"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    steps: int = 402
+    steps: ranges.Steps = 402
     """Environment steps per seed."""
-    num_envs: int = 1
+    num_envs: ranges.Count = 1
     """Environments (lanes) per seed."""
-    eval_episodes: int = 8
+    eval_episodes: ranges.Count = 8
     """Episodes of one evaluation, per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,42 +3,42 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, presets_policy, runs
+from experiments import actor_critics, build, flags, presets_policy, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Body):
     """Flags of the agent."""
 
-    learning_rate: float = 2.5e-4
+    learning_rate: ranges.Positive = 2.5e-4
     """Adam's step size."""
-    adam_eps: float = 1e-5
+    adam_eps: ranges.Positive = 1e-5
     """Adam's ε."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: ranges.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    gae_lambda: float = 0.95
+    gae_lambda: ranges.Unit = 0.95
     """λ of the generalised advantage."""
-    clip: float = 0.2
+    clip: ranges.Limit = 0.2
     """ε of the surrogate; inf for no clipping, with a kl-cost instead."""
     anneal_clip: bool = False
     """Let ε fall linearly to 0 over the run."""
-    kl_cost: float | None = None
+    kl_cost: ranges.NonNegative | None = None
     """β, the weight of KL(old policy ‖ policy); none by default."""
-    kl_target: float | None = None
+    kl_target: ranges.Positive | None = None
     """The divergence per rollout that β is adapted to; by default it stays fixed."""
-    value_clip: float | None = None
+    value_clip: ranges.Positive | None = None
     """Bound on how far a value may profit from leaving its old one; none by default."""
-    value_cost: float = 0.5
+    value_cost: ranges.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: float = 0.01
+    entropy_cost: ranges.NonNegative = 0.01
     """Weight of the entropy bonus."""
     normalise_advantages: bool = True
     """Normalise advantages in each minibatch."""
-    epochs: int = 4
+    epochs: ranges.Count = 4
     """Passes over each rollout."""
-    minibatches: int = 4
+    minibatches: ranges.Count = 4
     """Gradient steps per pass."""
 
 

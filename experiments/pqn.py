@@ -3,36 +3,36 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, presets, runs
+from experiments import build, flags, presets, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    learning_rate: float = 3e-4
+    learning_rate: ranges.Positive = 3e-4
     """RAdam's step size."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    q_lambda: float = 0.95
+    q_lambda: ranges.Unit = 0.95
     """λ of the targets."""
-    epsilon_start: float = 1.0
+    epsilon_start: ranges.Unit = 1.0
     """Probability of a random action at the start."""
-    epsilon_end: float = 0.1
+    epsilon_end: ranges.Unit = 0.1
     """The same once it has decayed."""
-    epsilon_fraction: float = 0.2
+    epsilon_fraction: ranges.Unit = 0.2
     """Part of all steps over which it decays, linearly."""
-    unroll: int = 64
+    unroll: ranges.Count = 64
     """Steps in each environment per rollout."""
-    epochs: int = 4
+    epochs: ranges.Count = 4
     """Passes over each rollout."""
-    minibatches: int = 16
+    minibatches: ranges.Count = 16
     """Gradient steps per pass."""
-    hidden: tuple[int, ...] = (128, 128)
+    hidden: tuple[ranges.Count, ...] = (128, 128)
     """Sizes of the dense layers."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations, which PQN has instead of a target network."""
@@ -42,7 +42,7 @@ class Config:
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent core, of the size of the last hidden layer."""
-    reward_scale: float = 0.1
+    reward_scale: ranges.Positive = 0.1
     """Factor on the rewards that are learned from."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1], before that factor."""
@@ -54,7 +54,7 @@ class Flags(flags.Common):
 
     env: str = "envpool/CartPole-v1"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 32
+    num_envs: ranges.Count = 32
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

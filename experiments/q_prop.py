@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs, trpo
+from experiments import build, flags, ranges, runs, trpo
 
 
 @dataclass(frozen=True)
@@ -12,19 +12,19 @@ class Config(trpo.Config):
 
     mode: Literal["standard", "conservative", "aggressive", "none"] = "conservative"
     """When the control variate is used; with none it is TRPO."""
-    gae_lambda: float = 0.97
+    gae_lambda: ranges.Unit = 0.97
     """λ of the generalised advantage."""
-    q_learning_rate: float = 1e-3
+    q_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the action values."""
-    q_epochs: int = 4
+    q_epochs: ranges.Count = 4
     """Passes over the replayed windows of a sample."""
-    q_minibatches: int = 32
+    q_minibatches: ranges.Count = 32
     """Gradient steps per pass."""
-    target_rate: float = 0.1
+    target_rate: ranges.Share = 0.1
     """How far the target moves towards the action values after each sample."""
-    replayed: int = 16
+    replayed: ranges.Count = 16
     """Windows of the past per sample."""
-    buffer_size: int = 100_000
+    buffer_size: ranges.Count = 100_000
     """Steps kept."""
 
 

@@ -3,24 +3,24 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, presets, runs
+from experiments import build, flags, presets, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size."""
-    adam_eps: float = 1e-3
+    adam_eps: ranges.Positive = 1e-3
     """Adam's ε."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: float = 40.0
+    max_grad_norm: ranges.Limit = 40.0
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ; 0.997 in the paper."""
-    hidden: tuple[int, ...] = (64,)
+    hidden: tuple[ranges.Count, ...] = (64,)
     """Sizes of the dense layers before the memory."""
     layer_norm: bool = False
     """Layer normalisation before each of their activations."""
@@ -30,55 +30,55 @@ class Config:
     """What the layers before the memory compute in; parameters and losses are float32 in either case."""
     memory: Literal["lstm", "gru", "none"] = "lstm"
     """Recurrent core; none makes the agent feed-forward."""
-    memory_size: int = 64
+    memory_size: ranges.Count = 64
     """Its size."""
-    head: tuple[int, ...] = (64,)
+    head: tuple[ranges.Count, ...] = (64,)
     """Sizes of the dense layers after it, in each stream."""
     dueling: bool = True
     """Separate streams for the state's value and the actions' advantages."""
     recall: bool = True
     """Let the network read the last action and reward."""
-    burn_in: int = 10
+    burn_in: ranges.Whole = 10
     """Transitions at the start of a window that only bring the memory up to date; 40 in the paper."""
-    length: int = 20
+    length: ranges.Count = 20
     """Transitions after them, which are learned from; 80 in the paper."""
-    stride: int = 10
+    stride: ranges.Count = 10
     """Rows between the starts of windows; half of `length` in the paper."""
     start: Literal["stored", "zero"] = "stored"
     """Memory that a window begins with: what it was when the window was acted out, or zeros."""
-    n_step: int = 5
+    n_step: ranges.Count = 5
     """Rewards summed in each target."""
     rescale: bool = True
     """Learn values under h."""
-    batch_size: int = 32
+    batch_size: ranges.Count = 32
     """Windows per update."""
-    buffer_size: int = 100_000
+    buffer_size: ranges.Count = 100_000
     """Environment steps kept."""
-    alpha: float = 0.9
+    alpha: ranges.NonNegative = 0.9
     """Exponent of the priorities."""
-    beta: float = 0.6
+    beta: ranges.Unit = 0.6
     """Exponent of the importance weights."""
-    eta: float = 0.9
+    eta: ranges.Unit = 0.9
     """Weight of the largest error of a window in its priority, against the mean one."""
-    frames: int = 1
+    frames: ranges.Count = 1
     """Frames in an image observation's stack, of which the replay keeps one."""
-    warmup: int = 2_000
+    warmup: ranges.Whole = 2_000
     """Environment steps before learning."""
-    unroll: int = 10
+    unroll: ranges.Count = 10
     """Steps in each environment between learning phases."""
-    updates: int = 5
+    updates: ranges.Count = 5
     """Updates per learning phase."""
-    target_period: int = 100
+    target_period: ranges.Count = 100
     """Updates between moves of the target network; 2500 in the paper."""
-    target_rate: float = 1.0
+    target_rate: ranges.Share = 1.0
     """How far the target moves towards the online network each time; 1 copies it."""
-    epsilon_start: float = 1.0
+    epsilon_start: ranges.Unit = 1.0
     """ε when learning begins: environment i of N explores with probability ε^(1 + ladder · i / (N - 1))."""
-    epsilon_end: float = 0.4
+    epsilon_end: ranges.Unit = 0.4
     """The same once it has decayed."""
-    epsilon_fraction: float = 0.1
+    epsilon_fraction: ranges.Unit = 0.1
     """Part of all steps over which it decays, linearly."""
-    ladder: float = 7.0
+    ladder: ranges.NonNegative = 7.0
     """How much less the last environment explores than the first; 0 for all alike."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
@@ -92,7 +92,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/memory-chain"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

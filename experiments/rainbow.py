@@ -8,7 +8,7 @@ The ablations of the paper: `--agent.no-double`, `--agent.no-dueling`, `--agent.
 
 from dataclasses import dataclass, field
 
-from experiments import dqn, presets, runs
+from experiments import dqn, presets, ranges, runs
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Config(dqn.Config):
     objective: dqn.Prediction = "categorical"
     dueling: bool = True
     noisy: dqn.Noisy = "factorised"
-    sigma: float = 0.1
+    sigma: ranges.NonNegative = 0.1
     priorities: dqn.Priorities = "proportional"
-    epsilon_start: float = 0.0
-    epsilon_end: float = 0.0
+    epsilon_start: ranges.Unit = 0.0
+    epsilon_end: ranges.Unit = 0.0
 
 
 @dataclass(frozen=True)

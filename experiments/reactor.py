@@ -3,46 +3,46 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size."""
-    momentum: float = 0.0
+    momentum: ranges.Unit = 0.0
     """Adam's β₁."""
-    max_grad_norm: float = 10.0
+    max_grad_norm: ranges.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: float = 0.99
+    discount: ranges.Unit = 0.99
     """γ."""
-    retrace_lambda: float = 1.0
+    retrace_lambda: ranges.Unit = 1.0
     """λ of Retrace."""
-    bound: float = 1.0
+    bound: ranges.Limit = 1.0
     """c of β = min(c, 1/μ): 0 trusts the critic alone, 1 is the paper's, inf is unbiased."""
-    mixture: float = 0.01
+    mixture: ranges.Unit = 0.01
     """Share of the uniform policy in the agent's."""
-    value_cost: float = 1.0
+    value_cost: ranges.NonNegative = 1.0
     """Weight of the critic's loss; 0 leaves the critic, and the torso, as they began."""
-    policy_cost: float = 1.0
+    policy_cost: ranges.NonNegative = 1.0
     """Weight of the policy loss."""
-    entropy_cost: float = 0.01
+    entropy_cost: ranges.NonNegative = 0.01
     """Weight of the entropy bonus."""
     distributional: bool = True
     """A critic of return distributions; if not, of mean returns."""
-    atoms: int = 51
+    atoms: ranges.Pair = 51
     """Atoms of its distributions."""
-    v_min: float = -1.0
+    v_min: ranges.Real = -1.0
     """The lowest."""
-    v_max: float = 1.0
+    v_max: ranges.Real = 1.0
     """The highest."""
     dueling: bool = True
     """Separate streams for the state's value and the actions' advantages in the critic."""
-    hidden: tuple[int, ...] = (128,)
+    hidden: tuple[ranges.Count, ...] = (128,)
     """Sizes of the shared dense layers."""
-    head: tuple[int, ...] = (128,)
+    head: tuple[ranges.Count, ...] = (128,)
     """Sizes of the critic's own."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations."""
@@ -52,27 +52,27 @@ class Config:
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent cores of policy and critic, of the size of the last hidden layer; fresh at the start of a sequence."""
-    length: int = 32
+    length: ranges.Count = 32
     """Transitions per sequence."""
-    batch_size: int = 4
+    batch_size: ranges.Count = 4
     """Sequences per update."""
-    buffer_size: int = 50_000
+    buffer_size: ranges.Count = 50_000
     """Steps kept."""
     prioritised: bool = True
     """Replay by priority, with full importance weights; if not, uniformly."""
-    alpha: float = 1.0
+    alpha: ranges.NonNegative = 1.0
     """Exponent of the priorities."""
-    mix: float = 0.0
+    mix: ranges.Unit = 0.0
     """Probability with which a sequence is drawn uniformly instead."""
-    warmup: int = 1_000
+    warmup: ranges.Whole = 1_000
     """Environment steps before learning."""
-    unroll: int = 4
+    unroll: ranges.Count = 4
     """Steps in each environment between learning phases."""
-    updates: int = 4
+    updates: ranges.Count = 4
     """Updates per learning phase."""
-    target_period: int = 1
+    target_period: ranges.Count = 1
     """Updates between moves of the target network, 1000 in the paper."""
-    target_rate: float = 0.01
+    target_rate: ranges.Share = 0.01
     """How far the target moves towards the online network each time; 1, as in the paper, copies it."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""

@@ -7,7 +7,7 @@ learned from rewards.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, runs
+from experiments import build, flags, ranges, runs
 from experiments.r2d2 import check_counts
 
 
@@ -17,33 +17,33 @@ class Config:
 
     memory: Literal["rows", "ntm", "dnc", "lstm", "none"] = "rows"
     """RL-MEM's rows read by content, an NTM's, a DNC's, the LSTM alone, or not even that."""
-    learning_rate: float = 1e-3
+    learning_rate: ranges.Positive = 1e-3
     """Adam's step size."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: ranges.Limit = 1.0
     """Global norm that gradients are clipped to."""
-    discount: float = 0.9
+    discount: ranges.Unit = 0.9
     """γ."""
-    gae_lambda: float = 0.9
+    gae_lambda: ranges.Unit = 0.9
     """λ of the generalised advantage."""
-    value_cost: float = 0.5
+    value_cost: ranges.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: float = 0.02
+    entropy_cost: ranges.NonNegative = 0.02
     """Weight of the entropy bonus."""
-    unroll: int = 20
+    unroll: ranges.Count = 20
     """Steps in each environment per update."""
-    hidden: tuple[int, ...] = (64,)
+    hidden: tuple[ranges.Count, ...] = (64,)
     """Dense layers of the encoder."""
-    head: tuple[int, ...] = (64,)
+    head: tuple[ranges.Count, ...] = (64,)
     """Dense layers before policy and value, in each."""
     cnn: Literal["nature", "impala", "small"] = "small"
     """Convolutions for image observations."""
-    lstm: tuple[int, ...] = (64,)
+    lstm: tuple[ranges.Count, ...] = (64,)
     """Layers of the controller."""
-    rows: int = 64
+    rows: ranges.Count = 64
     """Rows of the memory."""
-    row_size: int = 32
+    row_size: ranges.Count = 32
     """Numbers in each."""
-    keys: int = 3
+    keys: ranges.Count = 3
     """Read keys, or read heads."""
     blind: bool = False
     """Withhold what is read, an ablation."""
@@ -57,7 +57,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/card-pairs"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 128
+    num_envs: ranges.Count = 128
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from experiments import build, control, flags, presets_control, runs
+from experiments import build, control, flags, presets_control, ranges, runs
 
 if TYPE_CHECKING:
     from experiments.drivers import Parts
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 class Config(control.Learning):
     """Flags of the agent."""
 
-    policy_learning_rate: float = 1e-3
+    policy_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the policy."""
-    temperature_learning_rate: float = 1e-3
+    temperature_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for ln α."""
-    temperature: float = 1.0
+    temperature: ranges.NonNegative = 1.0
     """α; the first one, if it is learned."""
     automatic: bool = True
     """Learn α, so that the policy's entropy is `entropy`."""
-    entropy: float | None = None
+    entropy: ranges.Real | None = None
     """The entropy H̄ to keep, in nats, of actions in [-1, 1]: by default -1 per dimension; for discrete actions 0.3
     times that of the uniform policy."""
-    critics: int = 2
+    critics: ranges.Count = 2
     """Critics, of which targets and the policy take the least value."""
-    delay: int = 1
+    delay: ranges.Count = 1
     """Critic steps per update; the policy, α and the targets move once."""
 
 
@@ -36,7 +36,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/pendulum"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 4
+    num_envs: ranges.Count = 4
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass, field
 
-from experiments import ddpg, presets_control, runs
+from experiments import ddpg, presets_control, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(ddpg.Config):
     """Flags of the agent; those of `experiments.ddpg` with other defaults."""
 
-    critics: int = 2
-    smoothing: float = 0.2
-    delay: int = 2
-    updates: int = 2
+    critics: ranges.Count = 2
+    smoothing: ranges.NonNegative = 0.2
+    delay: ranges.Count = 2
+    updates: ranges.Count = 2
 
 
 @dataclass(frozen=True)

@@ -3,34 +3,34 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, presets_policy, runs
+from experiments import actor_critics, build, flags, presets_policy, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Body):
     """Flags of the agent."""
 
-    gae_lambda: float = 0.98
+    gae_lambda: ranges.Unit = 0.98
     """λ of the generalised advantage."""
-    radius: float = 0.01
+    radius: ranges.Positive = 0.01
     """δ, the divergence allowed per step."""
-    damping: float = 0.1
+    damping: ranges.NonNegative = 0.1
     """η, added to the Fisher matrix."""
-    iterations: int = 10
+    iterations: ranges.Count = 10
     """Steps of conjugate gradients."""
-    slack: float = 1.0
+    slack: ranges.Positive = 1.0
     """The line search accepts a divergence of so many radii."""
-    backtracks: int = 10
+    backtracks: ranges.Count = 10
     """Steps that the line search tries."""
     line_search: bool = True
     """Search along the step; if not, take it as it is."""
-    critic_learning_rate: float = 1e-3
+    critic_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the critic."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: ranges.Limit = 0.5
     """Global norm that the critic's gradients are clipped to."""
-    epochs: int = 10
+    epochs: ranges.Count = 10
     """Passes of the critic over each rollout."""
-    minibatches: int = 8
+    minibatches: ranges.Count = 8
     """Gradient steps of the critic per pass."""
 
 

@@ -3,32 +3,32 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import actor_critics, build, flags, runs
+from experiments import actor_critics, build, flags, ranges, runs
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Layers):
     """Flags of the agent."""
 
-    gae_lambda: float = 1.0
+    gae_lambda: ranges.Unit = 1.0
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    pixel_control: float = 0.01
+    pixel_control: ranges.NonNegative = 0.01
     """Weight of pixel control; 0 switches it off."""
-    reward_prediction: float = 1.0
+    reward_prediction: ranges.NonNegative = 1.0
     """Weight of reward prediction; 0 switches it off."""
-    value_replay: float = 1.0
+    value_replay: ranges.NonNegative = 1.0
     """Weight of value replay; 0 switches it off."""
-    pixel_discount: float = 0.9
+    pixel_discount: ranges.Unit = 0.9
     """γ of pixel control."""
-    cell: int = 4
+    cell: ranges.Count = 4
     """Pixels in a side of a cell."""
-    buffer_size: int = 2_000
+    buffer_size: ranges.Count = 2_000
     """Steps kept for the tasks."""
-    replayed: int = 16
+    replayed: ranges.Count = 16
     """Windows of the past per update."""
-    unroll: int = 20
+    unroll: ranges.Count = 20
     """Steps in each environment per update, and in a window."""
-    hidden: tuple[int, ...] = (128,)
+    hidden: tuple[ranges.Count, ...] = (128,)
     """Sizes of the dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "small"
     """Torso; with none images are flattened."""
@@ -44,7 +44,7 @@ class Flags(flags.Common):
 
     env: str = "bellmax/pixel-catch"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import actor_critics, build, flags, runs
+from experiments import actor_critics, build, flags, ranges, runs
 
 
 @dataclass(frozen=True)
@@ -12,23 +12,23 @@ class Config(actor_critics.Body):
 
     psi: Literal["total", "reward_to_go", "baselined", "q", "advantage", "td", "gae"] = "gae"
     """What weighs the score function."""
-    learning_rate: float = 1e-2
+    learning_rate: ranges.Positive = 1e-2
     """Adam's step size for the policy."""
-    critic_learning_rate: float = 1e-3
+    critic_learning_rate: ranges.Positive = 1e-3
     """Adam's step size for the critic."""
     anneal: bool = True
     """Let the policy's step size fall linearly to 0 over the run."""
-    max_grad_norm: float = 0.5
+    max_grad_norm: ranges.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    gae_lambda: float = 0.97
+    gae_lambda: ranges.Unit = 0.97
     """λ of psi gae."""
-    value_lambda: float = 1.0
+    value_lambda: ranges.Unit = 1.0
     """λ of the critic's targets; 1 for sampled sums of rewards."""
-    entropy_cost: float = 0.0
+    entropy_cost: ranges.NonNegative = 0.0
     """Weight of the entropy bonus."""
-    epochs: int = 10
+    epochs: ranges.Count = 10
     """Passes of the critic over each rollout."""
-    minibatches: int = 4
+    minibatches: ranges.Count = 4
     """Gradient steps of the critic per pass."""
     normalise: bool = True
     """Bring psi to mean 0 and variance 1 in each batch."""
@@ -40,7 +40,7 @@ class Flags(flags.Common):
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: int = 16
+    num_envs: ranges.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 

@@ -26,12 +26,12 @@ BAD = {
     "option of the wrong type": ("a2c", "--env-options rows=many", "rows"),
     # sizes
     "no seeds": ("dqn", "--seeds 0", "--seeds 0: must be at least 1"),
-    "negative seed": ("dqn", "--seed -1", "--seed -1: must not be negative"),
+    "negative seed": ("dqn", "--seed -1", "--seed -1: must be at least 0"),
     "no steps": ("dqn", "--steps 0", "--steps 0: must be at least 1"),
     "no environments": ("dqn", "--num-envs 0", "--num-envs 0: must be at least 1"),
     "no episodes": ("ppo", "--eval-episodes 0", "--eval-episodes 0: must be at least 1"),
     "nothing kept": ("ppo", "--keep 0", "--keep 0: must be at least 1"),
-    "negative interval": ("ppo", "--log-every -5", "--log-every -5: must not be negative"),
+    "negative interval": ("ppo", "--log-every -5", "--log-every -5: must be at least 0"),
     "less than a chunk": ("ppo", "--steps 1000", "--steps 1000: does not reach one chunk, which is 1024 steps"),
     "less than a warm-up": ("dqn", "--steps 1000", "--steps 1000: does not reach one chunk"),
     # what belongs together
@@ -46,9 +46,9 @@ BAD = {
         "dqn", "--agent.buffer-size 32 --agent.batch-size 8", "--agent.buffer-size 32: holds 2 steps of each of 16",
     ),
     "memory without a layer": ("a2c", "--agent.hidden --agent.memory gru", "--agent.hidden (empty): --agent.mem"),
-    "no layer size": ("a2c", "--agent.hidden 0", "--agent.hidden 0: layer sizes must be positive"),
+    "no layer size": ("a2c", "--agent.hidden 0", "--agent.hidden 0: must be at least 1"),
     "policy that never learns": ("merlin", "--agent.policy-delay 1", "--agent.policy-delay 1.0: must be in [0, 1)"),
-    "policy that learned before": ("merlin", "--agent.policy-delay -0.5", "--agent.policy-delay -0.5: must be in [0"),
+    "policy that learned before": ("merlin", "--agent.policy-delay -0.5", "--agent.policy-delay -0.5: must be at least 0"),
     "observation within an observation": (
         "merlin", "--env envpool/Jumanji/Maze-v0", "observation 'agent_position': is a dict; allowed: a Box or a Disc",
     ),
@@ -224,7 +224,7 @@ def test_intervals_are_rounded_to_chunks():
     ("words", "told"),
     [
         ("--episodes 0", "--episodes 0: must be at least 1"),
-        ("--seed -1", "--seed -1: must not be negative"),
+        ("--seed -1", "--seed -1: must be at least 0"),
         ("--video film.avi", "--video film.avi: must end in .mp4 or .gif"),
     ],
 )
