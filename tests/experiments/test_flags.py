@@ -48,7 +48,7 @@ BAD = {
     "memory without a layer": ("a2c", "--agent.hidden --agent.memory gru", "--agent.hidden (empty): --agent.mem"),
     "no layer size": ("a2c", "--agent.hidden 0", "--agent.hidden 0: must be at least 1"),
     "policy that never learns": ("merlin", "--agent.policy-delay 1", "--agent.policy-delay 1.0: must be in [0, 1)"),
-    "policy that learned before": ("merlin", "--agent.policy-delay -0.5", "--agent.policy-delay -0.5: must be at least 0"),
+    "policy that learned before": ("merlin", "--agent.policy-delay -0.5", "policy-delay -0.5: must be at least 0"),
     "observation within an observation": (
         "merlin", "--env envpool/Jumanji/Maze-v0", "observation 'agent_position': is a dict; allowed: a Box or a Disc",
     ),
