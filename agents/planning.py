@@ -132,6 +132,8 @@ def mppi(
 
     n_t = β (μ_t + ε_t) + (1 - β) n_{t-1},  μ ← Σ_i softmax_i(κ R_i) n^i, with R scaled to [0, 1] over the population.
 
+    n_{-1} is the action that was taken last, and the middle of the range in an episode's first step.
+
     Args:
       model: to plan with.
       actions: bounded.
@@ -145,25 +147,27 @@ def mppi(
     """
     middle, half = (actions.high + actions.low) / 2, (actions.high - actions.low) / 2
 
-    def begin(lanes: int) -> Array:
-        return jnp.broadcast_to(jnp.float32(middle), (lanes, horizon, *actions.shape))
+    def begin(lanes: int) -> tuple[Array, Array]:
+        mean = jnp.broadcast_to(jnp.float32(middle), (lanes, horizon, *actions.shape))
+        return mean, mean[:, 0]
 
-    def plan(params: Any, key: Key, carry: Array, observation: Tree) -> tuple[Array, Array]:
+    def plan(params: Any, key: Key, carry: tuple[Array, Array], observation: Tree) -> tuple[Array, tuple[Array, Array]]:
+        mean, taken = carry
         k_noise, k_model = jax.random.split(key)
-        noise = sigma * half * jax.random.normal(k_noise, (population, *carry.shape))
-        wished = jnp.moveaxis(carry[None] + noise, 2, 0)  # [H, P, B, ...]
+        noise = sigma * half * jax.random.normal(k_noise, (population, *mean.shape))
+        wished = jnp.moveaxis(mean[None] + noise, 2, 0)  # [H, P, B, ...]
 
         def smooth(last: Array, wish: Array) -> tuple[Array, Array]:
             last = smoothing * wish + (1 - smoothing) * last
             return last, last
 
-        _, plans = jax.lax.scan(smooth, wished[0], wished)
+        _, plans = jax.lax.scan(smooth, jnp.broadcast_to(taken, wished[0].shape), wished)
         plans = jnp.clip(jnp.moveaxis(plans, (0, 1), (2, 1)), actions.low, actions.high)  # [B, P, H, ...]
         score = scored(model, params, k_model, observation, plans, discount, particles)
         low, high = jnp.min(score, -1, keepdims=True), jnp.max(score, -1, keepdims=True)
         weight = jax.nn.softmax(temperature * (score - low) / jnp.maximum(high - low, 1e-8))
         mean = jnp.einsum("bp,bp...->b...", weight, plans)
-        return mean[:, 0], _shifted(mean, middle)
+        return mean[:, 0], (_shifted(mean, middle), mean[:, 0])
 
     return Planner(begin, plan)
 

@@ -171,6 +171,7 @@ def storage(config: Config, scale: runs.Scale, updates: float) -> Any:
         memory = replay.prioritised(
             buffer, batch, config.n_step, config.frames,
             alpha=config.alpha, beta=build.linear(config.beta, 1.0, updates), rank=config.priorities == "rank",
+            single=True,
         )  # fmt: skip
     relabels = [replay.rewards(lambda reward: jnp.clip(reward, -1.0, 1.0))] if config.clip_rewards else []
     relabels += [replay.n_step(config.n_step, config.discount)] if config.n_step > 1 else []

@@ -38,6 +38,9 @@ class Levels(NamedTuple):
 def attempts(levels: Levels, goals: int = 3, actions: bool = True) -> Beyond:
     """Turns sampled rows into transitions of every level of `agents.hac`: a tuple of `steps[2, N]`, the lowest first.
 
+    The lowest level learns from the sampled rows. Each level above draws as many of its own actions, every one that
+    began in the ring as often as any other however long it lasted, as if it were one entry of a replay of that level.
+
     Args:
       levels: what the hierarchy is about.
       goals: hindsight goals for each action.
@@ -47,16 +50,33 @@ def attempts(levels: Levels, goals: int = 3, actions: bool = True) -> Beyond:
 
     def relabel(storage: Ring, index: Index, steps: Step, key: Key) -> Any:
         drawn = ring.age_of(storage, index.time)
-        lane, newest = index.lane, storage.fill - 1
+        newest, held = storage.fill - 1, storage.length
 
-        def row(tree: Tree, age: Array) -> Tree:
+        def row(tree: Tree, age: Array, lane: Array) -> Tree:
             return ring.read(storage, ring.position(storage, jnp.clip(age, 0, newest)), lane, tree)
 
-        def start_of(i: int, age: Array) -> Array:
-            """The row in which the action of level i that is under way at row `age` began."""
-            return age if i == 0 else age - row(storage.rows.extras["age"][i - 1], age)
+        def begun(i: int) -> Array:
+            """How many actions of level i began up to each row, int32 `[B * R]`: lane after lane, in age order."""
+            age = ring.age_of(storage, jnp.arange(held, dtype=jnp.int32))[:, None]
+            anew = storage.rows.extras["age"][i - 1].reshape(held, -1) == 0
+            starts = anew & (storage.rows.timestep.step_type.reshape(held, -1) != LAST) & (age <= newest)
+            in_order = jnp.roll(starts, storage.fill - storage.head, axis=0)
+            return jnp.cumsum(in_order.T.reshape(-1), dtype=jnp.int32)
 
-        def end_of(i: int, start: Array) -> Array:
+        def nth(begun: Array, n: Array) -> Array:
+            """Where in `begun` action n began, counted from 0."""
+            return jnp.searchsorted(begun, n, side="right").astype(jnp.int32)
+
+        def pick(key: Key, low: Array, high: Array) -> Array:
+            """Uniform integers in [low, high)."""
+            u = jax.random.uniform(key, drawn.shape)
+            return jnp.minimum(low + (u * (high - low)).astype(jnp.int32), high - 1)
+
+        def start_of(i: int, age: Array, lane: Array) -> Array:
+            """The row in which the action of level i that is under way at row `age` began."""
+            return age if i == 0 else age - row(storage.rows.extras["age"][i - 1], age, lane)
+
+        def end_of(i: int, start: Array, lane: Array) -> Array:
             """The row in which the action of level i that began in row `start` ended; level k is the whole episode."""
             if i == 0:
                 return start + 1
@@ -68,26 +88,30 @@ def attempts(levels: Levels, goals: int = 3, actions: bool = True) -> Beyond:
                 over |= ring.read(storage, at, lane[None], storage.rows.extras["age"][i - 1]) == 0
                 return start + 1 + jnp.argmax(over, axis=0).astype(jnp.int32)
             end = start + 1 + jnp.argmax(over, axis=0).astype(jnp.int32)
-            return end - (row(storage.rows.timestep.step_type, end) == FIRST)  # an episode that broke off
+            return end - (row(storage.rows.timestep.step_type, end, lane) == FIRST)  # an episode that broke off
 
-        def attempt(i: int) -> tuple[Array, Array]:
-            """First and last row of the attempt of level i at the drawn row, which is an action of level i + 1."""
+        def attempt(i: int, age: Array, lane: Array) -> tuple[Array, Array]:
+            """First and last row of the attempt of level i at row `age`, which is an action of level i + 1."""
             if i < k - 1:
-                start = start_of(i + 1, drawn)
-                return start, end_of(i + 1, start)
-            back = drawn[None] - jnp.arange(levels.limit, dtype=jnp.int32)[:, None]
+                start = start_of(i + 1, age, lane)
+                return start, end_of(i + 1, start, lane)
+            back = age[None] - jnp.arange(levels.limit, dtype=jnp.int32)[:, None]
             at = ring.position(storage, jnp.clip(back, 0, newest))
             kind = ring.read(storage, at, lane[None], storage.rows.timestep.step_type)
             before = jnp.cumprod(((kind != FIRST) & (back > 0)).astype(jnp.int32), axis=0)
-            start = drawn - jnp.sum(before, axis=0)
-            return start, end_of(k, start)
+            start = age - jnp.sum(before, axis=0)
+            return start, end_of(k, start, lane)
 
         def of_level(i: int) -> Step:
-            k_kind, k_row, k_last = jax.random.split(jax.random.fold_in(key, i), 3)
-            start = start_of(i, drawn)
-            end = end_of(i, start)
-            before: Step = row(storage.rows, start)
-            after: Step = row(storage.rows, end)
+            k_kind, k_row, k_last, k_start = jax.random.split(jax.random.fold_in(key, i), 4)
+            start, lane = drawn, index.lane
+            if i > 0:
+                counts = begun(i)
+                at = jnp.clip(nth(counts, pick(k_start, jnp.int32(0), counts[-1])), 0, counts.size - 1)
+                start, lane = at % held, at // held
+            end = end_of(i, start, lane)
+            before: Step = row(storage.rows, start, lane)
+            after: Step = row(storage.rows, end, lane)
             top = i == k - 1
             state = levels.project(after.timestep.observation["observation"])
             achieved = after.timestep.observation["achieved_goal"] if top else state
@@ -109,18 +133,23 @@ def attempts(levels: Levels, goals: int = 3, actions: bool = True) -> Beyond:
             if i > 0 and actions:
                 action = select(missed & ~as_test, state, action)
             # A goal that was reached in the same attempt: the last one always among them.
-            first, last = attempt(i)
-            share = jax.random.uniform(k_row, start.shape)
-            other = first + 1 + (share * (last - first)).astype(jnp.int32)
+            first, last = attempt(i, start, lane)
+            if i == 0:
+                other = pick(k_row, first, last) + 1
+            else:  # one of its actions, each as likely; the first ones may have been overwritten
+                low = counts[lane * held + jnp.clip(first, 0, start)] - 1
+                high = counts[lane * held + jnp.clip(last - 1, start, newest)]
+                began = nth(counts, pick(k_row, low, high)) - lane * held
+                other = jnp.minimum(end_of(i, began, lane), last)
             other = jnp.where(jax.random.uniform(k_last, start.shape) < 1 / max(goals, 1), last, other)
-            other = other if i == 0 else jnp.minimum(end_of(i, start_of(i, other - 1)), last)
-            later = row(storage.rows.timestep.observation, other)
+            later = row(storage.rows.timestep.observation, other, lane)
             new = later["achieved_goal"] if top else levels.project(later["observation"])
             goal = select(as_goal, new, goal)
             done = hits(achieved, goal) | as_test
             paid = jnp.where(as_test, -float(levels.horizon), jnp.where(done, 0.0, -1.0))
             whole = (start >= 0) & (end <= newest) & (after.timestep.step_type != FIRST)
             if i > 0:  # the newest row ends nothing by being the newest
+                whole &= before.extras["age"][i - 1] == 0
                 whole &= (after.timestep.step_type == LAST) | (after.extras["age"][i - 1] == 0)
             pair = lambda x, y: jnp.stack([x, y])  # noqa: E731
             observation = {

@@ -48,6 +48,7 @@ def prioritised(
     rank: bool = False,
     stride: int = 1,
     episodes: bool = False,
+    single: bool = False,
 ) -> Replay:
     """The ring and the windows of `replay.uniform`, drawn by priority.
 
@@ -56,6 +57,10 @@ def prioritised(
     Dopamine, and not by that of the whole replay as in OpenAI Baselines; so n cancels. `feedback` takes
     `Info.priority`, |δ| `[N]` before any exponent; None leaves the priorities as they are, and so does an entry that is
     negative or not finite. While no window can be drawn (see `episodes`) weights are 0.
+
+    Where a window is one transition to learn from (`length` is 1, or `single`), those whose first transition leads into
+    a FIRST row, and so joins two episodes, are never drawn: nothing is learned from them, and with priorities near 0
+    they would be the ones by which all weights of a batch are divided. Longer windows may run over such a row.
 
     The rank-based variant is exact and sorts all windows for each sample, O(n log n); the proportional one takes
     O(log n) for each window drawn.
@@ -73,6 +78,7 @@ def prioritised(
       stride: windows begin only at every `stride`-th row of a lane, as the overlapping sequences of R2D2 do.
       episodes: windows begin only at FIRST rows, as in the sequential updates of DRQN. The ring should be long enough
         to hold one.
+      single: whether all that is learned from a longer window is its first transition, as with `replay.n_step`.
 
     Raises:
       ValueError: if an argument is out of range, or `episodes` has a `stride`; from `init` and `add`, as
@@ -115,6 +121,10 @@ def prioritised(
         if episodes:
             kinds = storage.rows.timestep.step_type
             opens &= ring.read(storage, time[:, None], jnp.arange(lanes)[None], kinds) == FIRST
+        if single or length == 1:
+            after = ring.position(storage, age + 1)
+            kinds = storage.rows.timestep.step_type
+            opens &= ring.read(storage, after[:, None], jnp.arange(lanes)[None], kinds) != FIRST
         drawn = opens.reshape(-1).astype(jnp.float32)
         tree = sum_tree.update(state.tree, leaf, drawn * leaf_of(state.largest))
         even = sum_tree.update(state.even, leaf, drawn) if state.even else ()

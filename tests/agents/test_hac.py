@@ -201,6 +201,30 @@ def test_the_last_state_of_an_attempt_is_always_among_the_goals():
         assert (place[max(a.end for a in acts if a.attempt == attempt), lane] == goal).all()
 
 
+def test_actions_are_drawn_alike_however_long_they_lasted():
+    """So are the goals of hindsight: one for each action of the attempt, beside the last."""
+    length = lambda a: a.end - a.start  # noqa: E731
+    rows = ROWS[2]
+    found = [actions_of(2, lane)[1] for lane in range(LANES)]
+    stored = [length(a) for acts in found for a in acts]
+    place, drawn_lengths, goals, expected = rows.timestep.observation["observation"][..., :2], [], [], []
+    for seed in range(8):
+        steps = drawn(2, goals=2, seed=seed)[0][1]
+        for n in np.flatnonzero(valid(steps)[0]):
+            t, lane = divmod(int(steps.timestep.observation["observation"][0, n, 2]), LANES)
+            action = next(a for a in found[lane] if a.start == t)
+            drawn_lengths.append(length(action))
+            goal = steps.timestep.observation["desired_goal"][0, n]
+            same = [a for a in found[lane] if a.attempt == action.attempt]
+            which = [a for a in same if (place[a.end, lane] == goal).all()]
+            if len(which) == 1 and rows.timestep.step_type[same[-1].end, lane] == LAST:
+                goals.append(length(which[0]))
+                expected.append(np.mean([length(a) == H for a in same]) / 2 + (length(same[-1]) == H) / 2)
+    longest, share = np.mean(np.equal(drawn_lengths, H)), np.mean(np.equal(stored, H))
+    assert 0.05 < share < 0.5 and abs(longest - share) < 0.04, (longest, share)
+    assert len(goals) > 500 and abs(np.mean(np.equal(goals, H)) - np.mean(expected)) < 0.04
+
+
 def test_as_many_agents_as_levels():
     with pytest.raises(ValueError, match="there are 1 agents for 2 levels"):
         hac([walker(0.0)], LEVELS[2], 2)

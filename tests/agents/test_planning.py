@@ -58,6 +58,21 @@ def test_other_planners_beat_doing_nothing(name):
     assert played(swingup.swingup(100), planning.mpc(planner, ACTION))[0] > 30
 
 
+def test_mppi_smooths_the_first_action_from_the_one_taken_last():
+    """β = 0.7, a mean of 1 and no noise: 0.7 after an action of 0, and 0.91 after one of 0.7."""
+    still = models.Model(
+        lambda observation: observation,
+        lambda params, key, state, action: (state, models.Imagined(state, jnp.zeros(len(state)), jnp.ones(len(state)))),
+    )
+    planner = planning.mppi(still, ACTION, 2, population=3, sigma=0.0)
+    mean = jnp.ones_like(jax.tree.leaves(planner.begin(1))[0])
+    _, *taken = jax.tree.leaves(planner.begin(1))
+    first, (_, *taken) = planner.plan((), keys.key(0), (mean, *taken) if taken else mean, jnp.zeros(1))
+    np.testing.assert_allclose(first, [[0.7]], rtol=1e-6)
+    second, _ = planner.plan((), keys.key(0), (mean, *taken), jnp.zeros(1))
+    np.testing.assert_allclose(second, [[0.91]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", [pytest.param("mcts", marks=pytest.mark.slow), "monte_carlo"])
 def test_searches_solve_small_sokoban(name):
     env = sokoban.sokoban(5, 1, num_levels=60, time_limit=15)

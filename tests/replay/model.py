@@ -91,11 +91,18 @@ class Prioritised:
     """What `replay.prioritised` must do, as a dictionary: windows (time, lane) that may be drawn -> their priority."""
 
     def __init__(
-        self, steps: Step, rows: int, length: int, frames: int = 1, stride: int = 1, episodes: bool = False
+        self,
+        steps: Step,
+        rows: int,
+        length: int,
+        frames: int = 1,
+        stride: int = 1,
+        episodes: bool = False,
+        single: bool = False,
     ) -> None:
         self.step_type = np.asarray(steps.timestep.step_type)
         self.rows, self.length, self.frames = rows // stride * stride, length, frames
-        self.stride, self.episodes = stride, episodes
+        self.stride, self.episodes, self.single = stride, episodes, single or length == 1
         self.total, self.largest, self.priority = 0, np.float32(1), dict[tuple[int, int], np.float32]()
 
     def starts(self) -> set[tuple[int, int]]:
@@ -109,6 +116,7 @@ class Prioritised:
             for b in range(self.step_type.shape[1])
             if t + self.length < self.total and t % self.stride == 0
             if not self.episodes or self.step_type[t, b] == FIRST
+            if not self.single or self.step_type[t + 1, b] != FIRST
         }
 
     def add(self, rows: int) -> None:

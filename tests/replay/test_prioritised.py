@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import replay
 from agents import keys, parallel
-from agents.base import MID, Info, Step
+from agents.base import FIRST, MID, Info, Step
 from replay import sum_tree
 from replay.ring import Index
 from tests.replay import model
@@ -24,6 +24,7 @@ class Kind(NamedTuple):
     frames: int = 1
     stride: int = 1
     episodes: bool = False
+    single: bool = False
     alpha: float = 0.6
     beta: float = 0.7
     epsilon: float = 0.01
@@ -38,6 +39,7 @@ KINDS = [
     Kind(length=4, stride=3),
     Kind(length=2, frames=model.FRAMES, stride=2),
     Kind(length=2, episodes=True, beta=1.0),
+    Kind(length=3, frames=model.FRAMES, single=True),
     Kind(rank=True, alpha=0.7),
 ]
 NUMBERS = ("alpha", "beta", "epsilon", "mix")
@@ -84,7 +86,7 @@ def begin(kind: Kind, steps: Step) -> Any:
 
 def filled(kind: Kind, steps: Step, chunks: list[int]) -> tuple[Any, model.Prioritised]:
     """A state and its model after adding `chunks` rows at a time."""
-    state, plain = begin(kind, steps), model.Prioritised(steps, ROWS, *kind[:4])
+    state, plain = begin(kind, steps), model.Prioritised(steps, ROWS, *kind[:5])
     for size in chunks:
         state = compiled(kind).add(state, model.rows(steps, plain.total, plain.total + size))
         plain.add(size)
@@ -133,7 +135,7 @@ def new_priority(at: tuple[int, int], turn: int) -> float:
 @example(patterns=DULL, script=[8, *[1, None] * 12], seed=2)
 def test_draws_are_those_of_a_dictionary(kind, patterns, script, seed):
     steps = model.history(patterns, TOTAL, kind.frames)
-    state, plain, learnt = begin(kind, steps), model.Prioritised(steps, ROWS, *kind[:4]), 0
+    state, plain, learnt = begin(kind, steps), model.Prioritised(steps, ROWS, *kind[:5]), 0
     for turn, size in enumerate(script):
         if size is not None and plain.total + size <= TOTAL:
             state = compiled(kind).add(state, model.rows(steps, plain.total, plain.total + size))
@@ -206,11 +208,11 @@ def test_full_correction_gives_the_uniform_mean(rank, beta, unbiased):
 @pytest.mark.parametrize(("alpha", "uniform"), [(0.0, True), (0.1, False)])
 def test_without_alpha_draws_are_uniform(alpha, uniform, rank):
     kind = Kind(alpha=alpha, beta=1.0, epsilon=1e-6, rank=rank)
-    state, _ = filled(kind, model.history(DULL, 16), [8, 8])
+    state, plain = filled(kind, model.history(DULL, 16), [8, 8])
     sample = compiled(kind).sample(state, jax.random.key(0))
     state = compiled(kind).feedback(state, sample.index, 1000 * sample.steps.timestep.reward[1] ** 2)
     sample = compiled(kind).sample(state, jax.random.key(1))
-    counts = [drawn_at(sample).count((t, b)) for t in range(16 - ROWS, 15) for b in range(LANES)]
+    counts = [drawn_at(sample).count(at) for at in plain.priority]
     assert (max(abs(count - DRAWS / len(counts)) for count in counts) <= 2) == uniform
     assert np.all(sample.weight == 1.0) == uniform
 
@@ -248,6 +250,26 @@ def test_mixture_reaches_only_windows_that_may_be_drawn():
         state, plain = filled(kind, steps, [8, 8, 8, 1, 1, 1, 1])
         sample = compiled(kind).sample(state, jax.random.key(0))
         assert set(drawn_at(sample)) == set(plain.priority)
+
+
+@pytest.mark.parametrize("mix", [0.0, 0.5])
+@pytest.mark.parametrize("rank", [False, True])
+@pytest.mark.parametrize("kind", [Kind(beta=1.0), Kind(length=3, single=True, beta=1.0)])
+def test_transitions_between_episodes_are_neither_drawn_nor_weighed(kind, rank, mix):
+    """What an agent gives back for them is a priority of 0; the others' weights are those of a replay without them."""
+    kind = kind._replace(rank=rank, mix=mix, alpha=1.0, epsilon=1e-6)
+    steps = model.history(DULL, 16)
+    state, plain = filled(kind, steps, [8, *[1] * 8])
+    for seed in range(2):
+        sample = compiled(kind).sample(state, jax.random.key(seed))
+        joins = sample.steps.timestep.step_type[1] == FIRST
+        assert not np.any(joins) and np.min(sample.weight) > 0.9 * (1 if seed == 0 and not rank else 0)
+        state = compiled(kind).feedback(state, sample.index, np.where(joins, 0.0, 1.0).astype(np.float32))
+    held = {(t, b) for t in range(16 - ROWS, 16 - kind.length) for b in range(LANES)}
+    joining = {(t, b) for t, b in held if steps.timestep.step_type[t + 1, b] == FIRST}
+    assert joining and set(plain.priority) == held - joining
+    leaves = np.asarray(state.tree[0]).reshape(-1)
+    assert all(leaves[t % ROWS * LANES + b] == 0 for t, b in joining)
 
 
 @pytest.mark.parametrize("rank", [False, True])
