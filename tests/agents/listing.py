@@ -88,7 +88,9 @@ def distributional(spec: Spec, head: networks.ActionValues, noise: Any = None, *
     """DQN with whatever head and objective; double, 3-step, prioritised."""
     network = networks.q_network(networks.Torso(spec.observation, (32,), cnn=None, noise=noise), head)
     settings = {"discount": 0.9, "epsilon": 0.2, "target_rate": 0.05, **overrides}
-    storage = replay.mapped(replay.prioritised(4000, 32, 3, alpha=0.5), replay.n_step(3, settings["discount"]))
+    storage = replay.mapped(
+        replay.prioritised(4000, 32, 3, alpha=0.5, single=True), replay.n_step(3, settings["discount"])
+    )
     return Parts(dqn(network, optimisers.adam(2e-3), **settings), storage, Schedule(4, 2, 8))
 
 
