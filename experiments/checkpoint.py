@@ -23,7 +23,7 @@ import shutil
 import warnings
 import zlib
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Checkpointer:
     under way: the next one waits for it, and raises what it raised. Use as a context manager, or `close()` it.
     """
 
-    def __init__(self, folder: str | Path, keep: int = 3, async_limit: int = ASYNC_LIMIT):
+    def __init__(self, folder: str | Path, keep: int = 3, async_limit: int = ASYNC_LIMIT, marks: Sequence[Path] = ()):
         """Opens `folder`, which need not exist yet.
 
         Args:
@@ -51,6 +51,7 @@ class Checkpointer:
           keep: how many steps to keep, the newest.
           async_limit: bytes; states above it are saved in the foreground, without a copy of their JAX arrays. (NumPy
             arrays Orbax copies in either case.)
+          marks: files that are made, empty, once a step is complete; they stay when all steps are gone.
 
         Raises:
           ValueError: `keep` is not positive.
@@ -59,6 +60,7 @@ class Checkpointer:
             raise ValueError(f"keep={keep}: must be at least 1")
         self._folder, self._keep, self._async_limit = Path(folder), keep, async_limit
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._marks = marks
         self._pending: Future | None = None
 
     def save(self, step: int, state: Any, meta: Mapping[str, Any], wait: bool = False) -> None:
@@ -164,6 +166,8 @@ class Checkpointer:
             _remove(old)
             final.rename(old)
         tmp.rename(final)
+        for mark in self._marks:
+            mark.touch()
         kept = [path for s, path in self._steps() if s <= step][: self._keep]
         for path in [*self._folder.glob("*.old"), *(path for _, path in self._steps() if path not in kept)]:
             _remove(path)

@@ -15,11 +15,14 @@ from agents import keys
 from envs import atari
 from experiments import devices, drivers, flags, plots, records, stats
 from experiments.checkpoint import Checkpointer
-from experiments.logging import Logger, MetricsCsv, Part, Progress, TensorBoard, Wandb
+from experiments.logging import Logger, MetricsCsv, Part, Progress, TensorBoard, Wandb, read_rows
 from experiments.runs import Prepared, run_seeds
 
 EPISODES = ("episodes", "episode_return", "episode_length")
 """Metrics that may be NaN: no episode need have ended in a chunk."""
+
+MARK = "saved"
+"""An empty file in the run folder, and in that of each point of a sweep, that says that a checkpoint was made."""
 
 
 class Results(NamedTuple):
@@ -68,6 +71,8 @@ class Session:
         self.meta = {name: value for name, value in flags.flat(config).items() if name not in flags.FREE}
         found = checkpoints.restore(self.template(), self.meta) if config.resume else None
         if found is None:
+            if config.resume:
+                self.refuse_to_begin_anew()
             self.chunk, self.state = 0, loop.init(self.keys)
             unknown, dead = np.full(lay.runs, np.nan), np.zeros(lay.runs, bool)
             self.results = Results(loop.actor(self.state), np.full(lay.runs, -np.inf), unknown, dead, 0.0, 0.0, 0.0)
@@ -82,6 +87,27 @@ class Session:
         shape = self.prepared.driver.shape()
         actors = drivers.laid_out(self.prepared.lay, jax.eval_shape(self.prepared.driver.loop.actor, shape))
         return shape, Results(actors, number, number, number.astype(bool), 0.0, 0.0, 0.0)
+
+    def refuse_to_begin_anew(self) -> None:
+        """Refuses a run folder that has no readable checkpoint though one was made, or though it was trained so far.
+
+        A run that was killed before its first checkpoint may begin again: that save may still have been under way when
+        the second was due.
+
+        Raises:
+          ValueError: what there is of the run would be overwritten.
+        """
+        folder, plan = self.prepared.folder, self.prepared.plan
+        try:
+            logged = max([int(row["env_steps"]) for row in read_rows(folder / "metrics.csv")[1]], default=0)
+        except FileNotFoundError:
+            logged = 0
+        made = self.checkpoints.latest_step() is not None or (folder / MARK).exists()
+        if made or (folder / "summary.json").exists() or logged > plan.env_steps(2 * plan.save_every):
+            raise ValueError(
+                f"--resume {folder}: it has no readable checkpoint, and beginning anew would overwrite its results; "
+                f"start a new run with --out, or, if it is a point of a sweep, resume the sweep's folder"
+            )
 
     @property
     def env_steps(self) -> int:
@@ -205,7 +231,8 @@ def train(prepared: Prepared) -> dict[str, Any]:
             stack.enter_context(records.alone(folder))
         except ValueError as error:
             flags.fail(error)
-        checkpoints = stack.enter_context(Checkpointer(folder / "checkpoints", keep=config.keep))
+        marks = [path / MARK for path in {folder, *folders}]
+        checkpoints = stack.enter_context(Checkpointer(folder / "checkpoints", keep=config.keep, marks=marks))
         policies = [stack.enter_context(Checkpointer(path / "policies", keep=1)) for path in folders]
         interrupt = stack.enter_context(records.Interrupt())
         try:

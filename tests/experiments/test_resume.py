@@ -276,3 +276,47 @@ def test_policies_are_those_of_the_best_and_the_last_evaluation(finished):
         with pytest.raises(ValueError, match=r"best/params.* absent here"):
             policies.restore(template, {})
     assert frozen({}) == []
+
+
+def files(folder):
+    """Every file of a run but config.json, and what it holds."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "config.json"}
+
+
+def assert_refused_untouched(folder, *argv):
+    """The resume is refused in one line, and metrics.csv and the rest stay as they are."""
+    content = files(folder)
+    outcome = call("a2c", "--resume", folder, *argv)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert files(folder) == content
+    return outcome.err
+
+
+@pytest.mark.filterwarnings("ignore:checkpoint .* is damaged")
+@pytest.mark.parametrize("how", ["damaged", "removed", "emptied", "removed early"])
+def test_run_without_a_readable_checkpoint_is_not_begun_anew(finished, tmp_path, how):
+    import shutil
+
+    folder = tmp_path / "a2c"
+    shutil.copytree(finished("a2c").folder, folder)
+    if how == "damaged":
+        for path in (folder / "checkpoints").glob("*/manifest.json"):
+            path.write_text("{")
+    else:
+        shutil.rmtree(folder / "checkpoints")
+    if how == "emptied":
+        (folder / "checkpoints").mkdir()
+    if how == "removed early":  # killed after the first checkpoint, when only its mark tells that there was one
+        (folder / "summary.json").unlink()
+        lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+        (folder / "metrics.csv").write_text("".join(lines[:7]))
+    assert "it has no readable checkpoint" in assert_refused_untouched(folder)
+
+
+def test_point_of_a_sweep_is_not_resumed_on_its_own(tmp_path):
+    folder = tmp_path / "sweep"
+    with crash_after(saves=2):
+        call("a2c", *FLAGS["a2c"], "--sweep", "agent.learning-rate=1e-2,1e-3", "--out", folder)
+    assert "resume the sweep's folder" in assert_refused_untouched(folder / "learning-rate=0.01")

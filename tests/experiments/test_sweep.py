@@ -38,7 +38,7 @@ def numbers(folder, column):
 
 def test_every_point_has_a_folder_of_its_own(swept, finished):
     folder, outcome, _ = swept
-    assert {path.name for path in folder.iterdir()} == {"checkpoints", "config.json", "curve.png", *POINTS}
+    assert {path.name for path in folder.iterdir()} == {"checkpoints", "config.json", "curve.png", "saved", *POINTS}
     for name in POINTS:
         expected = {path.name for path in finished("a2c").folder.iterdir()} - {"checkpoints"}
         assert {path.name for path in (folder / name).iterdir()} == expected
