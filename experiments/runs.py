@@ -165,6 +165,8 @@ class Prepared(NamedTuple):
 def prepare(experiment: str, config: Any, points: list[dict[str, float]], build: Build) -> Prepared:
     """Builds everything that can refuse a flag, and makes the run folder last.
 
+    A run that is resumed keeps its config.json until `training.train` has accepted its checkpoint.
+
     Raises:
       ValueError: naming the flag.
     """
@@ -188,7 +190,8 @@ def prepare(experiment: str, config: Any, points: list[dict[str, float]], build:
         iterations=plan.iterations, eval_episodes=config.eval_episodes, judged=judged(config, env),
     )  # fmt: skip
     driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
-    make_folder(folder, experiment, config)
+    if not config.resume:
+        make_folder(folder, experiment, config)
     return Prepared(experiment, config, points, plan, driver, lay, folder)
 
 

@@ -222,10 +222,6 @@ def train(prepared: Prepared) -> dict[str, Any]:
     """
     experiment, config, points, plan, driver, _, folder = prepared
     folders = point_folders(folder, points)
-    if len(points) > 1:
-        for path, point in zip(folders, points, strict=True):
-            path.mkdir(exist_ok=True)
-            records.write_json(path / "config.json", records.describe(experiment, pointed(config, point)))
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(records.alone(folder))
@@ -237,9 +233,10 @@ def train(prepared: Prepared) -> dict[str, Any]:
         interrupt = stack.enter_context(records.Interrupt())
         try:
             session = Session(prepared, checkpoints, policies)
+            stack.callback(session.compilation.close)
+            write_configs(prepared, folders)
         except ValueError as error:
             flags.fail(error)
-        stack.callback(session.compilation.close)
         log = open_log(prepared, folders, session.env_steps if config.resume else None)
         try:
             while session.chunk < plan.chunks and not interrupt.raised:
@@ -257,6 +254,25 @@ def train(prepared: Prepared) -> dict[str, Any]:
         print(f"  python -m experiments.{experiment} --resume {folder}", file=sys.stderr)
         raise SystemExit(130)
     return summaries[0] if len(points) == 1 else {path.name: s for path, s in zip(folders, summaries, strict=True)}
+
+
+def write_configs(prepared: Prepared, folders: list[Path]) -> None:
+    """Writes config.json of each point of a sweep, and the run's own if it is resumed: its checkpoint is accepted now.
+
+    Raises:
+      ValueError: the run folder cannot be written.
+    """
+    experiment, config, points = prepared.experiment, prepared.config, prepared.points
+    try:
+        if config.resume:
+            records.write_json(prepared.folder / "config.json", records.describe(experiment, config))
+        if len(points) > 1:
+            for path, point in zip(folders, points, strict=True):
+                path.mkdir(exist_ok=True)
+                records.write_json(path / "config.json", records.describe(experiment, pointed(config, point)))
+    except OSError as error:
+        name = "--resume" if config.resume else "--out"
+        raise ValueError(f"{name} {prepared.folder}: cannot be written ({error.strerror})") from None
 
 
 def pointed(config: Any, point: dict[str, float]) -> Any:

@@ -96,7 +96,16 @@ def scalars(path):
 def test_run_folder(finished, experiment):
     folder = finished(experiment).folder
     seeds, first, steps, *_ = numbers(experiment)
-    names = {"checkpoints", "config.json", "curve.png", "metrics.csv", "policies", "summary.json", "tensorboard"}
+    names = {
+        "checkpoints",
+        "config.json",
+        "curve.png",
+        "metrics.csv",
+        "policies",
+        "saved",
+        "summary.json",
+        "tensorboard",
+    }
     assert {path.name for path in folder.iterdir()} == names
     assert (folder / "curve.png").read_bytes().startswith(PNG)
     assert steps_saved(folder)[-1] == steps

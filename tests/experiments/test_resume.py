@@ -175,6 +175,7 @@ def test_checkpoint_of_other_shapes_is_refused(finished, tmp_path):
     assert "is of a run with other flags: agent.hidden is [8] there, [9] here" in outcome.err
     assert outcome.err.count("\n") == 1
     assert steps_saved(folder) == steps_saved(finished("a2c").folder)
+    assert json.loads((folder / "config.json").read_text()) == config
 
 
 def test_killed_before_the_first_checkpoint_starts_again(finished, tmp_path):
@@ -279,8 +280,8 @@ def test_policies_are_those_of_the_best_and_the_last_evaluation(finished):
 
 
 def files(folder):
-    """Every file of a run but config.json, and what it holds."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "config.json"}
+    """Every file of a run and what it holds."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def assert_refused_untouched(folder, *argv):
