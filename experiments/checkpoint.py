@@ -26,6 +26,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,9 @@ class Checkpointer:
             copies = {name: np.array(x) for name, x in arrays.items()}
             self._pending = self._executor.submit(self._commit, step, copies, manifest)
 
-    def restore(self, template: Any, meta: Mapping[str, Any]) -> tuple[int, Any] | None:
+    def restore(
+        self, template: Any, meta: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
+    ) -> tuple[int, Any] | None:
         """The newest readable step.
 
         Args:
@@ -99,6 +102,7 @@ class Checkpointer:
             arrays and `jax.ShapeDtypeStruct`s take the leaf's sharding (default: the first device). Give shapes
             rather than arrays for large states: arrays stay allocated next to what is read.
           meta: flags, compared with those saved.
+          defaults: what flags that the checkpoint does not know, since they are newer than it, count as.
 
         Returns:
           `(step, state)`; None if there is no readable step. Damaged ones are passed over with a warning.
@@ -111,7 +115,7 @@ class Checkpointer:
         for step, path in self._steps():
             try:
                 manifest = _manifest(path)
-                _compare(path, "flags", manifest["meta"], _json(meta))
+                _compare(path, "flags", _json(defaults) | manifest["meta"], _json(meta))
                 _compare(path, "shapes", manifest["fields"], _fields(leaves))
                 _verify(path, manifest["files"])
             except _DamagedError as damage:
@@ -297,7 +301,7 @@ def _write(folder: Path, arrays: dict[str, Any]) -> None:
     absl.addFilter(quiet)
     try:
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
-            checkpointer.save(folder.absolute(), args=ocp.args.PyTreeSave(arrays, save_args=save_args))
+            checkpointer.save(folder.resolve(), args=ocp.args.PyTreeSave(arrays, save_args=save_args))
     finally:
         absl.removeFilter(quiet)
 
@@ -309,7 +313,7 @@ def _read(folder: Path, manifest: Mapping[str, Any], leaves: Mapping[str, Any], 
     import tensorstore as ts
 
     def opened(index: int) -> Any:
-        kvstore = {"driver": "file", "path": str((folder / str(index)).absolute())}
+        kvstore = {"driver": "file", "path": str((folder / str(index)).resolve())}
         return ts.open({"driver": "zarr", "kvstore": kvstore}, open=True)
 
     stores = {

@@ -125,7 +125,8 @@ class Compilation:
 
 
 class Interrupt:
-    """While open, the first Ctrl-C or SIGTERM only sets `raised`, to be seen between chunks; the next one kills."""
+    """While open, the first Ctrl-C or SIGTERM only sets `raised`, to be seen between chunks; the next one ends the
+    process at once, with exit code 130. What was saved is complete: a save under way leaves the one before."""
 
     raised = False
 
@@ -134,8 +135,11 @@ class Interrupt:
         return self
 
     def _raise(self, number: int, frame: Any) -> None:
+        if self.raised:
+            # Neither print nor an exception: both can fail or be caught within what was interrupted.
+            os.write(2, b"\nstopped at once; the last checkpoint is kept\n")
+            os._exit(130)
         self.raised = True
-        self.__exit__()
         print("\nstopping after this chunk; once more to stop at once", file=sys.stderr)
 
     def __exit__(self, *_: Any) -> None:

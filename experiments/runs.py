@@ -86,10 +86,11 @@ def main(
             flags.check(config)
             points = flags.grid(config)
             prepared = prepare(experiment, config, points, build)
+            from experiments.training import train
         except ValueError as error:
             flags.fail(error)
-        from experiments.training import train
-
+        except KeyboardInterrupt:
+            flags.fail("stopped before training began; nothing was saved", code=130)
         return train(prepared)
 
     return command

@@ -48,6 +48,11 @@ def finite(tree: Any) -> jax.Array:
     ).all()
 
 
+def shaping(config: Any) -> dict[str, Any]:
+    """The flags that a run must keep when it is resumed."""
+    return {name: value for name, value in flags.flat(config).items() if name not in flags.FREE}
+
+
 class Session:
     """A run under way: its state on the devices, its results, and where it reports."""
 
@@ -68,8 +73,8 @@ class Session:
         self.keys = keys.key(run_seeds(config, prepared.points))
         self.keep = devices.mapped(lay, lambda new, a, b: jax.tree.map(lambda x, y: jnp.where(new, x, y), a, b))
         self.finite = devices.mapped(lay, finite)
-        self.meta = {name: value for name, value in flags.flat(config).items() if name not in flags.FREE}
-        found = checkpoints.restore(self.template(), self.meta) if config.resume else None
+        self.meta = shaping(config)
+        found = checkpoints.restore(self.template(), self.meta, shaping(type(config)())) if config.resume else None
         if found is None:
             if config.resume:
                 self.refuse_to_begin_anew()

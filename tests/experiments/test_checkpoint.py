@@ -238,6 +238,26 @@ def test_of_another_run_is_refused(tmp_path):
         Checkpointer(tmp_path, keep=0)
 
 
+def test_a_flag_that_is_newer_than_the_checkpoint_counts_as_its_default(tmp_path):
+    with Checkpointer(tmp_path) as checkpoints:
+        checkpoints.save(1, {"x": small(1)}, {"old": 1}, wait=True)
+        step, _ = checkpoints.restore({"x": small(0)}, {"old": 1, "new": 2}, {"old": 5, "new": 2})
+        assert step == 1
+        with pytest.raises(ValueError, match="new is 2 there, 3 here"):
+            checkpoints.restore({"x": small(0)}, {"old": 1, "new": 3}, {"old": 5, "new": 2})
+        with pytest.raises(ValueError, match="old is 1 there, 5 here"):
+            checkpoints.restore({"x": small(0)}, {"old": 5, "new": 2}, {"old": 5, "new": 2})
+
+
+def test_a_folder_named_by_way_of_its_parent(tmp_path):
+    (tmp_path / "here").mkdir()
+    with Checkpointer(tmp_path / "here" / ".." / "run") as checkpoints:
+        checkpoints.save(1, {"x": small(3)}, {}, wait=True)
+        step, found = checkpoints.restore({"x": small(0)}, {})
+    assert step == 1
+    assert_same(found, {"x": small(3)})
+
+
 def test_an_error_in_the_background_is_raised(tmp_path):
     (tmp_path / "file").write_text("")
     checkpoints = Checkpointer(tmp_path / "file" / "folder")

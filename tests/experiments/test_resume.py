@@ -4,6 +4,7 @@ import json
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import jax
@@ -321,3 +322,31 @@ def test_point_of_a_sweep_is_not_resumed_on_its_own(tmp_path):
     with crash_after(saves=2):
         call("a2c", *FLAGS["a2c"], "--sweep", "agent.learning-rate=1e-2,1e-3", "--out", folder)
     assert "resume the sweep's folder" in assert_refused_untouched(folder / "learning-rate=0.01")
+
+
+TWICE = """
+import os, signal
+from experiments.records import Interrupt
+with Interrupt() as interrupt:
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert interrupt.raised
+    os.kill(os.getpid(), signal.SIGINT)
+    print("not reached")
+"""
+
+
+def test_the_second_signal_ends_the_process_at_once_in_one_line():
+    done = subprocess.run([sys.executable, "-c", TWICE], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    told = ["stopping after this chunk; once more to stop at once", "stopped at once; the last checkpoint is kept"]
+    assert [line for line in done.stderr.split("\n") if line] == told
+
+
+def test_ctrl_c_before_training_is_one_line(tmp_path, monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "environment", pressed)
+    outcome = call("a2c", *FLAGS["a2c"], "--out", tmp_path / "run")
+    assert (outcome.code, outcome.err) == (130, "error: stopped before training began; nothing was saved\n")
+    assert not (tmp_path / "run").exists()
