@@ -81,7 +81,7 @@ def test_the_representation_of_goals_is_learned_with_the_higher_policy():
     ("experiment", "words", "line"),
     [
         ("her", ["--env", "bellmax/catch"], "--env bellmax/catch: her needs a task with goals"),
-        ("her", ["--env", "bellmax/bit-flip", "--agent.k", "-1"], "--agent.k -1.0: must not be negative"),
+        ("her", ["--env", "bellmax/bit-flip", "--agent.k", "-1"], "--agent.k -1.0: must be at least 0"),
         ("her", ["--env", "bellmax/point-maze", "--agent.learner", "dqn"], "dqn needs discrete actions"),
         ("hiro", ["--env", "bellmax/catch"], "--env bellmax/catch: hiro needs a vector of bounded actions"),
         ("hiro", ["--env", "bellmax/pendulum"], "--agent.goal-range has 15 entries"),
@@ -96,7 +96,7 @@ def test_the_representation_of_goals_is_learned_with_the_higher_policy():
             ["--preset", "point", "--agent.updates", "0", "--agent.period", "7"],
             "--agent.period 7: an update takes",
         ),
-        ("hiro", ["--preset", "point", "--agent.embedding", "-1"], "--agent.embedding -1: must be 0, or the size"),
+        ("hiro", ["--preset", "point", "--agent.embedding", "-1"], "--agent.embedding -1: must be at least 0"),
         ("hiro", ["--env", "bellmax/pendulum", "--agent.embedding", "2"], "--agent.embedding is of a vector `obs"),
         ("hac", ["--env", "bellmax/pendulum"], "--env bellmax/pendulum: hac needs a task with goals and a time limit"),
         ("hac", ["--agent.subgoal-low", "1"], "--agent.subgoal-low 1.0: must be 2 numbers"),
