@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from agents import losses, memory, parallel
+from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
+from agents.common import recurrence
+from envs import parallel
 from networks.base import Network
 
 
@@ -37,16 +39,16 @@ def advantages(steps: Step, value: Array, *, discount: float | Array, lambda_: f
 def acting(network: Network) -> Callable[..., tuple[Tree, Any, Any]]:
     """The `act` of an agent whose network gives `(distribution, value)`: sample to explore, take the mode if not.
 
-    The extras hold the log-probability and the value `[B]`, and the memory where there is one.
+    The extras hold the log-probability and the value `[B]`.
     """
 
     def act(params: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
         k_network, k_sample = jax.random.split(key)
-        (policy, value), after = memory.step(network, params, k_network, carry, timestep)
+        (policy, value), after = recurrence.step(network, params, k_network, carry, timestep)
         action, log_prob = policy.sample_and_log_prob(k_sample)
         if not explore:
             action = policy.mode()
-        return action, after, {"log_prob": log_prob, "value": value, **memory.stored(carry)}
+        return action, after, {"log_prob": log_prob, "value": value}
 
     return act
 
@@ -83,7 +85,7 @@ def objective(
     """L of a window, `(params, key, steps[T+1, N]) -> (value, metrics)`."""
 
     def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
-        policy, value = memory.unroll(network, params, key, steps)
+        policy, value = recurrence.unroll(network, params, key, steps)
         policy = jax.tree.map(lambda x: x[:-1], policy)
         fixed = jax.lax.stop_gradient(value)
         advantage = advantages(steps, fixed, discount=discount, lambda_=lambda_)
@@ -114,7 +116,7 @@ def a2c(
 
     Args:
       network: observation -> (distribution, value); feed-forward or recurrent.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       discount: γ.
       lambda_: λ of the generalised advantage.
       value_cost: c_v.
@@ -128,4 +130,4 @@ def a2c(
         state, metrics = descend(optimiser, loss, state, key, sample.steps)
         return state, Info(metrics)
 
-    return Agent(init, actor, network.begin, acting(network), update)
+    return Agent(init, actor, network.begin, acting(network), update, recurrence.whole)

@@ -18,8 +18,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, objectives, parallel
+from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
+from agents.common import objectives, recurrence
+from envs import parallel
 from networks.base import Network
 
 
@@ -42,11 +44,11 @@ def acer(
     value_cost: float | Array = 0.5,
     entropy_cost: float | Array = 0.01,
 ) -> Agent:
-    """The ACER agent; learns from windows of a replay, `replay.beside(on_policy(T), uniform(..., T))` or `uniform`.
+    """The ACER agent; learns from windows of `fresh_and_replayed(on_policy(T), uniform(..., T))` or of `uniform`.
 
     Args:
       network: observation -> (`Categorical`, action values); feed-forward or recurrent.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       discount: γ.
       bound: c, where importance weights are truncated; ∞ for no truncation.
       trust: δ, how much the divergence from the average policy may grow to first order; ∞ for no trust region.
@@ -62,14 +64,14 @@ def acer(
 
     def act(params: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         k_network, k_sample = jax.random.split(key)
-        (policy, _), after = memory.step(network, params, k_network, carry, timestep)
+        (policy, _), after = recurrence.step(network, params, k_network, carry, timestep)
         action = policy.sample(k_sample) if explore else policy.mode()
-        return action, after, {"mu": jax.nn.softmax(policy.logits), **memory.stored(carry)}
+        return action, after, {"mu": jax.nn.softmax(policy.logits)}
 
     def loss(params: Any, average: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
         mask, action, mu = valid(steps), steps.action, steps.extras["mu"]
-        policy, q = memory.unroll(network, params, key, steps)
-        before, _ = memory.unroll(network, average, key, steps)
+        policy, q = recurrence.unroll(network, params, key, steps)
+        before, _ = recurrence.unroll(network, average, key, steps)
         pi, fixed = jax.nn.softmax(policy.logits), jax.lax.stop_gradient(q)
         arrived = steps.timestep
         returns = retrace(
@@ -98,4 +100,4 @@ def acer(
         params = optax.apply_updates(state.params, updates)
         return State(params, optax.incremental_update(params, state.average, average_rate), opt_state), Info(metrics)
 
-    return Agent(init, lambda state: state.params, network.begin, act, update)
+    return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.whole)

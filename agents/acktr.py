@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents import kfac, memory, parallel
 from agents.a2c import acting, objective
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep
+from agents.common import kfac, recurrence
+from envs import parallel
 from networks.base import Network
 
 
@@ -65,12 +66,12 @@ def acktr(
 
     def curved(params: Any, key: Key, steps: Step) -> tuple[dict[str, Array], dict[str, Array]]:
         k_network, k_action, k_value = jax.random.split(key, 3)
-        policy, value = jax.lax.stop_gradient(memory.unroll(network, params, k_network, steps))
+        policy, value = jax.lax.stop_gradient(recurrence.unroll(network, params, k_network, steps))
         action = policy.sample(parallel.own_key(k_action))
         target = value + jax.random.normal(parallel.own_key(k_value), value.shape)
 
         def log_likelihood(params: Any) -> Array:
-            policy, value = memory.unroll(network, params, k_network, steps)
+            policy, value = recurrence.unroll(network, params, k_network, steps)
             return jnp.sum(policy.log_prob(action) - 0.5 * jnp.square(target - value))
 
         return kfac.sampled(log_likelihood, params, value.size)
@@ -90,4 +91,4 @@ def acktr(
         params = jax.tree.map(jnp.subtract, state.params, moving)
         return State(params, factors, moving, state.updates + 1), Info({**metrics, "rate": rate})
 
-    return Agent(init, lambda state: state.params, network.begin, acting(network), update)
+    return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.whole)

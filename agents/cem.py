@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.base import Agent, Array, Key, Tree
-from agents.search import Strategy, search
+from agents.common.policy_search import Strategy, search
 from networks.base import Network
 
 
@@ -71,5 +71,5 @@ def cem(
     discrete: bool = False,
     **settings: Any,
 ) -> Agent:
-    """The CEM agent: `agents.search` with `elites`; their arguments."""
+    """The CEM agent: `agents.common.policy_search` with `elites`; their arguments."""
     return search(policy, example, elites(population, best, **settings), episodes=episodes, discrete=discrete)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.base import Agent, Array, Key, Tree
-from agents.search import Strategy, search
+from agents.common.policy_search import Strategy, search
 from networks.base import Network
 
 
@@ -119,6 +119,6 @@ def adaptation(
 def cma_es(
     policy: Network, example: Tree, population: int = 0, *, episodes: int = 1, discrete: bool = False, **settings: Any
 ) -> Agent:
-    """The CMA-ES agent: `agents.search` with `adaptation`; their arguments."""
+    """The CMA-ES agent: `agents.common.policy_search` with `adaptation`; their arguments."""
     size = sum(x.size for x in jax.tree.leaves(example))
     return search(policy, example, adaptation(size, population, **settings), episodes=episodes, discrete=discrete)

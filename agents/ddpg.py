@@ -18,13 +18,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, parallel
-from agents import noise as noises
+from agents import losses
 from agents.a2c import State as Learned
 from agents.a2c import descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, select, valid
-from agents.critics import apply, ends, fit, with_action
-from agents.noise import Noise
+from agents.common import action_noise as noises
+from agents.common import recurrence
+from agents.common.action_noise import Noise
+from agents.common.critics import apply, ends, fit, with_action
+from envs import parallel
 from networks.base import Network
 
 
@@ -84,7 +86,7 @@ def ddpg(
     Args:
       policy: observation -> action `[D]` in [-1, 1]; feed-forward.
       critic: `with_action` of an observation -> values `[E]`: `networks.ensemble` of one or two; feed-forward.
-      optimiser: an `agents.optimisers` chain for the policy and one for the critics.
+      optimiser: an `agents.common.optimisers` chain for the policy and one for the critics.
       discount: γ.
       noise: of the actions when exploring; by default Gaussian with standard deviation 0.1.
       epsilon: probability of a uniformly random action when exploring. Until the first update all are random.
@@ -101,7 +103,7 @@ def ddpg(
     def init(key: Key, timestep: TimeStep) -> State:
         k_policy, k_critic = jax.random.split(key)
         params = policy.init(k_policy, timestep.observation)
-        action, _ = memory.step(policy, params, None, (), timestep)
+        action, _ = recurrence.step(policy, params, None, (), timestep)
         critics = critic.init(k_critic, with_action(timestep.observation, action))
         target = jax.tree.map(jnp.copy, Params(params, critics))  # own buffers, so that the state can be donated
         return State(
@@ -115,7 +117,7 @@ def ddpg(
         return Actor(state.policy.params, jnp.where(state.updates == 0, 1.0, epsilon))
 
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
-        action, _ = memory.step(policy, actor.params, None, (), timestep)
+        action, _ = recurrence.step(policy, actor.params, None, (), timestep)
         if not explore:
             return action, carry, {}
         k_noise, k_random = jax.random.split(key)

@@ -2,7 +2,7 @@
 
 Mnih et al., "Human-level control through deep reinforcement learning", Nature 2015; van Hasselt, Guez and Silver,
 "Deep reinforcement learning with double Q-learning", AAAI 2016; Vieillard, Pietquin and Geist, "Munchausen
-reinforcement learning", NeurIPS 2020; for the objectives see `agents.objectives`.
+reinforcement learning", NeurIPS 2020; for the objectives see `agents.common.objectives`.
 
     y_t = r_t + γ_t Q(x_t, a*; θ⁻)        a* = argmax_a Q(x_t, a; θ⁻)  (plain)   or   argmax_a Q(x_t, a; θ)  (double)
     L(θ) = E[w ℓ(y_t - Q(x_{t-1}, a_{t-1}; θ))]
@@ -21,9 +21,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, objectives, parallel
+from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, over_window, valid
-from agents.objectives import Objective
+from agents.common import objectives, recurrence
+from agents.common.objectives import Objective
+from envs import parallel
 from networks.base import Network
 
 
@@ -77,7 +79,7 @@ def dqn(
 
     Args:
       network: observation -> what the objective reads; feed-forward or recurrent.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       objective: what is predicted and its loss; by default the mean return and ½δ².
       discount: γ.
       epsilon: probability of a random action, or a schedule of it over updates. Evaluation is greedy.
@@ -90,7 +92,7 @@ def dqn(
         drawn apart from the target's.
     """
     objective = objective or objectives.expected()
-    act_step = memory.step_apart if noisy else memory.step
+    act_step = recurrence.step_apart if noisy else recurrence.step
 
     def init(key: Key, timestep: TimeStep) -> State:
         params = network.init(key, timestep.observation)
@@ -104,21 +106,21 @@ def dqn(
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         k_network, k_explore = jax.random.split(key)
         if not explore:
-            output, after = memory.step(network, actor.params, None, carry, timestep)
-            return jnp.argmax(objective.values(output), -1).astype(jnp.int32), after, memory.stored(carry)
+            output, after = recurrence.step(network, actor.params, None, carry, timestep)
+            return jnp.argmax(objective.values(output), -1).astype(jnp.int32), after, {}
         output, after = act_step(network, actor.params, k_network, carry, timestep)
-        return epsilon_greedy(k_explore, objective.values(output), actor.epsilon), after, memory.stored(carry)
+        return epsilon_greedy(k_explore, objective.values(output), actor.epsilon), after, {}
 
     def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, Array]:
         k_online, k_target = jax.random.split(key)
         steps = sample.steps
-        output_tm1, online_t = memory.pairs(network, params, k_online, steps)
-        target_tm1, target_t = memory.pairs(network, target, k_target, steps)
+        output_tm1, online_t = recurrence.pairs(network, params, k_online, steps)
+        target_tm1, target_t = recurrence.pairs(network, target, k_target, steps)
         a_tm1, arrived = steps.action[:-1], jax.tree.map(lambda x: x[1:], steps.timestep)
         r_t, discount_t = arrived.reward, discount * arrived.discount
         choice_tm1, choice_t = target_tm1, target_t
         if sampled:
-            choice_tm1, choice_t = memory.pairs(network, target, jax.random.fold_in(k_target, 1), steps)
+            choice_tm1, choice_t = recurrence.pairs(network, target, jax.random.fold_in(k_target, 1), steps)
         if munchausen is None:
             q_t = objective.values(online_t if double else choice_t)
             pi_t = jax.nn.one_hot(jnp.argmax(q_t, axis=-1), q_t.shape[-1])
@@ -142,4 +144,4 @@ def dqn(
         metrics = {"loss": value, "priority": jnp.mean(priority)}
         return State(params, target, opt_state, count), Info(metrics, priority=priority)
 
-    return Agent(init, actor, network.begin, act, update)
+    return Agent(init, actor, network.begin, act, update, recurrence.whole)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.base import FIRST, LAST, MID, Agent, Info, Key, Sample, Step, TimeStep
-from agents.models import Learner
+from agents.world.models import Learner
 
 
 class State(NamedTuple):
@@ -43,7 +43,7 @@ def dyna(agent: Agent, learner: Learner, n: int, warmup: int = 0) -> Agent:
 
     Args:
       agent: learns from transitions `[2, N]` drawn uniformly (`replay.uniform`, one step each).
-      learner: of the model, such as `agents.dynamics.ensemble`.
+      learner: of the model, such as `agents.world.dynamics.ensemble`.
       n: planning updates.
       warmup: updates of the model before the agent believes it; until then imagined transitions have weight 0.
     """
@@ -72,4 +72,4 @@ def dyna(agent: Agent, learner: Learner, n: int, warmup: int = 0) -> Agent:
             inner, _ = jax.lax.scan(plan, inner, (jax.random.split(k_plan, n), others))
         return State(inner, model, state.updates + 1), Info({**metrics, **info.metrics})
 
-    return Agent(init, lambda state: agent.actor(state.inner), agent.begin, agent.act, update)
+    return agent._replace(init=init, actor=lambda state: agent.actor(state.inner), update=update)

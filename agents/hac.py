@@ -13,8 +13,9 @@ with reward 0 and an end where s' reaches the goal, else -1. Of one action there
 them; a sample draws actions, and for each the kind in this proportion. While a subgoal is a test, and that is one in
 1/λ, no level below explores.
 
-Rows are stored as they come. What belongs to an action is found when it is sampled (`replay.attempts`), from how many
-rows ago each level's action began; so a replay is a plain ring, and a level may be any agent conditioned on goals.
+Rows are stored as they come. What belongs to an action is found when it is sampled
+(`replay.subgoal_attempts`), from how many rows ago each level's action began; so a replay is a plain ring, and a level
+may be any agent conditioned on goals.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, select
-from replay.attempts import Levels
+from replay.subgoal_attempts import Levels
 
 
 class State(NamedTuple):
@@ -54,7 +55,7 @@ def seen(timestep: TimeStep, goal: Array) -> TimeStep:
 
 
 def hac(agents: Sequence[Agent], levels: Levels, size: int, *, testing: float | Array = 0.3) -> Agent:
-    """The agent. It learns from samples that `replay.attempts` makes.
+    """The agent. It learns from samples that `replay.subgoal_attempts` makes.
 
     Args:
       agents: k of them, the lowest first; levels above it act in the space of subgoals.

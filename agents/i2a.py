@@ -22,9 +22,12 @@ import jax.numpy as jnp
 import optax
 
 from agents import a2c as actor_critic
-from agents import keys, losses, memory, models, parallel
+from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, batch_of, valid
-from agents.models import Model
+from agents.common import recurrence
+from agents.world import models
+from agents.world.models import Model
+from envs import keys, parallel
 from networks.base import Network
 
 
@@ -92,8 +95,8 @@ def i2a(
     Args:
       network: `{"observation", "frames", "rewards"}` -> (Categorical, value), with a `networks.ImaginationTorso`;
         feed-forward.
-      optimiser: an `agents.optimisers` chain.
-      model: of the world; `agents.models.copy()` for the ablation.
+      optimiser: an `agents.common.optimisers` chain.
+      model: of the world; `agents.world.models.copy()` for the ablation.
       model_params: its parameters, which stay as they are.
       rollout: π̂, observation -> Categorical; feed-forward.
       rollout_optimiser: its own chain.
@@ -118,13 +121,13 @@ def i2a(
         k_imagine, k_network, k_sample = jax.random.split(key, 3)
         # Greedy play imagines with the same numbers every time, so that it depends on no key.
         imagined = imagine(actor.rollout, k_imagine if explore else keys.key(0), timestep.observation)
-        (policy, value), _ = memory.step(network, actor.params, k_network, (), seeing(timestep, imagined))
+        (policy, value), _ = recurrence.step(network, actor.params, k_network, (), seeing(timestep, imagined))
         action, log_prob = policy.sample_and_log_prob(k_sample)
         extras = {"log_prob": log_prob, "value": value, "logits": policy.logits, "imagined": imagined}
         return action if explore else policy.mode(), carry, extras
 
     def distil(params: Any, steps: Step) -> tuple[Array, dict[str, Array]]:
-        before = memory.before(steps)
+        before = recurrence.before(steps)
         student, _ = rollout.apply(params, None, (), before.timestep.observation, before.timestep.first())
         each = losses.distillation(before.extras["logits"], student.logits)
         mean = parallel.masked_mean(distillation_cost * each, valid(steps))

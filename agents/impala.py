@@ -6,8 +6,8 @@ With ρ_t = min(ρ̄, π/μ) and c_t = λ min(1, π/μ) of the action taken, and
     v_{t-1} = V(x_{t-1}) + δ_t + γ_t c_{t-1} (v_t - V(x_t))             δ_t = ρ_{t-1} (r_t + γ_t V(x_t) - V(x_{t-1}))
     L = E[ -log π(a_{t-1}|x_{t-1}) ρ_{t-1} (r_t + γ_t v_t - V(x_{t-1})) + c_v ½ (v_{t-1} - V(x_{t-1}))² - c_e H(π) ]
 
-with v and the advantage constants. The lag of the actors is `agents.lagged`. The paper's loss is a sum over the batch,
-with which its bound on the gradient and its ε of RMSProp go; here it is a mean.
+with v and the advantage constants. The lag of the actors is `agents.common.lagged`. The paper's loss is a sum over
+the batch, with which its bound on the gradient and its ε of RMSProp go; here it is a mean.
 """
 
 from typing import Any
@@ -16,10 +16,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, parallel
+from agents import losses
 from agents.a2c import State, acting, descend, learner
 from agents.base import Agent, Array, Info, Key, Sample, Step, valid
-from agents.lagged import lagged
+from agents.common import recurrence
+from agents.common.lagged import lagged
+from envs import parallel
 from networks.base import Network
 
 
@@ -40,7 +42,7 @@ def impala(
 
     Args:
       network: observation -> (distribution, value); feed-forward or recurrent.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       lag: updates that the acting parameters are behind.
       discount: γ.
       lambda_: λ; 1 in the paper.
@@ -54,7 +56,7 @@ def impala(
     of_lanes = jax.vmap(losses.vtrace, in_axes=(1, 1, 1, 1, 1, None, None, None), out_axes=1)
 
     def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
-        policy, value = memory.unroll(network, params, key, steps)
+        policy, value = recurrence.unroll(network, params, key, steps)
         policy, action = jax.tree.map(lambda x: x[:-1], (policy, steps.action))
         arrived, log_prob = steps.timestep, policy.log_prob(action)
         log_rho = jax.lax.stop_gradient(log_prob) - steps.extras["log_prob"][:-1]
@@ -78,4 +80,4 @@ def impala(
         state, metrics = descend(optimiser, loss, state, key, sample.steps)
         return state, Info(metrics)
 
-    return lagged(Agent(init, actor, network.begin, acting(network), update), lag)
+    return lagged(Agent(init, actor, network.begin, acting(network), update, recurrence.whole), lag)

@@ -24,15 +24,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, parallel
+from agents import losses
 from agents.a2c import advantages, descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, select, valid
 from agents.ppo import normalised
+from envs import parallel
 from networks import memory
 from networks.controller import over_time
 from networks.cores import outputs_of
 from networks.distributions import Categorical
-from networks.predictor import MemoryPolicy, Normal, Predictor
+from networks.predictor import MemoryPolicy, Modality, Normal, Predictor
 
 
 class State(NamedTuple):
@@ -75,6 +76,23 @@ class Made(NamedTuple):
 def named(observation: Tree) -> dict[str, Array]:
     """The observation as a dict, a bare array as its entry `observation`."""
     return observation if isinstance(observation, dict) else {"observation": observation}
+
+
+def reconstruction_nll(modality: Modality, output: Array, x: Array) -> Array:
+    """-ln p(x|z) of one entry of the observation, per step, `[...]`.
+
+    Args:
+      modality: of the entry.
+      output: what its decoder gives.
+      x: the entry as it was observed.
+    """
+    if modality.kind == "text":
+        return losses.text_nll(output, x)
+    target = modality.target(x)
+    if modality.kind == "category":
+        return losses.categorical_nll(output, target)
+    kind = losses.unit_gaussian_nll if modality.kind == "vector" else losses.bernoulli_nll
+    return kind(output, target, len(modality.shape))
 
 
 def call(module: Any, params: Any, *args: Any, method: str) -> Any:
@@ -177,14 +195,14 @@ def merlin(
 
         seen = Seen(encode(params, named(timestep.observation)), noise, timestep.first())
         after, made = unroll(params, carry, jax.tree.map(lambda x: x[None], seen), choose)
-        return made.action[0], after, {"carry": carry, "noise": noise}
+        return made.action[0], after, {"noise": noise}
 
     def loss(params: Any, steps: Step) -> tuple[Array, dict[str, Array]]:
         observation, first = named(steps.timestep.observation), steps.timestep.first()
         flat = lambda tree: jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), tree)  # noqa: E731
         folded = lambda tree: jax.tree.map(lambda x: x.reshape((*first.shape, *x.shape[1:])), tree)  # noqa: E731
         code = folded(encode(params, flat(observation)))
-        carry = jax.tree.map(lambda x: x[0], steps.extras["carry"])
+        carry = jax.tree.map(lambda x: x[0], steps.carry)
         seen = Seen(code, steps.extras["noise"], first, steps.action)
         _, made = unroll(params, carry, seen, lambda _, seen: seen.action)
 
@@ -199,7 +217,7 @@ def merlin(
         target = fixed[:-1] + advantages(steps, fixed, **{**settings, "lambda_": 1.0})
 
         real, every = valid(steps), jnp.ones(first[:-1].shape, bool)
-        terms = {m.name: m.loss(outputs[m.name], observation[m.name])[:-1] for m in predictor.modalities}
+        terms = {m.name: reconstruction_nll(m, outputs[m.name], observation[m.name])[:-1] for m in predictor.modalities}
         terms["kl"] = losses.residual_gaussian_kl(*made.shift, made.prior.log_var)[:-1]
         means = {name: parallel.masked_mean(term, every) for name, term in terms.items()}
         means["return"] = parallel.masked_mean(losses.return_nll(value[:-1], action_advantage[:-1], target), real)
@@ -217,4 +235,4 @@ def merlin(
         state, metrics = descend(optimiser, loss, state, sample.steps)
         return state, Info(metrics)
 
-    return Agent(init, lambda state: state.params, begin, act, update)
+    return Agent(init, lambda state: state.params, begin, act, update, lambda carry: carry)

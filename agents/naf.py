@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory
-from agents import noise as noises
+from agents import losses
 from agents.a2c import State as Learned
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep
-from agents.critics import apply, ends, fit
+from agents.common import action_noise as noises
+from agents.common import recurrence
+from agents.common.action_noise import Noise
+from agents.common.critics import apply, ends, fit
 from agents.ddpg import Actor, uniform_or
-from agents.noise import Noise
 from networks.base import Network
 
 
@@ -49,7 +50,7 @@ def naf(
 
     Args:
       network: observation -> `networks.Quadratic`; feed-forward.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       discount: γ.
       noise: of the actions when exploring; by default Gaussian with standard deviation 0.1. Until the first update
         actions are uniformly random.
@@ -66,7 +67,7 @@ def naf(
         return Actor(state.critic.params, (state.updates == 0).astype(jnp.float32))
 
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
-        output, _ = memory.step(network, actor.params, None, (), timestep)
+        output, _ = recurrence.step(network, actor.params, None, (), timestep)
         if not explore:
             return output.action, carry, {}
         k_noise, k_random = jax.random.split(key)

@@ -20,9 +20,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, parallel
+from agents import losses
 from agents.a2c import acting, advantages, descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
+from agents.common import recurrence
+from envs import parallel
 from networks.base import Network
 
 
@@ -53,7 +55,7 @@ def split(batch: Any, key: Key, minibatches: int) -> Any:
       key: of the order.
       minibatches: must divide T · N, with memory N.
     """
-    recurrent = "carry" in batch.steps.extras
+    recurrent = bool(jax.tree.leaves(batch.steps.carry))
     length, lanes = batch.steps.timestep.reward.shape
     items = lanes if recurrent else length * lanes
     order = jax.random.permutation(key, items).reshape(minibatches, -1)
@@ -119,7 +121,7 @@ def ppo(
 
     Args:
       network: observation -> (distribution, value); discrete or continuous actions, feed-forward or recurrent.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       discount: γ.
       lambda_: λ of the generalised advantage.
       clip: ε, how far the ratio may profit from leaving 1, or a schedule of it over rollouts; ∞ for no clipping.
@@ -144,7 +146,7 @@ def ppo(
 
     def loss(params: Any, key: Key, batch: Batch, state: State) -> tuple[Array, dict[str, Array]]:
         steps, mask = batch.steps, batch.mask
-        policy, value = memory.unroll(network, params, key, steps)
+        policy, value = recurrence.unroll(network, params, key, steps)
         advantage = normalised(batch.advantage, mask) if normalise else batch.advantage
         log_prob, old = policy.log_prob(steps.action), steps.extras
         epsilon = clip(state.updates) if callable(clip) else clip
@@ -169,8 +171,8 @@ def ppo(
         steps = sample.steps
         value, mask = steps.extras["value"], valid(steps)
         advantage = advantages(steps, value, discount=discount, lambda_=lambda_)
-        rows = memory.before(steps)
-        policy = lambda params: memory.unroll(network, params, key, rows)[0]  # noqa: E731
+        rows = recurrence.before(steps)
+        policy = lambda params: recurrence.unroll(network, params, key, rows)[0]  # noqa: E731
         old: Any = () if kl_cost is None else policy(state.params)
         batch = Batch(rows, advantage, advantage + value[:-1], mask, old)
 
@@ -183,4 +185,4 @@ def ppo(
             after = after._replace(kl_cost=losses.adapted_penalty(state.kl_cost, kl, kl_target))
         return after._replace(updates=state.updates + 1), Info({**metrics, "kl_cost": state.kl_cost})
 
-    return Agent(init, lambda state: state.params, network.begin, acting(network), update)
+    return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.whole)

@@ -19,11 +19,13 @@ import jax.numpy as jnp
 import optax
 import rlax
 
-from agents import losses, memory, parallel
+from agents import losses
 from agents.a2c import descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
+from agents.common import recurrence
 from agents.dqn import epsilon_greedy
 from agents.ppo import passes
+from envs import parallel
 from networks.base import Network
 
 
@@ -71,7 +73,7 @@ def pqn(
 
     Args:
       network: observation -> Q `[A]`, with layer normalisation; feed-forward or recurrent.
-      optimiser: an `agents.optimisers` chain; the paper's has RAdam (Liu et al., 2020) and clips the gradient.
+      optimiser: an `agents.common.optimisers` chain; the paper's has RAdam (Liu et al., 2020) and clips the gradient.
       discount: γ.
       lambda_: λ.
       epsilon: probability of a random action, or a schedule of it over rollouts. Evaluation is greedy.
@@ -89,12 +91,12 @@ def pqn(
 
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         k_network, k_explore = jax.random.split(key)
-        q, after = memory.step(network, actor.params, k_network, carry, timestep)
+        q, after = recurrence.step(network, actor.params, k_network, carry, timestep)
         action = epsilon_greedy(k_explore, q, actor.epsilon) if explore else jnp.argmax(q, -1).astype(jnp.int32)
-        return action, after, {"q": q, **memory.stored(carry)}
+        return action, after, {"q": q}
 
     def loss(params: Any, key: Key, batch: Batch) -> tuple[Array, dict[str, Array]]:
-        q = memory.unroll(network, params, key, batch.steps)
+        q = recurrence.unroll(network, params, key, batch.steps)
         error = batch.target - rlax.batched_index(q, batch.steps.action)
         terms = {"loss": losses.squared(error), "td_error": jnp.abs(error), "q": jnp.max(q, axis=-1)}
         means = {name: parallel.masked_mean(term, batch.mask) for name, term in terms.items()}
@@ -103,8 +105,8 @@ def pqn(
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         steps = sample.steps
         target = targets(steps, steps.extras["q"], discount=discount, lambda_=lambda_)
-        batch = Batch(memory.before(steps), target, valid(steps))
+        batch = Batch(recurrence.before(steps), target, valid(steps))
         state, metrics = passes(partial(descend, optimiser, loss), state, key, batch, epochs, minibatches)
         return state._replace(rollouts=state.rollouts + 1), Info(metrics)
 
-    return Agent(init, actor, network.begin, act, update)
+    return Agent(init, actor, network.begin, act, update, recurrence.whole)

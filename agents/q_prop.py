@@ -16,11 +16,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import a2c, losses, memory, parallel
+from agents import a2c, losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
+from agents.common import recurrence
 from agents.ppo import passes
 from agents.trpo import Region, constrained
 from agents.vpg import fit, rollout
+from envs import parallel
 from networks.base import Network
 
 
@@ -58,12 +60,12 @@ def q_prop(
     target_rate: float | Array = 0.1,
     replayed: int = 0,
 ) -> Agent:
-    """The Q-Prop agent; learns from `replay.beside(on_policy(T), uniform(capacity, replayed, T))`.
+    """The Q-Prop agent; learns from `replay.fresh_and_replayed(on_policy(T), uniform(capacity, replayed, T))`.
 
     Args:
       network: observation -> (`Gaussian`, value), feed-forward, with a torso for each.
       q_network: {"observation", "action"} -> value `[T, N]`.
-      critic_optimiser: an `agents.optimisers` chain, of V.
+      critic_optimiser: an `agents.common.optimisers` chain, of V.
       q_optimiser: another, of Q_w.
       mode: of η.
       discount: γ.
@@ -106,7 +108,7 @@ def q_prop(
         action = mean_action(state.params, k_target, arrived)
         next_q = q_of(state.target, k_target, arrived.observation, action)
         target = arrived.reward + discount * arrived.discount * next_q
-        batch = Transitions(memory.before(steps), target, valid(steps))
+        batch = Transitions(recurrence.before(steps), target, valid(steps))
 
         def step(learned: a2c.State, key: Key, batch: Transitions) -> tuple[a2c.State, dict[str, Array]]:
             return a2c.descend(q_optimiser, q_loss, learned, key, batch)
@@ -145,7 +147,7 @@ def q_prop(
         loss = metrics["policy_loss"] + fitted["value_loss"]
         return state, Info({"loss": loss, **metrics, **fitted, **q_metrics, **used})
 
-    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update)
+    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update, recurrence.whole)
 
 
 def splits(replayed: int) -> tuple[slice, slice]:

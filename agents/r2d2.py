@@ -10,7 +10,7 @@ first l rows, the burn-in, only bring it up to date; on the m transitions after 
 with h of `agents.losses.transforms` and p the priority of the window. Targets stop at the end of an episode.
 
 Lane i of N explores with probability ε^(1 + α i/(N-1)) (Horgan et al., "Distributed prioritized experience replay",
-ICLR 2018). The paper's network also reads the last action and reward: `agents.wrappers.recall`.
+ICLR 2018). The paper's network also reads the last action and reward: `agents.common.wrappers.recall`.
 """
 
 from typing import Any
@@ -20,9 +20,11 @@ import jax.numpy as jnp
 import optax
 import rlax
 
-from agents import losses, memory, parallel
+from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
+from agents.common import recurrence
 from agents.dqn import Actor, State, dqn
+from envs import parallel
 from networks.base import Network
 
 
@@ -46,8 +48,8 @@ def td_errors(
 ) -> Array:
     """δ `[m, N]` of windows `[l+m+1, N]`, with the gradient through Q(x_t, a_t; θ) alone; 0 between two episodes."""
     k_online, k_target = jax.random.split(key)
-    q = memory.unroll(network, params, k_online, steps, burn_in)
-    target_q = memory.unroll(network, target, k_target, steps, burn_in)
+    q = recurrence.unroll(network, params, k_online, steps, burn_in)
+    target_q = recurrence.unroll(network, target, k_target, steps, burn_in)
     steps = jax.tree.map(lambda x: x[burn_in:], steps)
     step_type, r, gamma, _ = steps.timestep
     over_lanes = jax.vmap(losses.transformed_n_step_q_learning, (1,) * 7 + (None, None), 1)
@@ -75,7 +77,7 @@ def r2d2(
 
     Args:
       network: observation -> Q `[A]` under h; recurrent, or feed-forward as the paper's ablation.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       discount: γ.
       n_step: n; the last n - 1 targets of a window are shorter.
       burn_in: l.
@@ -132,13 +134,13 @@ def staleness(network: Network, params: Any, key: Key, steps: Step, start: int, 
     Returns:
       ΔQ of rows `start` and T, `[2, N]`, of the strategies "stored", "stored, burn-in", "zero" and "zero, burn-in".
     """
-    q = memory.unroll(network, params, key, steps)[start:]
+    q = recurrence.unroll(network, params, key, steps)[start:]
 
     def delta(source: str, burn_in: int) -> Array:
         window = jax.tree.map(lambda x: x[start - burn_in :], steps)
         if source == "zero":
-            window = window._replace(extras={"carry": jax.tree.map(jnp.zeros_like, window.extras["carry"])})
-        q_hat = memory.unroll(network, params, key, window, burn_in)
+            window = window._replace(carry=jax.tree.map(jnp.zeros_like, window.carry))
+        q_hat = recurrence.unroll(network, params, key, window, burn_in)
         gap = jnp.linalg.norm(q_hat - q, axis=-1) / jnp.abs(jnp.max(q_hat, axis=(0, 2)))[None]
         return gap[jnp.array([0, -1])]
 

@@ -19,8 +19,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, objectives, parallel
+from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, over_window, valid
+from agents.common import objectives, recurrence
+from envs import parallel
 from networks.base import Network
 from networks.distributions import Categorical
 
@@ -80,7 +82,7 @@ def reactor(
     Args:
       network: observation -> (`Categorical`, critic): `networks.forked`, which keeps policy gradients from the torso.
         The critic's output is logits `[A, K]`, or values `[A]` if there are no atoms.
-      optimiser: an `agents.optimisers` chain; the paper's is Adam with β₁ = 0.
+      optimiser: an `agents.common.optimisers` chain; the paper's is Adam with β₁ = 0.
       atoms: returns `[K]` that the critic's distributions lie on; None for a critic of mean returns.
       discount: γ.
       lambda_: λ of Retrace.
@@ -103,16 +105,16 @@ def reactor(
 
     def act(params: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         k_network, k_sample = jax.random.split(key)
-        (policy, _), after = memory.step(network, params, k_network, carry, timestep)
+        (policy, _), after = recurrence.step(network, params, k_network, carry, timestep)
         pi = mixed(policy)
         action = Categorical(jnp.log(pi)).sample(k_sample) if explore else policy.mode()
-        return action, after, {"mu": objectives.taken(pi, action), **memory.stored(carry)}
+        return action, after, {"mu": objectives.taken(pi, action)}
 
     def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[dict[str, Array], Array]]:
         k_online, k_target = jax.random.split(key)
         steps, mask = sample.steps, valid(sample.steps)
-        policy, output = memory.unroll(network, params, k_online, steps)
-        _, bootstrap = memory.unroll(network, target, k_target, steps)
+        policy, output = recurrence.unroll(network, params, k_online, steps)
+        _, bootstrap = recurrence.unroll(network, target, k_target, steps)
         pi, q = mixed(policy), output if atoms is None else jax.nn.softmax(output) @ atoms
         goal = targets(steps, bootstrap, pi, atoms=atoms, discount=discount, lambda_=lambda_)
         taken = objectives.taken(output, steps.action)[:-1]
@@ -142,4 +144,4 @@ def reactor(
         priority = jax.lax.stop_gradient(over_window(surprise, sample.steps))
         return State(params, target, opt_state, count), Info({**metrics, "priority": jnp.mean(priority)}, priority)
 
-    return Agent(init, lambda state: state.params, network.begin, act, update)
+    return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.whole)

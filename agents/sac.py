@@ -18,13 +18,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import losses, memory, parallel
+from agents import losses
 from agents.a2c import State as Learned
 from agents.a2c import descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
-from agents.critics import apply, ends, fit, with_action
+from agents.common import recurrence
+from agents.common.critics import apply, ends, fit, with_action
+from agents.common.objectives import taken
 from agents.ddpg import uniform_or
-from agents.objectives import taken
+from envs import parallel
 from networks.base import Network
 
 
@@ -75,7 +77,7 @@ def sac(
     Args:
       policy: observation -> distribution: a `TanhGaussian` in [-1, 1] or a `Categorical`; feed-forward.
       critic: `with_action` of an observation -> values `[E]`; for discrete actions, observation -> `[E, A]`.
-      optimiser: `agents.optimisers` chains for the policy, the critics and the temperature.
+      optimiser: `agents.common.optimisers` chains for the policy, the critics and the temperature.
       discount: γ.
       temperature: α; the first one, if it is learned.
       target_entropy: H̄, for which α is learned; None for a fixed α.
@@ -88,7 +90,7 @@ def sac(
     def init(key: Key, timestep: TimeStep) -> State:
         k_policy, k_critic, k_action = jax.random.split(key, 3)
         params = policy.init(k_policy, timestep.observation)
-        distribution, _ = memory.step(policy, params, None, (), timestep)
+        distribution, _ = recurrence.step(policy, params, None, (), timestep)
         seen = timestep.observation if discrete else with_action(timestep.observation, distribution.sample(k_action))
         critics = critic.init(k_critic, seen)
         log_temperature = jnp.log(jnp.asarray(temperature, jnp.float32))
@@ -104,7 +106,7 @@ def sac(
         return Actor(state.policy.params, state.updates == 0)
 
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
-        distribution, _ = memory.step(policy, actor.params, None, (), timestep)
+        distribution, _ = recurrence.step(policy, actor.params, None, (), timestep)
         if not explore:
             return distribution.mode(), carry, {}
         k_sample, k_random = jax.random.split(key)

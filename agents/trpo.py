@@ -22,10 +22,12 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from agents import a2c, losses, memory, parallel
+from agents import a2c, losses
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep
+from agents.common import recurrence
 from agents.ppo import Batch, normalised
 from agents.vpg import fit, rollout
+from envs import parallel
 from networks.base import Network
 
 
@@ -129,7 +131,7 @@ def constrained(
       Parameters, and scalars.
     """
     at, tree = ravel_pytree(params)
-    policy = lambda vector: memory.unroll(network, tree(vector), key, batch.steps)[0]  # noqa: E731
+    policy = lambda vector: recurrence.unroll(network, tree(vector), key, batch.steps)[0]  # noqa: E731
     old = jax.lax.stop_gradient(policy(at))
 
     def loss(vector: Array) -> Array:
@@ -164,7 +166,7 @@ def trpo(
     Args:
       network: observation -> (distribution, value), with a torso for each: with a shared one, each part's steps move
         the other, and the critic's take the policy out of its region.
-      critic_optimiser: an `agents.optimisers` chain.
+      critic_optimiser: an `agents.common.optimisers` chain.
       discount: γ.
       lambda_: λ of the generalised advantage.
       region: δ, η and κ, and how the step is searched for.
@@ -194,4 +196,4 @@ def trpo(
         )
         return state, Info({"loss": metrics["policy_loss"] + fitted["value_loss"], **metrics, **fitted})
 
-    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update)
+    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update, recurrence.whole)

@@ -20,9 +20,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import auxiliary, losses, parallel
+from agents import losses
 from agents.a2c import a2c, advantages
 from agents.base import Agent, Array, Step, valid
+from agents.common import auxiliary
+from envs import parallel
 from networks import view
 from networks.base import Network
 
@@ -79,11 +81,11 @@ def unreal(
     pixel_discount: float | Array = 0.9,
     **options: Any,
 ) -> Agent:
-    """The UNREAL agent; learns from `replay.beside(on_policy(T), uniform(2000, replayed, T))`.
+    """The UNREAL agent; learns from `replay.fresh_and_replayed(on_policy(T), uniform(2000, replayed, T))`.
 
     Args:
       network: `networks.unreal`, on images.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       cell: pixels in a side of a cell; divides both sides of the image.
       replayed: windows of the past in a sample.
       scales: λ_PC, λ_RP and λ_VR.

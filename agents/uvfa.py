@@ -102,7 +102,7 @@ def regress(
       apply: `(params, inputs[N, ...]) -> [N, n]`.
       inputs: `[N, ...]`, of states or goals.
       targets: their embeddings `[N, n]`.
-      optimiser: an `agents.optimisers` chain.
+      optimiser: an `agents.common.optimisers` chain.
       steps: gradient steps.
 
     Returns:

@@ -19,10 +19,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from agents import a2c, losses, memory, objectives, parallel
+from agents import a2c, losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
+from agents.common import objectives, recurrence
 from agents.losses import Psi
 from agents.ppo import Batch, normalised, passes
+from envs import parallel
 from networks.base import Network
 
 
@@ -56,7 +58,7 @@ def rollout(steps: Step, v: Array, advantage: Array, *, discount: float | Array,
     arrived = steps.timestep
     returns = jax.vmap(losses.lambda_returns, (1, 1, 1, 1, None), 1)
     target = returns(arrived.reward[1:], discount * arrived.discount[1:], v[1:], arrived.step_type, lambda_)
-    return Batch(memory.before(steps), advantage, target, valid(steps))
+    return Batch(recurrence.before(steps), advantage, target, valid(steps))
 
 
 def fit(
@@ -65,7 +67,7 @@ def fit(
     """Fits the critic of a state with `params` and `critic` to a batch; `passes_` is (epochs, minibatches)."""
 
     def loss(params: Any, key: Key, batch: Batch) -> tuple[Array, dict[str, Array]]:
-        policy, critic = memory.unroll(network, params, key, batch.steps)
+        policy, critic = recurrence.unroll(network, params, key, batch.steps)
         v, q = read(jax.lax.stop_gradient(policy), critic, batch.steps.action)
         value = parallel.masked_mean(losses.value_loss(v if q is None else q, batch.target), batch.mask)
         return value, {"value_loss": value}
@@ -94,7 +96,7 @@ def vpg(
     Args:
       network: observation -> (distribution, value), better with a torso for each; for the Ψ that read action values,
         (`Categorical`, action values).
-      optimiser: an `agents.optimisers` chain for the policy.
+      optimiser: an `agents.common.optimisers` chain for the policy.
       critic_optimiser: another for the critic.
       psi: what weighs the score function.
       discount: γ.
@@ -110,7 +112,7 @@ def vpg(
 
     def loss(params: Any, key: Key, steps: Step) -> tuple[Array, tuple[dict[str, Array], Batch]]:
         arrived, mask = steps.timestep, valid(steps)
-        policy, critic = memory.unroll(network, params, key, steps)
+        policy, critic = recurrence.unroll(network, params, key, steps)
         v, q = jax.lax.stop_gradient(read(policy, critic, steps.action))
         q_tm1 = None if q is None else q[:-1]
         weight = weigh(arrived.reward[1:], discount * arrived.discount[1:], v, arrived.step_type, q_tm1, lambda_)
@@ -131,4 +133,4 @@ def vpg(
         state, fitted = fit(network, critic_optimiser, state, k_critic, batch, (epochs, minibatches))
         return state, Info({"loss": metrics["policy_loss"] + fitted["value_loss"], **metrics, **fitted})
 
-    return Agent(init, actor, network.begin, a2c.acting(network), update)
+    return Agent(init, actor, network.begin, a2c.acting(network), update, recurrence.whole)

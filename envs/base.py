@@ -1,17 +1,42 @@
 """Environments as two pure functions and a specification, for one lane; drivers `vmap` them.
 
+Episodes end the way dm_env's do. Every episode is FIRST, MID, ..., MID, LAST; the row after a LAST is the FIRST of the
+next episode and ignores the action. A terminated episode ends in LAST with discount 0; a truncated one (time limit)
+ends in LAST with discount 1 and its true final observation, so bootstrapping from it is right.
+
 `episodic` turns the physics of one episode into an `Environment` with next-step auto-reset, exact truncation and a
 time limit, so that a task file holds nothing but its task.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import FIRST, LAST, MID, Array, Key, TimeStep, Tree, select
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array
+Tree: TypeAlias = Any
+
+FIRST, MID, LAST = 0, 1, 2
+
+
+class TimeStep(NamedTuple):
+    """What an environment returns; each field is batched alike, `[]`, `[B]` or `[T, B]`."""
+
+    step_type: Array  # int8: FIRST, MID or LAST
+    reward: Array  # float32; 0 at FIRST
+    discount: Array  # float32; 0 only at termination (or life loss, where asked for), never at truncation
+    observation: Tree
+
+    def first(self) -> Array:
+        """Boolean, shaped as `step_type`: this row opens an episode."""
+        return self.step_type == FIRST
+
+    def last(self) -> Array:
+        """Boolean, shaped as `step_type`: this row closes an episode."""
+        return self.step_type == LAST
 
 
 class Discrete(NamedTuple):
@@ -58,7 +83,7 @@ class Goals(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """A task's rules as functions of one lane, for whoever plans with them (`agents.models.simulator`)."""
+    """A task's rules as functions of one lane, for whoever plans with them (`agents.world.models.simulator`)."""
 
     restore: Callable[[Any], Any]
     """`(observation) -> state`, the state that an observation shows; what it does not show is a guess."""
@@ -187,3 +212,17 @@ def episodic(
         return EpisodeState(inner, k_next, jnp.where(began, 0, t), ended & ~began), timestep
 
     return Environment(reset, step, spec, render and (lambda state: render(state.inner)))
+
+
+def batch_of(tree: Tree) -> int:
+    """The leading size of a non-empty tree of arrays."""
+    return jax.tree.leaves(tree)[0].shape[0]
+
+
+def select(where: Array, on_true: Tree, on_false: Tree) -> Tree:
+    """`jnp.where` over trees; `where` has the leading axes of the leaves and is broadcast over the rest."""
+
+    def pick(a: Array, b: Array) -> Array:
+        return jnp.where(jnp.reshape(where, where.shape + (1,) * (a.ndim - where.ndim)), a, b)
+
+    return jax.tree.map(pick, on_true, on_false)

@@ -5,7 +5,7 @@ Coordinates are (x, y) in units of the picture's height, x to the right and y up
 
 import jax.numpy as jnp
 
-from agents.base import Array
+from envs.base import Array
 
 WHITE = (255, 255, 255)
 BLACK = (20, 20, 20)

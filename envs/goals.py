@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Array, Key, TimeStep, Tree, select
-from envs.base import Environment, Goals, Space, Spec
+from envs.base import Array, Environment, Goals, Key, Space, Spec, TimeStep, Tree, select
 
 Pay = Literal["cost", "bonus", "distance", "exponential"]
 

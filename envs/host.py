@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents import keys
-from agents.base import Key, TimeStep
-from envs.base import Environment, HostEnvironment, Pool
+from envs import keys
+from envs.base import Environment, HostEnvironment, Key, Pool, TimeStep
 
 LANES = 4096  # seeds set aside for the lanes of one run
 
@@ -128,7 +127,7 @@ def pool_of(env: Environment) -> HostEnvironment:
 
     Lanes match those of `jax.vmap(env.reset)(jax.random.split(key, num_envs))` bit for bit, where `key` is
     `jax.random.key(seed)`; the pool also takes a typed key, or one key per lane, in place of the seed. `reset()` starts
-    the same episodes each time. Keys are the quick ones of `agents.keys` either way.
+    the same episodes each time. Keys are the quick ones of `envs.keys` either way.
     """
     reset = jax.jit(jax.vmap(env.reset))
     step = jax.jit(jax.vmap(env.step))

@@ -15,42 +15,42 @@ from envs.host import unknown
 
 # The project's own tasks: id, module and constructor.
 TASKS = {
-    "bit-flip": ("envs.bit_flip", "bit_flip"),
-    "catch": ("envs.catch", "catch"),
-    "cartpole": ("envs.cartpole", "cartpole"),
-    "cartpole-no-velocity": ("envs.hidden", "cartpole_no_velocity"),
-    "cartpole-swingup": ("envs.swingup", "swingup"),
-    "card-pairs": ("envs.card_pairs", "card_pairs"),
-    "copy": ("envs.copy", "copy"),
-    "deep-sea": ("envs.deep_sea", "deep_sea"),
-    "drifting-worker": ("envs.drifting_worker", "drifting_worker"),
-    "dyna-maze": ("envs.dyna_maze", "dyna_maze"),
-    "flickering-catch": ("envs.hidden", "flickering_catch"),
-    "four-rooms": ("envs.four_rooms", "four_rooms"),
-    "i-maze": ("envs.i_maze", "i_maze"),
-    "memory-chain": ("envs.memory_chain", "memory_chain"),
-    "minipacman": ("envs.minipacman", "minipacman"),
-    "noise": ("envs.noise", "noise"),
-    "pendulum": ("envs.pendulum", "pendulum"),
-    "point-maze": ("envs.point_maze", "point_maze"),
-    "pixel-catch": ("envs.pixel_catch", "pixel_catch"),
-    "probe-constant": ("envs.probes", "constant"),
-    "probe-observation": ("envs.probes", "observation"),
-    "probe-two-step": ("envs.probes", "two_step"),
-    "probe-action": ("envs.probes", "action"),
-    "probe-both": ("envs.probes", "both"),
-    "sokoban": ("envs.sokoban", "sokoban"),
-    "repeat-previous": ("envs.repeat_previous", "repeat_previous"),
-    "t-maze": ("envs.t_maze", "t_maze"),
-    "teleport-maze": ("envs.teleport_maze", "teleport_maze"),
+    "bit-flip": ("envs.tasks.bit_flip", "bit_flip"),
+    "catch": ("envs.tasks.catch", "catch"),
+    "cartpole": ("envs.tasks.cartpole", "cartpole"),
+    "cartpole-no-velocity": ("envs.tasks.partly_hidden", "cartpole_no_velocity"),
+    "cartpole-swingup": ("envs.tasks.swingup", "swingup"),
+    "card-pairs": ("envs.tasks.card_pairs", "card_pairs"),
+    "copy": ("envs.tasks.copy", "copy"),
+    "deep-sea": ("envs.tasks.deep_sea", "deep_sea"),
+    "drifting-worker": ("envs.tasks.drifting_worker", "drifting_worker"),
+    "dyna-maze": ("envs.tasks.dyna_maze", "dyna_maze"),
+    "flickering-catch": ("envs.tasks.partly_hidden", "flickering_catch"),
+    "four-rooms": ("envs.tasks.four_rooms", "four_rooms"),
+    "i-maze": ("envs.tasks.i_maze", "i_maze"),
+    "memory-chain": ("envs.tasks.memory_chain", "memory_chain"),
+    "minipacman": ("envs.tasks.minipacman", "minipacman"),
+    "noise": ("envs.tasks.noise", "noise"),
+    "pendulum": ("envs.tasks.pendulum", "pendulum"),
+    "point-maze": ("envs.tasks.point_maze", "point_maze"),
+    "pixel-catch": ("envs.tasks.pixel_catch", "pixel_catch"),
+    "probe-constant": ("envs.tasks.probes", "constant"),
+    "probe-observation": ("envs.tasks.probes", "observation"),
+    "probe-two-step": ("envs.tasks.probes", "two_step"),
+    "probe-action": ("envs.tasks.probes", "action"),
+    "probe-both": ("envs.tasks.probes", "both"),
+    "sokoban": ("envs.tasks.sokoban", "sokoban"),
+    "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),
+    "t-maze": ("envs.tasks.t_maze", "t_maze"),
+    "teleport-maze": ("envs.tasks.teleport_maze", "teleport_maze"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {
     "bellmax": lambda: TASKS,
-    "gymnax": lambda: import_module("envs.gymnax").ids(),
+    "gymnax": lambda: import_module("envs.adapters.gymnax").ids(),
     "envpool": lambda: import_module("envpool").list_all_envs(),
     "gymnasium": lambda: import_module("gymnasium").registry,
-    "atari": lambda: import_module("envs.atari").games(),
-    "mujoco": lambda: import_module("envs.mujoco").ids(),
+    "atari": lambda: import_module("envs.adapters.atari").games(),
+    "mujoco": lambda: import_module("envs.adapters.mujoco").ids(),
 }
 PACKAGES = {"atari": "envpool"}
 """What a suite needs, where it is not a package of the suite's name."""
@@ -101,7 +101,7 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
                 raise ValueError(f"{name} has no option {option!r}; allowed: {', '.join(known) or 'none'}")
             _check_whole(f"{name}: option {option}", known[option].annotation, value)
     else:
-        constructor = partial(getattr(import_module(f"envs.{suite}"), suite), id)
+        constructor = partial(getattr(import_module(f"envs.adapters.{suite}"), suite), id)
     try:
         env = _installed(suite, lambda: constructor(**options))
     except TypeError as error:  # a value of the wrong type, or an option that an adapter takes otherwise

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import FIRST, LAST, MID, Array, Key, TimeStep, Tree, select
-from envs.base import Box, Discrete, Environment, Space
+from envs.base import FIRST, LAST, MID, Array, Box, Discrete, Environment, Key, Space, TimeStep, Tree, select
 
 
 class TimeLimitState(NamedTuple):

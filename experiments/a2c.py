@@ -3,31 +3,32 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, presets_policy, ranges, runs
+from experiments import run
+from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Body):
     """Flags of the agent."""
 
-    gae_lambda: ranges.Unit = 0.95
+    gae_lambda: run.Unit = 0.95
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    unroll: ranges.Count = 16
+    unroll: run.Count = 16
     """Steps in each environment per update."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train A2C (Mnih et al., 2016, in its synchronous form) on discrete or continuous actions."""
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale, learner: Any = None) -> Any:
+def make(config: Config, spec: Any, scale: run.Size, learner: Any = None) -> Any:
     """The parts of one run; with a `learner`, that optimiser takes the place of the flags'.
 
     Raises:
@@ -46,7 +47,7 @@ def make(config: Config, spec: Any, scale: runs.Scale, learner: Any = None) -> A
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("a2c", Flags, make, presets_policy.A2C)
+main = run.main("a2c", Flags, make, presets_policy.A2C)
 
 if __name__ == "__main__":
     main()

@@ -14,18 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments import a2c, flags, ranges, records, runs, workers
+from experiments import a2c, run
+from experiments.parts import workers
+from experiments.run import folders, prepare, records
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train A3C (Mnih et al., 2016) on a task in graph: `bellmax/*` or `gymnax/*`."""
 
     env: str = "bellmax/cartpole"
     """Task in graph, as suite/id; `python -m experiments.list` prints the suites."""
-    workers: ranges.Count = 2
+    workers: run.Count = 2
     """Processes."""
-    num_envs: ranges.Count = 8
+    num_envs: run.Count = 8
     """Environments (lanes) per worker."""
     agent: a2c.Config = field(default_factory=a2c.Config)
 
@@ -37,11 +39,13 @@ class Judge:
         """Of one run."""
         import jax
 
-        from experiments import loops
+        from experiments.drivers import in_graph
 
-        env, parts = workers.build(config, held=False)
+        env, parts = workers.build(config, a2c.make, held=False)
         self.config, self.policies, self.log = config, policies, log
-        self.play = jax.jit(loops.evaluation(runs.judged(config, env), parts.agent, config.eval_episodes))
+        self.play = jax.jit(
+            in_graph.evaluation(prepare.evaluation_task(config, env), parts.agent, config.eval_episodes)
+        )
         self.best, self.best_return, self.last_return = None, -math.inf, math.nan
         self.at = 0
 
@@ -54,7 +58,7 @@ class Judge:
         import jax
         import numpy as np
 
-        from agents import keys
+        from envs import keys
 
         if steps <= self.at:
             return
@@ -82,10 +86,10 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
     """
     import numpy as np
 
-    from experiments import logging, plots, stats
-    from experiments.checkpoint import Checkpointer
+    from experiments.reports import plots, sinks, stats
+    from experiments.run.checkpoint import Checkpointer
 
-    example, _ = workers.fresh(config)
+    example, _ = workers.fresh(config, a2c.make)
     shared = workers.Shared(example)
     folder.mkdir(parents=True, exist_ok=True)
     records.write_json(folder / "config.json", records.describe("a3c", config))
@@ -96,18 +100,21 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
     began, since = time.monotonic(), []
     with contextlib.ExitStack() as stack:
         policies = stack.enter_context(Checkpointer(folder / "policies", keep=1))
-        log = logging.Logger(
+        log = sinks.Logger(
             1,
-            logging.MetricsCsv(folder / "metrics.csv", [config.seed]),
-            logging.TensorBoard(folder / "tensorboard", [config.seed]),
-            logging.Progress(config.steps, 1, quiet=config.quiet),
+            sinks.MetricsCsv(folder / "metrics.csv", [config.seed]),
+            sinks.TensorBoard(folder / "tensorboard", [config.seed]),
+            sinks.Progress(config.steps, 1, quiet=config.quiet),
         )
         stack.enter_context(log)
         interrupt = stack.enter_context(records.Interrupt())
         judge = Judge(config, policies, log)
+        shares = (a2c.make, shared.block, lock, taken, reports, stop)
         team = [
             context.Process(
-                target=workers.employed, args=(i, config, shared.block, lock, taken, reports, stop), daemon=True
+                target=workers.employed,
+                args=(i, config, *shares),
+                daemon=True,
             )
             for i in range(config.workers)
         ]
@@ -132,7 +139,7 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
                 judge(waiting[due], due, time.monotonic() - began)
             judge(shared.read()[0], int(taken.value), time.monotonic() - began)
         except ValueError as error:
-            flags.fail(error, code=1)
+            run.fail(error, code=1)
     summary = {
         "experiment": "a3c",
         "env": config.env,
@@ -162,17 +169,17 @@ make = a2c.make
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Reads flags and runs; bad flags are one line and exit code 2."""
     try:
-        config = flags.parse(Flags, sys.argv[1:] if argv is None else argv, "python -m experiments.a3c")
-        flags.check(config)
+        config = run.parse(Flags, sys.argv[1:] if argv is None else argv, "python -m experiments.a3c")
+        run.check(config)
         plain = Flags()
         for name in ("resume", "sweep", "wandb", "checkpoint_every", "keep", "nan"):
             if getattr(config, name) != getattr(plain, name):
-                raise ValueError(f"{flags.flag(name)} {getattr(config, name)}: A3C has no such thing")
-        env, _ = workers.build(config, held=False)
-        runs.judged(config, env)
-        folder = runs.folder_of("a3c", config)
+                raise ValueError(f"{run.flag(name)} {getattr(config, name)}: A3C has no such thing")
+        env, _ = workers.build(config, a2c.make, held=False)
+        prepare.evaluation_task(config, env)
+        folder = folders.folder_of("a3c", config)
     except ValueError as error:
-        flags.fail(error)
+        run.fail(error)
     return train(config, folder)
 
 

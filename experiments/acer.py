@@ -3,33 +3,34 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, presets_policy, ranges, runs
+from experiments import parts, run
+from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Layers):
     """Flags of the agent."""
 
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    bound: ranges.Limit = 10.0
+    bound: run.Limit = 10.0
     """c, where importance weights are truncated; inf for no truncation."""
-    trust: ranges.Limit = 1.0
+    trust: run.Limit = 1.0
     """δ of the trust region; inf for none."""
-    average_rate: ranges.Share = 0.01
+    average_rate: run.Share = 0.01
     """How far the average policy moves towards the policy each update."""
-    unroll: ranges.Count = 20
+    unroll: run.Count = 20
     """Steps in each environment between learning phases, and in a window."""
-    updates: ranges.Count = 4
+    updates: run.Count = 4
     """Updates per learning phase, each on the fresh windows and as many of the past as `replayed` says."""
-    replayed: ranges.Count = 16
+    replayed: run.Count = 16
     """Windows of the past per update."""
-    buffer_size: ranges.Count = 50_000
+    buffer_size: run.Count = 50_000
     """Steps kept."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train ACER (Wang et al., 2017) on discrete actions."""
 
     env: str = "envpool/CartPole-v1"
@@ -37,7 +38,7 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -45,8 +46,6 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """
     import replay
     from agents.acer import acer
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     network = actor_critics.critic_of_actions(config, spec, "ACER")
     for name in ("unroll", "updates", "replayed"):
@@ -54,7 +53,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
             raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
     size = scale.per_device(config.buffer_size, "agent.buffer_size")
     replayed = scale.per_device(config.replayed, "agent.replayed")
-    build.check_buffer(size, scale.num_envs, config.unroll + 1)
+    parts.check_buffer(size, scale.num_envs, config.unroll + 1)
     agent = acer(
         network,
         actor_critics.optimiser(config, actor_critics.iterations(config, scale) * config.updates),
@@ -65,11 +64,11 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(build.clipped(agent, config), storage, Schedule(config.unroll, config.updates, 1))
+    storage = replay.fresh_and_replayed(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
+    return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, config.updates, 1))
 
 
-main = runs.main("acer", Flags, make, presets_policy.ACER)
+main = run.main("acer", Flags, make, presets_policy.ACER)
 
 if __name__ == "__main__":
     main()

@@ -3,49 +3,50 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, ranges, runs
+from experiments import run
+from experiments.parts import actor_critics
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Body):
     """Flags of the agent."""
 
-    learning_rate: ranges.Positive = 0.25
+    learning_rate: run.Positive = 0.25
     """η, the largest step."""
     anneal: bool = True
     """Let η fall linearly to 0 over the run."""
-    radius: ranges.Positive = 0.001
+    radius: run.Positive = 0.001
     """δ, the divergence allowed per step."""
-    momentum: ranges.Unit = 0.9
+    momentum: run.Unit = 0.9
     """μ."""
-    decay: ranges.Unit = 0.99
+    decay: run.Unit = 0.99
     """Of the running averages of the factors."""
-    damping: ranges.NonNegative = 0.01
+    damping: run.NonNegative = 0.01
     """λ, added to the Fisher matrix by its factors."""
     curvature: bool = True
     """Use the Fisher matrix; if not, plain gradients under the same bound."""
-    gae_lambda: ranges.Unit = 1.0
+    gae_lambda: run.Unit = 1.0
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    value_cost: ranges.NonNegative = 0.5
+    value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: ranges.NonNegative = 0.01
+    entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
-    unroll: ranges.Count = 20
+    unroll: run.Count = 20
     """Steps in each environment per update."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train ACKTR (Wu et al., 2017) on discrete or continuous actions."""
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -73,7 +74,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("acktr", Flags, make)
+main = run.main("acktr", Flags, make)
 
 if __name__ == "__main__":
     main()

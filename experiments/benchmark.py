@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import flags, peers, ranges
-from experiments.benchmark_cases import PARTS, Case, Part, cases
-from experiments.benchmark_page import Row, machine, short, table, write
-from experiments.benchmark_work import ROOT, WORK
+from experiments import run
+from experiments.benchmarks import peers
+from experiments.benchmarks.cases import PARTS, Case, Part, cases
+from experiments.benchmarks.ours import ROOT, WORK
+from experiments.benchmarks.page import Row, machine, short, table, write
 
 Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx"]
 PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx")
@@ -35,9 +36,9 @@ class Config:
     """Parts to measure."""
     peers: tuple[Peer, ...] = PEERS
     """Libraries to compare with; none for bellmax alone. They come with the extra `bench`."""
-    repeats: ranges.Count = 5
+    repeats: run.Count = 5
     """Rounds, of which the median counts."""
-    scale: ranges.Positive = 1.0
+    scale: run.Positive = 1.0
     """Length of the runs: 1 takes about twenty minutes on two cores."""
     out: str = "docs/results"
     """Folder for benchmark.md and benchmark.png."""
@@ -49,9 +50,9 @@ class Config:
 
 def serve() -> None:
     """The worker of bellmax's side."""
-    from experiments import runs
+    from experiments.run import cores
 
-    runs.use_cores()
+    cores.use_cores()
     peers.serve(WORK)
 
 
@@ -201,7 +202,7 @@ def main(argv: list[str] | None = None) -> None:
     try:
         benchmark(config)
     except ValueError as error:
-        flags.fail(error)
+        run.fail(error)
 
 
 if __name__ == "__main__":

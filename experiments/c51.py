@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from experiments import dqn, presets, runs
+from experiments import dqn, run
+from experiments.parts import presets
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Flags(dqn.Flags):
 
 
 make = dqn.make
-main = runs.main("c51", Flags, make, presets.C51)
+main = run.main("c51", Flags, make, presets.C51)
 
 if __name__ == "__main__":
     main()

@@ -1,21 +1,18 @@
 """CMA-ES: `python -m experiments.cma_es --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from experiments import cem, ranges, runs
-
-if TYPE_CHECKING:
-    from experiments.drivers import Parts
+from experiments import cem, run
 
 
 @dataclass(frozen=True)
 class Config(cem.Searching):
     """Flags of the agent."""
 
-    population: ranges.Whole = 0
+    population: run.Whole = 0
     """Candidates per generation, at least 4; 0 for 4 + 3 ln(number of parameters)."""
-    episodes: ranges.Count = 3
+    episodes: run.Count = 3
     """Episodes of each candidate."""
     step_size: bool = True
     """Adapt the step size σ."""
@@ -32,7 +29,7 @@ class Flags(cem.Flags):
     agent: Config = field(default_factory=Config)  # type: ignore[assignment]
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
+def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     """The parts of one run.
 
     Raises:
@@ -48,10 +45,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
         episodes=config.episodes, discrete=discrete, sigma=config.sigma, step_size=config.step_size,
         rank_mu=config.rank_mu, active=config.active,
     )  # fmt: skip
-    return cem.parts(agent, spec, config, discrete)
+    return cem.assembled(agent, spec, config, discrete)
 
 
-main = runs.main("cma_es", Flags, make)
+main = run.main("cma_es", Flags, make)
 
 if __name__ == "__main__":
     main()

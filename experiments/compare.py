@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import flags, logging, stats
+from experiments import run
+from experiments.reports import sinks, stats
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
     try:
         config = json.loads((folder / "config.json").read_text())
         summary = json.loads((folder / "summary.json").read_text())
-        table = logging.read_metrics(folder / "metrics.csv")
+        table = sinks.read_metrics(folder / "metrics.csv")
     except OSError as error:
         missing = Path(error.filename).name if error.filename else "a file"
         hint = "; an unfinished run?" if missing == "summary.json" else ""
@@ -69,7 +70,7 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
     if absent:
         raise ValueError(f"{folder}: summary.json has no {', '.join(absent)}")
     try:
-        steps, values = logging.series(table, metric)
+        steps, values = sinks.series(table, metric)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     if not steps.size:
@@ -96,14 +97,14 @@ def labels(folders: Sequence[str]) -> list[str]:
 def table(runs: Sequence[Run]) -> str:
     """The comparison as text, a line per run."""
     lines = [("run", "env", "seeds", "IQM", "95 % interval", f"P(better than {runs[0].label})")]
-    for run in runs:
-        alive = stats.living(run.scores).size
-        seeds = str(alive) if alive == run.scores.size else f"{alive} of {run.scores.size}"
-        chance, ends = stats.probability_of_improvement(run.scores, runs[0].scores)
-        better = "-" if run is runs[0] else f"{chance:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
-        low, high = stats.interval(run.scores)
-        cells = f"{stats.iqm(run.scores):.4g}", f"[{low:.4g}, {high:.4g}]", better
-        lines.append((run.label, run.summary["env"], seeds, *cells))
+    for each in runs:
+        alive = stats.living(each.scores).size
+        seeds = str(alive) if alive == each.scores.size else f"{alive} of {each.scores.size}"
+        chance, ends = stats.probability_of_improvement(each.scores, runs[0].scores)
+        better = "-" if each is runs[0] else f"{chance:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
+        low, high = stats.interval(each.scores)
+        cells = f"{stats.iqm(each.scores):.4g}", f"[{low:.4g}, {high:.4g}]", better
+        lines.append((each.label, each.summary["env"], seeds, *cells))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
@@ -112,16 +113,18 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     """What makes the runs incomparable, what differs between their flags, and which seeds are left out."""
     found = []
     for key, what in (("env", "tasks"), ("env_steps", "numbers of environment steps per seed")):
-        values = [run.summary[key] for run in runs]
+        values = [each.summary[key] for each in runs]
         if len({str(value) for value in values}) > 1:
             found.append(f"note: the runs are of different {what}: {', '.join(map(str, values))}")
-    for run in runs:
-        dead = run.scores.size - stats.living(run.scores).size
+    for each in runs:
+        dead = each.scores.size - stats.living(each.scores).size
         if dead:
-            found.append(f"note: {run.label}: {dead} of {run.scores.size} seeds have no finite score and are left out")
-    names = list(dict.fromkeys(name for run in runs for name in run.config if name not in ("out", "resume", "quiet")))
+            found.append(
+                f"note: {each.label}: {dead} of {each.scores.size} seeds have no finite score and are left out"
+            )
+    names = list(dict.fromkeys(name for each in runs for name in each.config if name not in ("out", "resume", "quiet")))
     for name in names:
-        shown = [str(run.config.get(name, "-")) for run in runs]
+        shown = [str(each.config.get(name, "-")) for each in runs]
         if len(set(shown)) > 1:
             found.append(f"flag {name}: {', '.join(shown)}")
     return found
@@ -148,13 +151,13 @@ def compare(config: Config) -> list[Run]:
     Raises:
       ValueError: a bad folder, metric, figure or output file.
     """
-    from experiments import plots
+    from experiments.reports import plots
 
     beside = figures(config.published)
     runs = [read(f, config.metric, label) for f, label in zip(config.runs, labels(config.runs), strict=True)]
-    tasks = sorted({run.summary["env"] for run in runs})
+    tasks = sorted({each.summary["env"] for each in runs})
     try:
-        plots.curves({run.label: run.folder for run in runs}, config.out, ", ".join(tasks), config.metric, beside)
+        plots.curves({each.label: each.folder for each in runs}, config.out, ", ".join(tasks), config.metric, beside)
     except OSError as error:
         raise ValueError(f"--out {config.out}: cannot be written ({error.strerror})") from None
     print(table(runs))
@@ -174,7 +177,7 @@ def main(argv: list[str] | None = None) -> None:
             raise ValueError("no run folders given")
         compare(config)
     except ValueError as error:
-        flags.fail(error)
+        run.fail(error)
 
 
 if __name__ == "__main__":

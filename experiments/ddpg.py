@@ -1,82 +1,80 @@
 """DDPG: `python -m experiments.ddpg --help`. `experiments.td3` is this module with other defaults."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from experiments import build, control, flags, presets_control, ranges, runs
-
-if TYPE_CHECKING:
-    from experiments.drivers import Parts
+from experiments import parts, run
+from experiments.parts import off_policy, presets_control
 
 
 @dataclass(frozen=True)
-class Config(control.Learning):
+class Config(off_policy.Learning):
     """Flags of the agent."""
 
-    policy_learning_rate: ranges.Positive = 1e-3
+    policy_learning_rate: run.Positive = 1e-3
     """Adam's step size for the policy."""
-    critics: ranges.Count = 1
+    critics: run.Count = 1
     """Critics, of which targets take the least value."""
-    smoothing: ranges.NonNegative = 0.0
+    smoothing: run.NonNegative = 0.0
     """Standard deviation of the noise on the target policy's actions, in halves of the actions' range."""
-    smoothing_limit: ranges.Limit = 0.5
+    smoothing_limit: run.Limit = 0.5
     """What that noise is clipped to."""
-    delay: ranges.Count = 1
+    delay: run.Count = 1
     """Critic steps per update; the policy and the targets move once."""
     noise: Literal["gaussian", "ornstein-uhlenbeck", "parameters"] = "gaussian"
     """What exploration adds: noise to actions, independent or correlated over time, or noise to parameters."""
-    sigma: ranges.NonNegative = 0.1
+    sigma: run.NonNegative = 0.1
     """Its standard deviation, in halves of the actions' range."""
-    theta: ranges.NonNegative = 0.15
+    theta: run.NonNegative = 0.15
     """Rate at which an Ornstein-Uhlenbeck process returns to 0."""
-    epsilon: ranges.Unit = 0.0
+    epsilon: run.Unit = 0.0
     """Probability of a uniformly random action."""
-    parameter_noise_period: ranges.Count = 50
+    parameter_noise_period: run.Count = 50
     """Updates for which perturbed parameters are held."""
-    target_period: ranges.Count = 1
+    target_period: run.Count = 1
     """Updates between moves of the targets."""
-    target_low: ranges.Real = -1e9
+    target_low: run.Real = -1e9
     """Least value that a critic may be taught, such as -1 / (1 - γ)."""
-    target_high: ranges.Real = 1e9
+    target_high: run.Real = 1e9
     """Largest value that a critic may be taught."""
-    action_cost: ranges.NonNegative = 0.0
+    action_cost: run.NonNegative = 0.0
     """Weight of the mean squared action in the policy's loss."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train DDPG (Lillicrap et al., 2016)."""
 
     env: str = "bellmax/pendulum"
     """Task with bounded continuous actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 4
+    num_envs: run.Count = 4
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
+def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together, or actions that are not bounded.
     """
     import networks
-    from agents import exploration, noise, optimisers
+    from agents.common import action_noise, exploration, optimisers
     from agents.ddpg import Params, ddpg
 
-    control.check(config, ("critics", "delay", "target_period", "parameter_noise_period"))
-    box = build.unit_box(spec, "ddpg")
+    off_policy.check(config, ("critics", "delay", "target_period", "parameter_noise_period"))
+    box = parts.unit_box(spec, "ddpg")
     (size,) = box.shape
-    torso = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+    torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
     policy = networks.q_network(torso, networks.DeterministicPolicy(size))
     processes = {
-        "gaussian": lambda: noise.gaussian(config.sigma),
-        "ornstein-uhlenbeck": lambda: noise.ornstein_uhlenbeck(size, config.sigma, config.theta),
-        "parameters": lambda: noise.gaussian(0.0),
+        "gaussian": lambda: action_noise.gaussian(config.sigma),
+        "ornstein-uhlenbeck": lambda: action_noise.ornstein_uhlenbeck(size, config.sigma, config.theta),
+        "parameters": lambda: action_noise.gaussian(0.0),
     }
     agent = ddpg(
         policy,
-        control.critics(config, spec, config.critics),
+        off_policy.critics(config, spec, config.critics),
         Params(optimisers.adam(config.policy_learning_rate), optimisers.adam(config.learning_rate)),
         discount=config.discount,
         noise=processes[config.noise](),
@@ -92,10 +90,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
     if config.noise == "parameters":
         distance = exploration.action_distance(policy)
         agent = exploration.parameter_noise(agent, distance, config.sigma, period=config.parameter_noise_period)
-    return control.parts(agent, box, config, scale, config.delay)
+    return off_policy.parts(agent, box, config, scale, config.delay)
 
 
-main = runs.main("ddpg", Flags, make, presets_control.DDPG)
+main = run.main("ddpg", Flags, make, presets_control.DDPG)
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, presets, ranges, runs
+from experiments import parts, run
+from experiments.parts import presets
 
 Prediction = Literal["expected", "categorical", "quantile", "implicit"]
 Noisy = Literal["none", "factorised", "independent"]
@@ -17,104 +18,104 @@ Priorities = Literal["none", "proportional", "rank"]
 class Config:
     """Flags of the agent."""
 
-    learning_rate: ranges.Positive = 5e-4
+    learning_rate: run.Positive = 5e-4
     """Adam's step size."""
-    adam_eps: ranges.Positive = 1e-8
+    adam_eps: run.Positive = 1e-8
     """Adam's ε."""
     anneal: bool = False
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: ranges.Unit = 0.99
+    discount: run.Unit = 0.99
     """γ."""
-    hidden: tuple[ranges.Count, ...] = (128, 128)
+    hidden: tuple[run.Count, ...] = (128, 128)
     """Sizes of the dense layers. With `dueling` or the implicit objective the last belongs to the head."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Convolutions for image observations; `hidden` follows them."""
-    dtype: build.Precision = "float32"
+    dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     objective: Prediction = "expected"
     """What is predicted: the mean return; its distribution on atoms (C51); its quantiles, fixed (QR-DQN) or sampled
     (IQN)."""
-    atoms: ranges.Pair = 51
+    atoms: run.Pair = 51
     """Atoms of the categorical objective."""
-    v_min: ranges.Real = -100.0
+    v_min: run.Real = -100.0
     """The lowest of them."""
-    v_max: ranges.Real = 100.0
+    v_max: run.Real = 100.0
     """The highest."""
-    quantiles: ranges.Count = 32
+    quantiles: run.Count = 32
     """Quantiles that are predicted, or sampled for each use."""
-    kappa: ranges.NonNegative = 1.0
+    kappa: run.NonNegative = 1.0
     """κ, where the quantile loss turns linear; 0 for exact quantiles."""
     dueling: bool = False
     """Separate streams for the state's value and the actions' advantages."""
     noisy: Noisy = "none"
     """Noise in the dense layers, for exploration; usually with `epsilon-start` 0."""
-    sigma: ranges.NonNegative = 0.5
+    sigma: run.NonNegative = 0.5
     """How much of it at first: σ₀ if factorised; the standard deviation itself if independent (0.017 in the paper)."""
     parameter_noise: bool = False
     """Explore with perturbed parameters (usually with `epsilon-end` 0.01 or less)."""
-    parameter_noise_epsilon: ranges.Share = 0.05
+    parameter_noise_epsilon: run.Share = 0.05
     """The ε of the ε-greedy policy as whose equal in strength the noise is kept."""
-    parameter_noise_period: ranges.Count = 50
+    parameter_noise_period: run.Count = 50
     """Updates for which a perturbation is held."""
     munchausen: bool = False
     """Add the scaled log-policy to the reward and bootstrap softly."""
-    munchausen_scale: ranges.NonNegative = 0.9
+    munchausen_scale: run.NonNegative = 0.9
     """Its α."""
-    munchausen_temperature: ranges.Positive = 0.03
+    munchausen_temperature: run.Positive = 0.03
     """Its τ."""
     double: bool = True
     """Select the target's action with the online network (without `munchausen`)."""
-    n_step: ranges.Count = 3
+    n_step: run.Count = 3
     """Transitions folded into each target."""
-    error_clip: ranges.Positive | None = None
+    error_clip: run.Positive | None = None
     """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
-    batch_size: ranges.Count = 128
+    batch_size: run.Count = 128
     """Transitions per update."""
-    buffer_size: ranges.Count = 100_000
+    buffer_size: run.Count = 100_000
     """Transitions kept."""
     priorities: Priorities = "none"
     """Replay by priority."""
-    alpha: ranges.NonNegative = 0.5
+    alpha: run.NonNegative = 0.5
     """Exponent of the priorities."""
-    beta: ranges.Unit = 0.4
+    beta: run.Unit = 0.4
     """Exponent of the importance weights when learning begins; it grows to 1 by the end."""
-    frames: ranges.Count = 1
+    frames: run.Count = 1
     """Frames in an image observation's stack, of which the replay keeps one."""
-    warmup: ranges.Whole = 1_000
+    warmup: run.Whole = 1_000
     """Environment steps of random play before learning."""
-    unroll: ranges.Count = 1
+    unroll: run.Count = 1
     """Steps in each environment between learning phases."""
-    updates: ranges.Count = 4
+    updates: run.Count = 4
     """Updates per learning phase."""
-    target_period: ranges.Count = 1
+    target_period: run.Count = 1
     """Updates between moves of the target network."""
-    target_rate: ranges.Share = 0.01
+    target_rate: run.Share = 0.01
     """How far the target moves towards the online network each time; 1 copies it."""
-    epsilon_start: ranges.Unit = 1.0
+    epsilon_start: run.Unit = 1.0
     """Probability of a random action when learning begins."""
-    epsilon_end: ranges.Unit = 0.02
+    epsilon_end: run.Unit = 0.02
     """The same once it has decayed."""
-    epsilon_fraction: ranges.Unit = 0.2
+    epsilon_fraction: run.Unit = 0.2
     """Part of all steps over which it decays, linearly."""
-    epsilon_steps: ranges.Whole = 0
+    epsilon_steps: run.Whole = 0
     """Environment steps over which it decays, in place of that part; 0 for the part."""
-    hold: ranges.Count = 1
+    hold: run.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train DQN (Mnih et al., 2015), double by default (van Hasselt et al., 2016), with other parts on demand."""
 
     env: str = "envpool/CartPole-v1"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
@@ -133,21 +134,21 @@ def network(config: Config, spec: Any) -> Any:
     in_torso, in_head = config.hidden[:cut], config.hidden[cut:]
     shared: dict[str, Any] = {"layer_norm": config.layer_norm, "noise": noise, "dtype": jnp.dtype(config.dtype)}
     head = {"hidden": in_head, "dueling": config.dueling, **shared}
-    actions = build.discrete_actions(spec, "dqn")
+    actions = parts.discrete_actions(spec, "dqn")
     heads = {
         "expected": lambda: networks.QValues(actions, **head),
         "categorical": lambda: networks.CategoricalQ(actions, atoms=config.atoms, **head),
         "quantile": lambda: networks.QuantileQ(actions, quantiles=config.quantiles, **head),
         "implicit": lambda: networks.ImplicitQ(actions, samples=config.quantiles, **head),
     }
-    return networks.q_network(build.torso(spec, in_torso, config.cnn, **shared), heads[config.objective]())
+    return networks.q_network(parts.torso(spec, in_torso, config.cnn, **shared), heads[config.objective]())
 
 
 def objective(config: Config) -> Any:
     """The loss that goes with it."""
     import jax.numpy as jnp
 
-    from agents import objectives
+    from agents.common import objectives
 
     if config.objective == "expected":
         return objectives.expected(config.error_clip)
@@ -156,7 +157,7 @@ def objective(config: Config) -> Any:
     return objectives.quantile(config.kappa)
 
 
-def storage(config: Config, scale: runs.Scale, updates: float) -> Any:
+def storage(config: Config, scale: run.Size, updates: float) -> Any:
     """The replay, of n-step transitions, whose rewards are clipped one by one if they are to be."""
     import jax.numpy as jnp
 
@@ -164,13 +165,13 @@ def storage(config: Config, scale: runs.Scale, updates: float) -> Any:
 
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, config.n_step + config.frames)
+    parts.check_buffer(buffer, scale.num_envs, config.n_step + config.frames)
     if config.priorities == "none":
         memory = replay.uniform(buffer, batch, config.n_step, config.frames)
     else:
         memory = replay.prioritised(
             buffer, batch, config.n_step, config.frames,
-            alpha=config.alpha, beta=build.linear(config.beta, 1.0, updates), rank=config.priorities == "rank",
+            alpha=config.alpha, beta=parts.linear(config.beta, 1.0, updates), rank=config.priorities == "rank",
             single=True,
         )  # fmt: skip
     relabels = [replay.rewards(lambda reward: jnp.clip(reward, -1.0, 1.0))] if config.clip_rewards else []
@@ -178,16 +179,14 @@ def storage(config: Config, scale: runs.Scale, updates: float) -> Any:
     return replay.mapped(memory, *relabels) if relabels else memory
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together, or continuous actions.
     """
-    from agents import exploration, optimisers
+    from agents.common import exploration, optimisers
     from agents.dqn import Munchausen, dqn
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     counts = ("batch_size", "buffer_size", "n_step", "frames", "unroll", "updates", "target_period", "quantiles")
     for name in (*counts, "parameter_noise_period", "hold"):
@@ -208,14 +207,14 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates
     part = config.epsilon_steps / scale.steps if config.epsilon_steps else config.epsilon_fraction
-    rate = build.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
+    rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     net, aim = network(config, spec), objective(config)
     agent = dqn(
         net,
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         objective=aim,
         discount=config.discount,
-        epsilon=build.linear(config.epsilon_start, config.epsilon_end, part * updates),
+        epsilon=parts.linear(config.epsilon_start, config.epsilon_end, part * updates),
         target_period=config.target_period,
         target_rate=config.target_rate,
         double=config.double,
@@ -232,11 +231,11 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         )
     elif config.hold > 1:
         agent = exploration.extended(agent, spec.action.num, config.hold)
-    schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
-    return Parts(agent, storage(config, scale, updates), schedule)
+    schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
+    return run.Parts(agent, storage(config, scale, updates), schedule)
 
 
-main = runs.main("dqn", Flags, make, presets.DQN)
+main = run.main("dqn", Flags, make, presets.DQN)
 
 if __name__ == "__main__":
     main()

@@ -3,37 +3,37 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, ranges, runs
-from experiments.r2d2 import check_counts, default_core, recurrent, wrapped
+from experiments import parts, run
+from experiments.parts.recurrent import check_counts, default_core, recurrent, wrapped
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Adam's step size."""
-    adam_eps: ranges.Positive = 1e-8
+    adam_eps: run.Positive = 1e-8
     """Adam's ε."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: ranges.Unit = 0.99
+    discount: run.Unit = 0.99
     """γ."""
-    hidden: tuple[ranges.Count, ...] = (64,)
+    hidden: tuple[run.Count, ...] = (64,)
     """Sizes of the dense layers before the memory."""
     layer_norm: bool = False
     """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Convolutions for image observations; `hidden` follows them."""
-    dtype: build.Precision = "float32"
+    dtype: parts.Precision = "float32"
     """What the layers before the memory compute in; parameters and losses are float32 in either case."""
     memory: Literal["lstm", "gru", "none"] = "lstm"
     """Recurrent core; none makes the agent feed-forward."""
-    memory_size: ranges.Count = 64
+    memory_size: run.Count = 64
     """Its size."""
-    head: tuple[ranges.Count, ...] = ()
+    head: tuple[run.Count, ...] = ()
     """Sizes of the dense layers after it, in each stream."""
     dueling: bool = False
     """Separate streams for the state's value and the actions' advantages."""
@@ -41,41 +41,41 @@ class Config:
     """Let the network read the last action and reward."""
     sampling: Literal["random", "sequential"] = "random"
     """Windows that begin anywhere, or with an episode."""
-    alpha: ranges.NonNegative = 0.0
+    alpha: run.NonNegative = 0.0
     """Exponent of the priorities by which sequential windows are drawn; 0 draws them uniformly."""
-    beta: ranges.Unit = 0.4
+    beta: run.Unit = 0.4
     """Exponent of the importance weights that go with it."""
-    length: ranges.Count = 10
+    length: run.Count = 10
     """Transitions in a window."""
     start: Literal["stored", "zero"] = "zero"
     """Memory that a window begins with: zeros, or what it was when the window was acted out."""
     double: bool = False
     """Select the target's action with the online network."""
-    error_clip: ranges.Positive | None = None
+    error_clip: run.Positive | None = None
     """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
-    batch_size: ranges.Count = 32
+    batch_size: run.Count = 32
     """Windows per update."""
-    buffer_size: ranges.Count = 100_000
+    buffer_size: run.Count = 100_000
     """Environment steps kept."""
-    frames: ranges.Count = 1
+    frames: run.Count = 1
     """Frames in an image observation's stack, of which the replay keeps one."""
-    warmup: ranges.Whole = 2_000
+    warmup: run.Whole = 2_000
     """Environment steps of random play before learning."""
-    unroll: ranges.Count = 10
+    unroll: run.Count = 10
     """Steps in each environment between learning phases."""
-    updates: ranges.Count = 5
+    updates: run.Count = 5
     """Updates per learning phase."""
-    target_period: ranges.Count = 100
+    target_period: run.Count = 100
     """Updates between moves of the target network."""
-    target_rate: ranges.Share = 1.0
+    target_rate: run.Share = 1.0
     """How far the target moves towards the online network each time; 1 copies it."""
-    epsilon_start: ranges.Unit = 1.0
+    epsilon_start: run.Unit = 1.0
     """Probability of a random action when learning begins."""
-    epsilon_end: ranges.Unit = 0.05
+    epsilon_end: run.Unit = 0.05
     """The same once it has decayed."""
-    epsilon_fraction: ranges.Unit = 0.2
+    epsilon_fraction: run.Unit = 0.2
     """Part of all steps over which it decays, linearly."""
-    hold: ranges.Count = 1
+    hold: run.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
@@ -84,17 +84,17 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train DRQN (Hausknecht and Stone, 2015) on a task with discrete actions."""
 
     env: str = "bellmax/flickering-catch"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core) -> Any:
+def make(config: Config, spec: Any, scale: run.Size, core: Any = default_core) -> Any:
     """The parts of one run.
 
     Args:
@@ -107,28 +107,26 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
       ValueError: flags that do not go together, or continuous actions.
     """
     import replay
-    from agents import objectives, optimisers
+    from agents.common import objectives, optimisers
     from agents.dqn import dqn
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     check_counts(config, "length", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period", "hold")
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates
-    rate = build.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
+    rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = dqn(
         recurrent(config, spec, core),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         objective=objectives.expected(config.error_clip),
         discount=config.discount,
-        epsilon=build.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * updates),
+        epsilon=parts.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * updates),
         target_period=config.target_period,
         target_rate=config.target_rate,
         double=config.double,
     )
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, config.length + config.frames)
+    parts.check_buffer(buffer, scale.num_envs, config.length + config.frames)
     if isinstance(config.alpha, float) and (config.alpha < 0 or (config.alpha > 0 and config.sampling == "random")):
         raise ValueError(f"--agent.alpha {config.alpha}: must be 0, or positive with --agent.sampling sequential")
     if config.sampling == "random":
@@ -136,11 +134,11 @@ def make(config: Config, spec: Any, scale: runs.Scale, core: Any = default_core)
     else:
         sizes = (buffer, batch, config.length, config.frames)
         storage = replay.prioritised(*sizes, alpha=config.alpha, beta=config.beta, episodes=True)
-    schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
-    return Parts(wrapped(agent, config, spec, config.hold), storage, schedule)
+    schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
+    return run.Parts(wrapped(agent, config, spec, config.hold), storage, schedule)
 
 
-main = runs.main("drqn", Flags, make)
+main = run.main("drqn", Flags, make)
 
 if __name__ == "__main__":
     main()

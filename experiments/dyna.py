@@ -3,61 +3,61 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import build, flags, ranges, runs
+from experiments import parts, run
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    planning: ranges.Whole = 5
+    planning: run.Whole = 5
     """n, updates on imagined transitions after each on real ones; 0 is double DQN."""
-    learning_rate: ranges.Positive = 5e-4
+    learning_rate: run.Positive = 5e-4
     """Adam's step size."""
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: ranges.Unit = 0.99
+    discount: run.Unit = 0.99
     """γ."""
-    hidden: tuple[ranges.Count, ...] = (128, 128)
+    hidden: tuple[run.Count, ...] = (128, 128)
     """Sizes of the dense layers."""
-    batch_size: ranges.Count = 64
+    batch_size: run.Count = 64
     """Transitions per update; n + 1 times as many are drawn."""
-    buffer_size: ranges.Count = 50_000
+    buffer_size: run.Count = 50_000
     """Transitions kept."""
-    warmup: ranges.Whole = 1_000
+    warmup: run.Whole = 1_000
     """Environment steps of random play before learning."""
-    unroll: ranges.Count = 1
+    unroll: run.Count = 1
     """Steps in each environment between learning phases."""
-    updates: ranges.Count = 1
+    updates: run.Count = 1
     """Updates per learning phase, each followed by n planned ones."""
-    target_rate: ranges.Share = 0.01
+    target_rate: run.Share = 0.01
     """How far the target network moves towards the online one each time."""
-    epsilon_end: ranges.Unit = 0.02
+    epsilon_end: run.Unit = 0.02
     """Probability of a random action once it has decayed from 1."""
-    epsilon_fraction: ranges.Unit = 0.1
+    epsilon_fraction: run.Unit = 0.1
     """Part of all steps over which it decays, linearly."""
-    model_learning_rate: ranges.Positive = 1e-3
+    model_learning_rate: run.Positive = 1e-3
     """Adam's step size for the model."""
-    model_hidden: tuple[ranges.Count, ...] = (128, 128)
+    model_hidden: tuple[run.Count, ...] = (128, 128)
     """Sizes of the model's dense layers."""
-    model_warmup: ranges.Whole = 500
+    model_warmup: run.Whole = 500
     """Updates of the model before what it imagines is believed."""
     shuffle_actions: bool = False
     """Ablation: train the model on actions that were interchanged."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train Dyna (Sutton, 1990) with networks on discrete actions and vectors of numbers."""
 
     env: str = "bellmax/cartpole"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 1
+    num_envs: run.Count = 1
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -65,41 +65,39 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """
     import networks
     import replay
-    from agents import optimisers
+    from agents.common import optimisers
     from agents.dqn import dqn
     from agents.dyna import dyna
-    from agents.dynamics import ensemble, shuffled
+    from agents.world.dynamics import ensemble, shuffled
     from envs.base import Box
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
-    actions = build.discrete_actions(spec, "DQN")
+    actions = parts.discrete_actions(spec, "DQN")
     if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
         raise ValueError(f"--env {spec.name}: the model needs vectors, but observations are {spec.observation}")
     for name, least in {"planning": 0, "batch_size": 1, "unroll": 1, "updates": 1, "model_warmup": 0}.items():
         if getattr(config, name) < least:
-            raise ValueError(f"{flags.flag('agent.' + name)} {getattr(config, name)}: must be at least {least}")
+            raise ValueError(f"{run.flag('agent.' + name)} {getattr(config, name)}: must be at least {least}")
     each = config.planning + 1
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, 2)
+    parts.check_buffer(buffer, scale.num_envs, 2)
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates * each
     agent = dqn(
-        networks.q_network(build.torso(spec, config.hidden, "small"), networks.QValues(actions)),
+        networks.q_network(parts.torso(spec, config.hidden, "small"), networks.QValues(actions)),
         optimisers.adam(config.learning_rate, config.max_grad_norm),
         discount=config.discount,
-        epsilon=build.linear(1.0, config.epsilon_end, config.epsilon_fraction * updates),
+        epsilon=parts.linear(1.0, config.epsilon_end, config.epsilon_fraction * updates),
         target_rate=config.target_rate,
     )
     learner = ensemble(spec.action, optimisers.adam(config.model_learning_rate), sizes=config.model_hidden)
     learner = shuffled(learner) if config.shuffle_actions else learner
     agent = dyna(agent, learner, config.planning, config.model_warmup)
-    schedule = Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
-    return Parts(agent, replay.uniform(buffer, each * batch), schedule)
+    schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
+    return run.Parts(agent, replay.uniform(buffer, each * batch), schedule)
 
 
-main = runs.main("dyna", Flags, make)
+main = run.main("dyna", Flags, make)
 
 if __name__ == "__main__":
     main()

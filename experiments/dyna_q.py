@@ -3,45 +3,45 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import build, flags, ranges, runs
+from experiments import parts, run
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    planning: ranges.Whole = 50
+    planning: run.Whole = 50
     """n, planning steps after each real one; 0 is Q-learning."""
-    learning_rate: ranges.Positive = 0.1
+    learning_rate: run.Positive = 0.1
     """α."""
-    discount: ranges.Unit = 0.95
+    discount: run.Unit = 0.95
     """γ."""
-    epsilon: ranges.Unit = 0.1
+    epsilon: run.Unit = 0.1
     """Probability of a random action."""
     bonus: bool = False
     """Dyna-Q+: add κ √τ to modelled rewards."""
-    kappa: ranges.NonNegative = 1e-3
+    kappa: run.NonNegative = 1e-3
     """Its κ."""
     sweep: bool = False
     """Prioritised sweeping, rather than pairs drawn uniformly."""
-    theta: ranges.NonNegative = 1e-4
+    theta: run.NonNegative = 1e-4
     """Its θ, the least error that is worth an update."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train Dyna-Q (Sutton, 1990) and its descendants on tasks whose observation is a number."""
 
     env: str = "bellmax/dyna-maze"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    steps: ranges.Steps = 5_000
+    steps: run.Steps = 5_000
     """Environment steps per seed."""
-    num_envs: ranges.Count = 1
+    num_envs: run.Count = 1
     """Environments (lanes) per seed; their transitions are learned from one after the other."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -50,10 +50,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     import replay
     from agents.dyna_q import dyna_q
     from envs.base import Discrete
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
-    actions = build.discrete_actions(spec, "a table")
+    actions = parts.discrete_actions(spec, "a table")
     if not isinstance(spec.observation, Discrete):
         raise ValueError(f"--env {spec.name}: a table needs numbers as observations, but they are {spec.observation}")
     if config.planning < 0:
@@ -70,10 +68,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         kappa=config.kappa if config.bonus else None,
         theta=config.theta if config.sweep else None,
     )
-    return Parts(agent, replay.on_policy(1), Schedule(1))
+    return run.Parts(agent, replay.on_policy(1), run.Schedule(1))
 
 
-main = runs.main("dyna_q", Flags, make)
+main = run.main("dyna_q", Flags, make)
 
 if __name__ == "__main__":
     main()

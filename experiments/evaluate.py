@@ -1,152 +1,12 @@
 """Plays the policies of a run: `python -m experiments.evaluate RUN [--episodes 100] [--video out.mp4]`."""
 
-import importlib
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
-from experiments import episodes, flags, ranges, runs
-
-
-@dataclass(frozen=True)
-class Flags:
-    """Evaluate the policies of a run folder, one per seed, on fresh episodes."""
-
-    run: tyro.conf.Positional[Path]
-    """The run folder; of a sweep, the folder of one of its points."""
-    episodes: ranges.Count = 100
-    """Episodes per seed."""
-    which: Literal["best", "last"] = "best"
-    """The policy of each seed's best evaluation, or of the last one."""
-    env_options: tuple[str, ...] = ()
-    """Options that the task has besides, or instead of, those of its evaluations in training, as name=value."""
-    seed: ranges.Whole = 1_000_000
-    """Seed of the episodes, apart from those of training."""
-    sampled: bool = False
-    """Play as in training, exploring, rather than greedily."""
-    discount: ranges.Share = 1.0
-    """γ of the returns that are told, and by which the best seed is chosen for the film; for tasks in graph."""
-    rewards: ranges.Whole = 0
-    """Also tell how many steps it takes to each of this many rewards from the one before; for tasks in graph."""
-    video: str = ""
-    """Also film an episode of the best seed into this file (.mp4 or .gif)."""
-
-
-def play(arguments: Flags) -> dict[str, Any]:
-    """Evaluates a run.
-
-    Returns:
-      What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps`, `episodes`), and `eval_returns` (mean of each
-      seed), `eval_iqm` and `eval_ci95`; for a task with a time limit `eval_ended`, the share of each seed's episodes
-      that ended before it; for a task with goals `eval_success`, the share that reached one; with `rewards`,
-      `eval_steps`, the mean steps to each of them, of each seed.
-
-    Raises:
-      ValueError: the folder holds no policies, or the flags do not make sense.
-    """
-    runs.use_cores()
-    import jax
-    import numpy as np
-
-    from agents import keys
-    from envs import wrappers
-    from envs.base import Environment
-    from experiments import devices, stats
-
-    folder, video = arguments.run, Path(arguments.video) if arguments.video else None
-    ranges.check(arguments)
-    if video and video.suffix not in (".mp4", ".gif"):
-        raise ValueError(f"--video {video}: must end in .mp4 or .gif")
-    experiment, config, env, make, at_steps, chosen = saved(folder, arguments.which)
-    make = episodes.exploring(make) if arguments.sampled else make
-    lay = devices.layout(config.seeds)
-    hypers = {"run": np.arange(config.seeds)}
-    seeds = arguments.seed + np.arange(config.seeds)
-    env = runs.judged(config, env, arguments.env_options)
-    if arguments.discount < 1:
-        if not isinstance(env, Environment):
-            raise ValueError(f"--discount {arguments.discount}: needs a task in graph, not {env.spec.name}")
-        env = wrappers.discounted(env, arguments.discount)
-    driver = runs.drive(env, make, hypers, lay, seeds, num_envs=1, iterations=1, eval_episodes=arguments.episodes)
-    played = driver.loop.evaluate(devices.place(lay, chosen), keys.key(seeds))
-    driver.close()
-    reached = {"eval_success": np.asarray(played["eval_success"]).mean(axis=1).tolist()} if env.spec.goals else {}
-    if env.spec.time_limit:
-        in_time = np.asarray(played["eval_length"]) < env.spec.time_limit
-        reached["eval_ended"] = in_time.mean(axis=1).tolist()
-    if arguments.rewards:
-        agent, keyed = make({}).agent, keys.key(seeds)
-        each = [jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i]), chosen) for i in range(config.seeds)]
-        play_on = episodes.stepping(env, agent, arguments.episodes, arguments.rewards)
-        reached["eval_steps"] = [play_on(actor, keyed[i]) for i, actor in enumerate(each)]
-    returns = np.asarray(played["eval_return"]).mean(axis=1)
-    if video:
-        best = int(np.nanargmax(returns))
-        try:
-            episodes.film(env, make({}).agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, video)
-        except OSError as error:
-            raise ValueError(f"--video {video}: cannot be written ({error})") from None
-    return {
-        "experiment": experiment,
-        "env": config.env,
-        "seeds": list(range(config.seed, config.seed + config.seeds)),
-        "policy": arguments.which,
-        "at_steps": at_steps,
-        "episodes": arguments.episodes,
-        "eval_returns": [float(x) for x in returns],
-        "eval_iqm": stats.iqm(returns),
-        "eval_ci95": stats.interval(returns),
-        **reached,
-    }
-
-
-def saved(folder: Path, which: str) -> tuple[str, Any, Any, Any, int, Any]:
-    """The policies of a run folder.
-
-    Args:
-      folder: of a run, or of one point of a sweep.
-      which: "best" or "last".
-
-    Returns:
-      Experiment, its flags, the task, what makes the run's parts, the steps that were trained, and the actors
-      `[seeds, ...]` as numpy arrays.
-
-    Raises:
-      ValueError: it is no such folder, or holds no policies.
-    """
-    import jax
-    import numpy as np
-
-    from agents import keys
-    from envs.base import blank
-    from experiments.checkpoint import Checkpointer
-
-    experiment = flags.contents(folder)["experiment"]
-    try:
-        module = importlib.import_module(f"experiments.{experiment}")
-    except ModuleNotFoundError:
-        raise ValueError(f"{folder}: is a run of experiments.{experiment}, which is not here") from None
-    config = flags.load(module.Flags, folder)
-    if len(flags.grid(config)) > 1:
-        points = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json")))
-        raise ValueError(f"{folder}: is a sweep; give the folder of one of its points: {points}")
-    env = runs.environment(config)
-    make = runs.maker(config, env.spec, module.make)
-    agent = make({}).agent
-
-    def actors(key: Any) -> Any:
-        return agent.actor(agent.init(key, blank(env.spec, config.num_envs)))
-
-    shape = jax.eval_shape(jax.vmap(actors), keys.key(np.arange(config.seeds)))
-    on_host = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shape)
-    with Checkpointer(folder / "policies") as policies:
-        found = policies.restore({"best": on_host, "last": on_host}, {})
-    if found is None:
-        raise ValueError(f"{folder}: holds no policies yet; they are saved with every evaluation")
-    return experiment, config, env, make, found[0], found[1][which]
+from experiments import run
+from experiments.run.evaluation import Flags, play
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -155,7 +15,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     try:
         result = play(arguments)
     except ValueError as error:
-        flags.fail(error)
+        run.fail(error)
     print(f"{result['experiment']} on {result['env']}, {result['policy']} policy of {result['at_steps']:,} steps")
     for i, (seed, value) in enumerate(zip(result["seeds"], result["eval_returns"], strict=True)):
         shares = "".join(f"   {x} {result['eval_' + x][i]:.1%}" for x in ("ended", "success") if "eval_" + x in result)
@@ -163,7 +23,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         print(f"{seed:>8} {value:>10.1f}{shares}" + (f"   steps{steps}" if steps else ""))
     low, high = result["eval_ci95"]
     print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}   95 % interval {low:.1f} to {high:.1f}")
-    from envs import atari
+    from envs.adapters import atari
 
     game = atari.game_of(result["env"])
     if game:

@@ -8,64 +8,64 @@ target networks, and in a run without them the values of the lower level came to
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import build, flags, ranges, runs
+from experiments import parts, run
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    levels: ranges.Count = 2
+    levels: run.Count = 2
     """k; 1 is DDPG with hindsight goals."""
-    horizon: ranges.Count = 10
+    horizon: run.Count = 10
     """H, actions of a level for each of the one above."""
-    testing: ranges.Unit = 0.3
+    testing: run.Unit = 0.3
     """λ, the probability that a subgoal is a test."""
-    goals: ranges.Whole = 3
+    goals: run.Whole = 3
     """Hindsight goals for each action."""
     hindsight_actions: bool = True
     """Learn as if what was reached was asked for."""
-    subgoal_entries: ranges.Count = 2
+    subgoal_entries: run.Count = 2
     """So many first entries of the observation are what subgoals are about."""
-    subgoal_low: tuple[ranges.Real, ...] = ()
+    subgoal_low: tuple[run.Real, ...] = ()
     """Least subgoal; by default the observation's bound."""
-    subgoal_high: tuple[ranges.Real, ...] = ()
+    subgoal_high: tuple[run.Real, ...] = ()
     """Largest subgoal; by default the observation's bound."""
-    threshold: ranges.Positive = 0.12
+    threshold: run.Positive = 0.12
     """In no entry may a state be further from a subgoal that it reaches."""
-    discount: ranges.Unit = 0.98
+    discount: run.Unit = 0.98
     """γ of every level's actions."""
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Adam's step size, of policies and critics."""
-    target_rate: ranges.Share = 0.05
+    target_rate: run.Share = 0.05
     """τ, by which target networks follow at each update; 1 for none."""
     bounded: bool = True
     """Values through a sigmoid, between minus H and 0; else only their targets are clipped to that."""
-    hidden: tuple[ranges.Count, ...] = (64, 64, 64)
+    hidden: tuple[run.Count, ...] = (64, 64, 64)
     """Sizes of the dense layers."""
-    epsilon: ranges.Unit = 0.2
+    epsilon: run.Unit = 0.2
     """Probability of a random action or subgoal."""
-    sigma: ranges.NonNegative = 0.2
+    sigma: run.NonNegative = 0.2
     """Standard deviation of the noise on other actions, in halves of their range."""
-    high_sigma: ranges.NonNegative = 0.1
+    high_sigma: run.NonNegative = 0.1
     """The same on subgoals."""
-    batch_size: ranges.Count = 1024
+    batch_size: run.Count = 1024
     """Transitions per update, of each level."""
-    buffer_size: ranges.Count = 100_000
+    buffer_size: run.Count = 100_000
     """Steps kept."""
-    unroll: ranges.Whole = 0
+    unroll: run.Whole = 0
     """Steps in each environment between learning phases; 0 for an episode and the row that opens the next."""
-    updates: ranges.Count = 40
+    updates: run.Count = 40
     """Updates per learning phase."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train the hierarchical actor-critic (Levy et al., 2019) on a task with goals and continuous actions."""
 
     env: str = "bellmax/point-maze"
     """Task with goals, as suite/id, whose observation has a vector `observation`."""
-    num_envs: ranges.Count = 1
+    num_envs: run.Count = 1
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
@@ -100,7 +100,7 @@ def subgoals(config: Config, spec: Any) -> Any:
     return Box((size,), *ends)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -108,37 +108,35 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """
     import networks
     import replay
-    from agents import noise, optimisers, wrappers
-    from agents.critics import with_action
+    from agents.common import action_noise, optimisers, wrappers
+    from agents.common.critics import with_action
     from agents.ddpg import Params, ddpg
     from agents.hac import hac
     from envs.base import Box
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     for name in ("levels", "horizon", "batch_size", "buffer_size", "updates", "goals"):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
-    box, between = build.unit_box(spec, "hac"), subgoals(config, spec)
+    box, between = parts.unit_box(spec, "hac"), subgoals(config, spec)
     size, k = between.shape[0], config.levels
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, spec.time_limit + 1)
+    parts.check_buffer(buffer, scale.num_envs, spec.time_limit + 1)
 
     def level(i: int) -> Any:
         goal = spec.observation["desired_goal"] if i == k - 1 else between
         action = box if i == 0 else between
         seen = {"observation": spec.observation["observation"], "desired_goal": goal}
         joined = with_action(seen, Box(action.shape, -1.0, 1.0))
-        policy = build.torso(spec._replace(observation=seen), config.hidden, "nature")
-        critic = build.torso(spec._replace(observation=joined), config.hidden, "nature")
+        policy = parts.torso(spec._replace(observation=seen), config.hidden, "nature")
+        critic = parts.torso(spec._replace(observation=joined), config.hidden, "nature")
         value = networks.BoundedValue(-float(config.horizon), 0.0, -0.067) if config.bounded else networks.Value()
         agent = ddpg(
             networks.q_network(policy, networks.DeterministicPolicy(action.shape[0])),
             networks.ensemble(networks.q_network(critic, value), 1),
             Params(optimisers.adam(config.learning_rate), optimisers.adam(config.learning_rate)),
             discount=config.discount,
-            noise=noise.gaussian(config.high_sigma if i else config.sigma),
+            noise=action_noise.gaussian(config.high_sigma if i else config.sigma),
             epsilon=config.epsilon,
             target_rate=config.target_rate,
             target_range=(-float(config.horizon), 0.0),
@@ -148,12 +146,12 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     threshold = (config.threshold,) * size
     levels = replay.Levels(k, config.horizon, lambda x: x[..., :size], threshold, spec.goals, spec.time_limit)
     agent = hac([level(i) for i in range(k)], levels, size, testing=config.testing)
-    found = replay.attempts(levels, config.goals, config.hindsight_actions)
+    found = replay.subgoal_attempts(levels, config.goals, config.hindsight_actions)
     memory = replay.mapped(replay.uniform(buffer, batch), found)
-    return Parts(agent, memory, Schedule(config.unroll or spec.time_limit + 1, config.updates))
+    return run.Parts(agent, memory, run.Schedule(config.unroll or spec.time_limit + 1, config.updates))
 
 
-main = runs.main("hac", Flags, make)
+main = run.main("hac", Flags, make)
 
 if __name__ == "__main__":
     main()

@@ -10,7 +10,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, control, ddpg, flags, presets_goals, ranges, runs, sac
+from experiments import ddpg, parts, run, sac
+from experiments.parts import off_policy, presets_goals
 
 
 @dataclass(frozen=True)
@@ -24,48 +25,48 @@ class Config(ddpg.Config):
     strategy: Literal["future", "final", "episode", "random"] = "future"
     """Which state's goal takes the place of the one that was wanted: one that follows in the episode, its last, any of
     it, or any in the replay."""
-    k: ranges.NonNegative = 4.0
+    k: run.NonNegative = 4.0
     """Relabelled samples for each that is not; 0 is no hindsight."""
-    target_period: ranges.Count = 40
+    target_period: run.Count = 40
     """Updates between moves of the targets, one cycle."""
-    target_rate: ranges.Share = 0.05
-    discount: ranges.Unit = 0.98
-    hidden: tuple[ranges.Count, ...] = (256, 256, 256)
-    batch_size: ranges.Count = 256
-    buffer_size: ranges.Count = 1_000_000
-    warmup: ranges.Whole = 0
-    unroll: ranges.Count = 51
+    target_rate: run.Share = 0.05
+    discount: run.Unit = 0.98
+    hidden: tuple[run.Count, ...] = (256, 256, 256)
+    batch_size: run.Count = 256
+    buffer_size: run.Count = 1_000_000
+    warmup: run.Whole = 0
+    unroll: run.Count = 51
     """Steps in each environment between learning phases: an episode of 50 and the row that opens the next."""
-    updates: ranges.Count = 40
-    sigma: ranges.NonNegative = 0.2
-    epsilon: ranges.Unit = 0.3
-    target_low: ranges.Real = -50.0
-    target_high: ranges.Real = 0.0
-    action_cost: ranges.NonNegative = 1.0
+    updates: run.Count = 40
+    sigma: run.NonNegative = 0.2
+    epsilon: run.Unit = 0.3
+    target_low: run.Real = -50.0
+    target_high: run.Real = 0.0
+    action_cost: run.NonNegative = 1.0
     normalise_observations: bool = True
-    clip_observations: ranges.Limit = 5.0
+    clip_observations: run.Limit = 5.0
     """What normalised observations are clipped to."""
-    least_deviation: ranges.Positive = 0.01
+    least_deviation: run.Positive = 0.01
     """Least standard deviation that they are divided by."""
-    rank: ranges.Whole = 0
+    rank: run.Whole = 0
     """With DQN, that of a network in two streams, of states and of goals, joined by a dot product; 0 for one stream."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train with hindsight experience replay (Andrychowicz et al., 2017) on a task with goals."""
 
     env: str = "envpool/FetchReach-v4"
     """Task with goals, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 2
+    num_envs: run.Count = 2
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def learner(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def learner(config: Config, spec: Any, scale: run.Size) -> Any:
     """The agent that the flags describe, without normalisation."""
     import networks
-    from agents import optimisers
+    from agents.common import optimisers
     from agents.dqn import dqn
     from envs.base import Discrete
 
@@ -77,17 +78,17 @@ def learner(config: Config, spec: Any, scale: runs.Scale) -> Any:
         return ddpg.make(plain, spec, scale).agent
     if kind == "sac":
         shared: dict[str, Any] = {
-            field.name: getattr(plain, field.name) for field in dataclasses.fields(control.Learning)
+            field.name: getattr(plain, field.name) for field in dataclasses.fields(off_policy.Learning)
         }
         shared |= {name: getattr(plain, name) for name in ("policy_learning_rate", "critics", "delay")}
         shared["target_rate"] = plain.target_rate / plain.target_period
         return sac.make(sac.Config(**shared), spec, scale).agent
-    actions = build.discrete_actions(spec, "dqn")
+    actions = parts.discrete_actions(spec, "dqn")
     if config.rank:
         streams = networks.Streams(spec.observation, config.hidden)
         network = networks.q_network(streams, networks.DotProduct(actions, config.rank))
     else:
-        joined = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+        joined = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
         network = networks.q_network(joined, networks.QValues(actions))
     agent = dqn(
         network,
@@ -98,21 +99,20 @@ def learner(config: Config, spec: Any, scale: runs.Scale) -> Any:
         target_rate=config.target_rate,
         double=False,
     )
-    return control.scaled(agent, config)
+    return off_policy.scaled(agent, config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: a task without goals, or flags that do not go together.
     """
     import replay
-    from agents import uvfa, wrappers
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
+    from agents import uvfa
+    from agents.common import wrappers
 
-    control.check(config, ("critics", "delay", "target_period"))
+    off_policy.check(config, ("critics", "delay", "target_period"))
     if spec.goals is None:
         raise ValueError(
             f"--env {spec.name}: her needs a task with goals whose reward can be computed anew, such as "
@@ -125,7 +125,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     rules = spec.goals
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, config.n_step + 1)
+    parts.check_buffer(buffer, scale.num_envs, config.n_step + 1)
     horizon = min(spec.time_limit or 1_000, buffer // scale.num_envs)
     ends = rules.reached if rules.terminates else None
     relabels: list[Any] = [replay.hindsight(config.strategy, config.k, rules.reward, horizon, ends)]
@@ -137,10 +137,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     if config.normalise_observations:
         agent = wrappers.normalise_observations(agent, config.clip_observations, config.least_deviation)
     warmup = -(-config.warmup // (config.unroll * scale.num_envs * scale.devices))
-    return Parts(agent, memory, Schedule(config.unroll, config.updates, warmup))
+    return run.Parts(agent, memory, run.Schedule(config.unroll, config.updates, warmup))
 
 
-main = runs.main("her", Flags, make, presets_goals.HER)
+main = run.main("her", Flags, make, presets_goals.HER)
 
 if __name__ == "__main__":
     main()

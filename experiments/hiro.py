@@ -7,7 +7,8 @@ Units are the task's: noise on actions and goals is given in them, as there, and
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, presets_goals, ranges, runs
+from experiments import parts, run
+from experiments.parts import presets_goals
 
 ANT = (10.0, 10.0, 0.5, 1.0, 1.0, 1.0, 1.0, *(0.5, 0.3) * 4)
 """How far a goal may be from where the ant is: x, y, z, orientation, joints."""
@@ -17,14 +18,14 @@ ANT = (10.0, 10.0, 0.5, 1.0, 1.0, 1.0, 1.0, *(0.5, 0.3) * 4)
 class Config:
     """Flags of the agent."""
 
-    period: ranges.Count = 10
+    period: run.Count = 10
     """c, steps for which a goal is followed."""
-    goal_range: tuple[ranges.Real, ...] = ANT
+    goal_range: tuple[run.Real, ...] = ANT
     """Largest goal, in each of the first entries of the observation: goals lie between minus that and that."""
-    embedding: ranges.Whole = 0
+    embedding: run.Whole = 0
     """Numbers, each in [-1, 1], of a representation that goals lie in (within ±1, whatever `goal_range` says) as FuN's
     do: the first layer of the higher level's policy, learned with it. 0 for the observation's own first entries."""
-    hidden_entries: ranges.Whole = 2
+    hidden_entries: run.Whole = 2
     """First entries of the observation, x and y, that the lower level does not see."""
     correction: bool = True
     """Off-policy correction of goals; else they are learned from as they were set."""
@@ -32,55 +33,55 @@ class Config:
     """Goals move with the state (h); else each is the same displacement for all of its period."""
     reward: Literal["distance", "direction"] = "distance"
     """Of the lower level: minus the distance to the goal, or FuN's cosine, for `moving` off."""
-    reward_scale: ranges.Positive = 0.1
+    reward_scale: run.Positive = 0.1
     """β, of the rewards that the higher level sums."""
-    discount: ranges.Unit = 0.99
+    discount: run.Unit = 0.99
     """γ, of a step in the lower level, and of a whole period in the higher."""
-    low_sigma: ranges.NonNegative = 1.0
+    low_sigma: run.NonNegative = 1.0
     """Standard deviation of the noise on actions."""
-    high_sigma: ranges.NonNegative = 1.0
+    high_sigma: run.NonNegative = 1.0
     """The same on goals."""
-    high_epsilon: ranges.Unit = 0.0
+    high_epsilon: run.Unit = 0.0
     """Probability of a goal drawn uniformly."""
-    smoothing: ranges.NonNegative = 0.2
+    smoothing: run.NonNegative = 0.2
     """Standard deviation of the noise on target actions and goals."""
-    smoothing_limit: ranges.Limit = 0.5
+    smoothing_limit: run.Limit = 0.5
     """What that noise is clipped to."""
-    policy_learning_rate: ranges.Positive = 1e-4
+    policy_learning_rate: run.Positive = 1e-4
     """Adam's step size for the policies."""
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """The same for the critics."""
-    target_rate: ranges.Share = 0.005
+    target_rate: run.Share = 0.005
     """τ."""
-    delay: ranges.Count = 2
+    delay: run.Count = 2
     """Critic steps per step of a policy."""
-    hidden: tuple[ranges.Count, ...] = (300, 300)
+    hidden: tuple[run.Count, ...] = (300, 300)
     """Sizes of the dense layers of all networks."""
-    batch_size: ranges.Count = 100
+    batch_size: run.Count = 100
     """Transitions per critic step of either level."""
-    buffer_size: ranges.Count = 200_000
+    buffer_size: run.Count = 200_000
     """Steps kept."""
-    warmup: ranges.Whole = 2_500
+    warmup: run.Whole = 2_500
     """Environment steps of random goals and actions before learning."""
-    unroll: ranges.Count = 20
+    unroll: run.Count = 20
     """Steps in each environment between learning phases."""
-    updates: ranges.Whole = 0
+    updates: run.Whole = 0
     """Updates per learning phase, each of `delay` x `period` critic steps of the lower level and `delay` of the higher;
     0 for one critic step of the lower level per environment step, the paper's."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train HIRO (Nachum et al., 2018) on a task with goals and continuous actions."""
 
     env: str = "mujoco/AntMaze"
     """Task, as suite/id, whose observation is a dict with a vector `observation`."""
-    num_envs: ranges.Count = 1
+    num_envs: run.Count = 1
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, scale: runs.Scale) -> int:
+def check(config: Config, spec: Any, scale: run.Size) -> int:
     """Refuses what does not go together, and says how many updates a learning phase has.
 
     Raises:
@@ -121,22 +122,22 @@ def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0, embedding
     import jax.numpy as jnp
 
     import networks
-    from agents import noise, optimisers, wrappers
+    from agents.common import action_noise, optimisers, wrappers
     from agents.ddpg import Params, ddpg
     from envs.base import Box
 
     half = (jnp.asarray(spec.action.high) - jnp.asarray(spec.action.low)) / 2
     half = jnp.broadcast_to(half, spec.action.shape)
-    seen = build.torso(spec, config.hidden, "nature")
+    seen = parts.torso(spec, config.hidden, "nature")
     if embedding:
         known = spec._replace(observation={**spec.observation, "observation": Box((config.embedding,))})
-        seen = networks.Represented(embedding, build.torso(known, config.hidden, "nature"))
+        seen = networks.Represented(embedding, parts.torso(known, config.hidden, "nature"))
     agent = ddpg(
         networks.q_network(seen, networks.DeterministicPolicy(spec.action.shape[0])),
-        build.critics(spec, 2, config.hidden, "nature"),
+        parts.critics(spec, 2, config.hidden, "nature"),
         Params(optimisers.adam(config.policy_learning_rate), optimisers.adam(config.learning_rate)),
         discount=config.discount,
-        noise=noise.gaussian((sigma / half)[None]),
+        noise=action_noise.gaussian((sigma / half)[None]),
         epsilon=epsilon,
         target_rate=config.target_rate,
         smoothing=(config.smoothing / half)[None, None],
@@ -165,7 +166,7 @@ def subject(config: Config) -> tuple[Any, Any]:
     return Subgoals(tuple(-x for x in bound), bound, config.hidden_entries, embed), layer
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -173,14 +174,12 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """
     import replay
     from agents.hierarchy import hierarchy
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
-    box = build.unit_box(spec, "hiro")
+    box = parts.unit_box(spec, "hiro")
     updates = check(config, spec, scale)
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, config.period + 1)
+    parts.check_buffer(buffer, scale.num_envs, config.period + 1)
     subgoals, embedding = subject(config)
     agent = hierarchy(
         td3(config, subgoals.higher(spec), config.high_sigma, config.high_epsilon, embedding),
@@ -195,10 +194,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     )
     memory = replay.mapped(replay.uniform(buffer, batch * config.delay), replay.segments(config.period))
     warmup = -(-max(config.warmup, 1) // (config.unroll * scale.num_envs * scale.devices))
-    return Parts(agent, memory._replace(minimum=config.period + 1), Schedule(config.unroll, updates, warmup))
+    return run.Parts(agent, memory._replace(minimum=config.period + 1), run.Schedule(config.unroll, updates, warmup))
 
 
-main = runs.main("hiro", Flags, make, presets_goals.HIRO)
+main = run.main("hiro", Flags, make, presets_goals.HIRO)
 
 if __name__ == "__main__":
     main()

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments import build, flags, ranges, runs, worlds
+from experiments import parts, run
+from experiments.parts import worlds
+from experiments.run import cores, folders, prepare
 
 World = Literal["learned", "exact", "copy", "none"]
 Stage = Literal["baseline", "model", "agent"]
@@ -23,50 +25,50 @@ class Config:
     """Folder of the learned model; by default the one that the model stage makes."""
     poor: bool = False
     """A learned model that is much smaller."""
-    corrupt: ranges.Unit = 0.0
+    corrupt: run.Unit = 0.0
     """Probability with which each cell that is imagined is wrong."""
     no_rewards: bool = False
     """Imagine all rewards as 0."""
-    depth: ranges.Count = 5
+    depth: run.Count = 5
     """τ, steps of a rollout."""
-    learning_rate: ranges.Positive = 7e-4
+    learning_rate: run.Positive = 7e-4
     """Step size of the policy's optimiser."""
-    rollout_learning_rate: ranges.Positive = 7e-4
+    rollout_learning_rate: run.Positive = 7e-4
     """Step size of the rollout policy's optimiser."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
     """Of both."""
     anneal: bool = True
     """Let both step sizes fall linearly to 0 over the run."""
-    max_grad_norm: ranges.Limit = 0.5
+    max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    discount: ranges.Unit = 0.99
+    discount: run.Unit = 0.99
     """γ."""
-    gae_lambda: ranges.Unit = 0.95
+    gae_lambda: run.Unit = 0.95
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    value_cost: ranges.NonNegative = 0.5
+    value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: ranges.NonNegative = 0.01
+    entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
-    distillation_cost: ranges.NonNegative = 0.01
+    distillation_cost: run.NonNegative = 0.01
     """λ, weight of the rollout policy's loss."""
-    unroll: ranges.Count = 10
+    unroll: run.Count = 10
     """Steps in each environment per update."""
-    channels: tuple[ranges.Count, ...] = (16, 16)
+    channels: tuple[run.Count, ...] = (16, 16)
     """Of the 3×3 convolutions; the first keeps the size of a frame, the others halve it."""
-    hidden: ranges.Count = 256
+    hidden: run.Count = 256
     """Size of the dense layers."""
-    encoder_channels: tuple[ranges.Count, ...] = (16, 16)
+    encoder_channels: tuple[run.Count, ...] = (16, 16)
     """Of the encoder of imagined frames; with none it is a dense layer, which is much faster."""
-    code: ranges.Count = 256
+    code: run.Count = 256
     """Size of the encoder's layer and memory."""
-    rollout_channels: tuple[ranges.Count, ...] = (16,)
+    rollout_channels: tuple[run.Count, ...] = (16,)
     """Of the rollout policy."""
-    rollout_hidden: ranges.Count = 64
+    rollout_hidden: run.Count = 64
     """Size of its dense layer."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train I2A (Racanière et al., 2017): a standard agent, a model of what that sees, and an agent that imagines.
 
     Each stage has its folder in the run folder; --resume goes on with the stage that was stopped.
@@ -76,48 +78,47 @@ class Flags(flags.Common):
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     levels: str = ""
     """A folder of levels in Boxoban's format for Sokoban; the same as --env-options levels=FOLDER."""
-    steps: ranges.Steps = 1_000_000
+    steps: run.Steps = 1_000_000
     """Environment steps per seed, of the baseline and of the agent."""
-    num_envs: ranges.Count = 32
+    num_envs: run.Count = 32
     """Environments (lanes) per seed."""
-    eval_episodes: ranges.Count = 128
+    eval_episodes: run.Count = 128
     """Episodes of one evaluation, per seed."""
     stages: tuple[Stage, ...] = ("baseline", "model", "agent")
     """Which to run, in this order. With none, one agent is trained in the run folder itself."""
-    model_transitions: ranges.Count = 200_000
+    model_transitions: run.Count = 200_000
     """Of the trained baseline, from which the model learns."""
-    model_updates: ranges.Count = 10_000
+    model_updates: run.Count = 10_000
     """Gradient steps of the model."""
-    model_batch: ranges.Count = 64
+    model_batch: run.Count = 64
     """Transitions per gradient step."""
-    model_learning_rate: ranges.Positive = 1e-3
+    model_learning_rate: run.Positive = 1e-3
     """Adam's step size for the model."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together, or a task that cannot be imagined.
     """
     import replay
-    from agents import models, optimisers
     from agents.a2c import a2c
+    from agents.common import optimisers
     from agents.i2a import i2a
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
+    from agents.world import models
 
-    actions = build.discrete_actions(spec, "I2A")
+    actions = parts.discrete_actions(spec, "I2A")
     for name in ("depth", "unroll", "hidden", "code", "rollout_hidden"):
         if getattr(config, name) < 1:
-            raise ValueError(f"{flags.flag('agent.' + name)} {getattr(config, name)}: must be at least 1")
+            raise ValueError(f"{run.flag('agent.' + name)} {getattr(config, name)}: must be at least 1")
     if len(getattr(spec.observation, "shape", ())) != 3:
         raise ValueError(f"--env {spec.name}: I2A needs frames, but observations are {spec.observation}")
     updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
 
     def optimiser(rate: Any) -> Any:
-        rate = build.linear(rate, 0.0, updates) if config.anneal else rate
+        rate = parts.linear(rate, 0.0, updates) if config.anneal else rate
         return getattr(optimisers, config.optimiser)(rate, config.max_grad_norm, eps=1e-5)
 
     settings = {
@@ -126,9 +127,9 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         "value_cost": config.value_cost,
         "entropy_cost": config.entropy_cost,
     }
-    parts = (replay.on_policy(config.unroll), Schedule(config.unroll))
+    shared = (replay.on_policy(config.unroll), run.Schedule(config.unroll))
     if config.world == "none":
-        return Parts(a2c(network(config, actions, False), optimiser(config.learning_rate), **settings), *parts)
+        return run.Parts(a2c(network(config, actions, False), optimiser(config.learning_rate), **settings), *shared)
     model, params = world(config, spec)
     agent = i2a(
         network(config, actions, True),
@@ -142,7 +143,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         distillation_cost=config.distillation_cost,
         **settings,
     )
-    return Parts(agent, *parts)
+    return run.Parts(agent, *shared)
 
 
 def network(config: Config, actions: int, imagines: bool) -> Any:
@@ -171,7 +172,7 @@ def world(config: Config, spec: Any) -> tuple[Any, Any]:
     Raises:
       ValueError: there is none.
     """
-    from agents import models
+    from agents.world import models
 
     if config.world == "copy":
         return models.copy(), ()
@@ -189,11 +190,11 @@ def parse(argv: list[str]) -> Flags:
     Raises:
       ValueError: naming the flag.
     """
-    config = flags.parse(Flags, argv, "python -m experiments.i2a")
-    flags.check(config)
+    config = run.parse(Flags, argv, "python -m experiments.i2a")
+    run.check(config)
     for name in ("model_transitions", "model_updates", "model_batch"):
         if getattr(config, name) < 1:
-            raise ValueError(f"{flags.flag(name)} {getattr(config, name)}: must be at least 1")
+            raise ValueError(f"{run.flag(name)} {getattr(config, name)}: must be at least 1")
     if config.sweep and config.stages:
         raise ValueError(f"--sweep {' '.join(config.sweep)}: for one agent, with --stages and no stage after it")
     if config.levels:
@@ -220,16 +221,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     Returns:
       The summary of each stage by its name; of a run without stages its own.
     """
-    from experiments.imagining import report, train_model
+    from experiments.parts.stages import report, train_model
 
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
         if not config.stages:
             return trained(config)
-        runs.use_cores()
-        folder = runs.folder_of("i2a", config)
+        cores.use_cores()
+        folder = folders.folder_of("i2a", config)
         refuse(config, folder)
-        runs.make_folder(folder, "i2a", config)
+        folders.make_folder(folder, "i2a", config)
         found: dict[str, Any] = {}
         if "baseline" in config.stages:
             found["baseline"] = trained(stage(config, folder / "baseline", world="none", model=""))
@@ -240,7 +241,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             found["agent"] = trained(stage(config, folder / "agent", model=model))
         report(folder, found, config.quiet)
     except ValueError as error:
-        flags.fail(error)
+        run.fail(error)
     return found
 
 
@@ -257,13 +258,13 @@ def refuse(config: Flags, folder: Path) -> None:
         )
     world: World = "copy" if config.agent.world == "learned" else config.agent.world
     trial = dataclasses.replace(config, stages=(), agent=dataclasses.replace(config.agent, world=world))
-    runs.maker(trial, runs.environment(trial).spec, make)(flags.grid(trial)[0])
+    prepare.parts_maker(trial, prepare.environment(trial).spec, make)(run.grid(trial)[0])
 
 
 def trained(config: Flags) -> dict[str, Any]:
     """Trains one agent; returns its summary. A ValueError names the flag that does not fit."""
-    prepared = runs.prepare("i2a", config, flags.grid(config), make)
-    from experiments.training import train
+    prepared = prepare.prepare("i2a", config, run.grid(config), make)
+    from experiments.run.train import train
 
     return train(prepared)
 

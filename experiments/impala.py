@@ -3,39 +3,40 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, flags, presets_policy, ranges, runs
+from experiments import run
+from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Body):
     """Flags of the agent."""
 
-    lag: ranges.Whole = 0
+    lag: run.Whole = 0
     """Updates that the acting parameters are behind."""
     correct: bool = True
     """V-trace; if not, actions count as if the policy had taken them, as in A3C."""
-    vtrace_lambda: ranges.Unit = 1.0
+    vtrace_lambda: run.Unit = 1.0
     """λ of V-trace."""
-    clip_rho: ranges.Limit = 1.0
+    clip_rho: run.Limit = 1.0
     """Bound on the importance ratios of the value targets."""
-    clip_pg_rho: ranges.Limit = 1.0
+    clip_pg_rho: run.Limit = 1.0
     """Bound on the importance ratios of the policy gradient."""
-    unroll: ranges.Count = 20
+    unroll: run.Count = 20
     """Steps in each environment per update."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train IMPALA (Espeholt et al., 2018) with a fixed lag of its actors, on discrete or continuous actions."""
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -60,7 +61,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("impala", Flags, make, presets_policy.IMPALA)
+main = run.main("impala", Flags, make, presets_policy.IMPALA)
 
 if __name__ == "__main__":
     main()

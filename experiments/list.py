@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from experiments import flags
+from experiments import run
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
     known = ["suites", "agents", "experiments", *envs.suites()]
     for name in chosen:
         if name not in known:
-            flags.fail(f"{name}: not one of {', '.join(known)}")
+            run.fail(f"{name}: not one of {', '.join(known)}")
         if name in envs.suites():
             print("\n".join(envs.names(name)))
         elif name == "suites":

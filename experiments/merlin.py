@@ -3,59 +3,59 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, ranges, runs
-from experiments.r2d2 import check_counts
+from experiments import parts, run
+from experiments.parts.recurrent import check_counts
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Adam's step size for the predictor."""
-    policy_learning_rate: ranges.Positive = 1e-3
+    policy_learning_rate: run.Positive = 1e-3
     """Adam's step size for the policy."""
-    policy_delay: ranges.Unit = 0.0
+    policy_delay: run.Unit = 0.0
     """Part of the run before the policy learns at all, while the predictor does; below 1."""
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Norm that the gradient of either is clipped to."""
-    discount: ranges.Unit = 0.9
+    discount: run.Unit = 0.9
     """γ, of the returns and of the retroactive update; 0.96 in the paper."""
-    gae_lambda: ranges.Unit = 0.9
+    gae_lambda: run.Unit = 0.9
     """λ of the generalised advantage."""
-    entropy_cost: ranges.NonNegative = 0.02
+    entropy_cost: run.NonNegative = 0.02
     """Weight of the entropy bonus; 0.01 in the paper."""
     normalise_advantages: bool = True
     """Normalise advantages in each window."""
-    unroll: ranges.Count = 20
+    unroll: run.Count = 20
     """Steps in each environment per update, the window that gradients flow through."""
-    latent: ranges.Count = 32
+    latent: run.Count = 32
     """Size of the state variable z; 200 in the paper."""
-    lstm: tuple[ranges.Count, ...] = (64,)
+    lstm: tuple[run.Count, ...] = (64,)
     """Layers of either LSTM; two of 256 in the paper."""
-    rows: ranges.Count = 64
+    rows: run.Count = 64
     """Rows of the memory; 1350 in the paper."""
-    keys: ranges.Count = 3
+    keys: run.Count = 3
     """Read keys of the predictor; the policy has one."""
-    hidden: tuple[ranges.Count, ...] = (64,)
+    hidden: tuple[run.Count, ...] = (64,)
     """Dense layers of the encoder."""
-    width: ranges.Count = 64
+    width: run.Count = 64
     """Of the layer in decoders, value and policy; 200 in the paper."""
     cnn: Literal["none", "nature", "impala", "small"] = "none"
     """Convolutions for image observations."""
     recall: bool = True
     """Also see, and reconstruct, the last action and reward."""
-    observation_cost: ranges.NonNegative = 10.0
+    observation_cost: run.NonNegative = 10.0
     """Weight of the reconstruction of what the task shows, texts aside; 0 leaves it out."""
-    text_cost: ranges.NonNegative = 1.0
+    text_cost: run.NonNegative = 1.0
     """Weight of the reconstruction of texts."""
-    action_cost: ranges.NonNegative = 1.0
+    action_cost: run.NonNegative = 1.0
     """Weight of the reconstruction of the last action."""
-    reward_cost: ranges.NonNegative = 1.0
+    reward_cost: run.NonNegative = 1.0
     """Weight of the reconstruction of the last reward."""
-    return_cost: ranges.NonNegative = 0.4
+    return_cost: run.NonNegative = 0.4
     """Weight of the return's prediction."""
-    kl_cost: ranges.NonNegative = 1.0
+    kl_cost: run.NonNegative = 1.0
     """Weight of the divergence of posterior and prior."""
     retroactive: bool = True
     """Let earlier rows of the memory learn what came after them."""
@@ -66,12 +66,12 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train MERLIN (Wayne et al., 2018) on a task with discrete actions."""
 
     env: str = "bellmax/card-pairs"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 128
+    num_envs: run.Count = 128
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
@@ -84,7 +84,7 @@ def scales(config: Config, modalities: tuple) -> dict[str, Any]:
     return each | {"return": config.return_cost, "kl": config.kl_cost}
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -93,17 +93,15 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     import jax.numpy as jnp
 
     import replay
-    from agents import optimisers, wrappers
+    from agents.common import optimisers, wrappers
     from agents.merlin import merlin
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
     from networks.predictor import MemoryPolicy, Predictor, modalities
 
     check_counts(config, "unroll", "latent", "rows", "keys", "width")
-    build.check_layers(config, "lstm", "hidden")
+    parts.check_layers(config, "lstm", "hidden")
     if isinstance(config.policy_delay, float | int) and not 0 <= config.policy_delay < 1:
         raise ValueError(f"--agent.policy-delay {config.policy_delay}: must be in [0, 1)")
-    actions = build.discrete_actions(spec, "merlin")
+    actions = parts.discrete_actions(spec, "merlin")
     seen = modalities(spec.observation, spec.action if config.recall else None)
     updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
     cnn = None if config.cnn == "none" else config.cnn
@@ -129,10 +127,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         remember=config.remember,
     )
     agent = wrappers.recall(agent, spec.action) if config.recall else agent
-    return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+    return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-main = runs.main("merlin", Flags, make)
+main = run.main("merlin", Flags, make)
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, drqn, flags, ranges, runs
+from experiments import drqn, parts, run
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Config(drqn.Config):
     memory: Literal["mqn", "rmqn", "frmqn", "lstm", "gru", "none"] = "frmqn"  # type: ignore[assignment]
     """What is remembered: past rows, read from a feed-forward or recurrent context, with feedback of what was read; or
     as in DRQN."""
-    rows: ranges.Count = 50
+    rows: run.Count = 50
     """Past rows that are remembered; 11 in the paper's training, up to 49 in its tests."""
     timed: bool = False
     """Let the reads depend on how long ago a row was, which the paper's do not."""
@@ -21,21 +21,21 @@ class Config(drqn.Config):
     """Withhold what is read, an ablation."""
     sampling: Literal["random", "sequential"] = "sequential"
     """Windows that begin anywhere, or with an episode."""
-    length: ranges.Count = 50
+    length: run.Count = 50
     """Transitions in a window."""
-    target_period: ranges.Count = 1
+    target_period: run.Count = 1
     """Updates between moves of the target network."""
-    target_rate: ranges.Share = 0.01
+    target_rate: run.Share = 0.01
     """How far the target moves towards the online network each time; 0.001 in the paper."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train a memory Q-network (Oh et al., 2016) on a task with discrete actions."""
 
     env: str = "bellmax/i-maze"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
@@ -52,13 +52,13 @@ def core(config: Config) -> Any:
         if config.timed or config.blind:
             name = "timed" if config.timed else "blind"
             raise ValueError(f"--agent.{name}: --agent.memory {config.memory} has no reads; mqn, rmqn and frmqn have")
-        return build.core(config.memory, (config.memory_size,))
+        return parts.core(config.memory, (config.memory_size,))
     if config.rows < 1:
         raise ValueError(f"--agent.rows {config.rows}: must be at least 1")
     return MemoryQ(config.memory, config.memory_size, config.rows, config.timed, config.blind)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -67,7 +67,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return drqn.make(config, spec, scale, core)
 
 
-main = runs.main("mqn", Flags, make)
+main = run.main("mqn", Flags, make)
 
 if __name__ == "__main__":
     main()

@@ -1,67 +1,65 @@
 """NAF: `python -m experiments.naf --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from experiments import build, control, flags, presets_control, ranges, runs
-
-if TYPE_CHECKING:
-    from experiments.drivers import Parts
+from experiments import parts, run
+from experiments.parts import off_policy, presets_control
 
 
 @dataclass(frozen=True)
-class Config(control.Learning):
+class Config(off_policy.Learning):
     """Flags of the agent."""
 
     precision: Literal["full", "diagonal", "identity"] = "full"
     """The curvature P of the advantage: any, along the dimensions, or the same for all actions everywhere."""
     noise: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
     """What exploration adds to actions: independent or correlated over time."""
-    sigma: ranges.NonNegative = 0.2
+    sigma: run.NonNegative = 0.2
     """Its standard deviation, in halves of the actions' range."""
-    theta: ranges.NonNegative = 0.15
+    theta: run.NonNegative = 0.15
     """Rate at which an Ornstein-Uhlenbeck process returns to 0."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train NAF (Gu et al., 2016)."""
 
     env: str = "bellmax/pendulum"
     """Task with bounded continuous actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 4
+    num_envs: run.Count = 4
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
+def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together, or actions that are not bounded.
     """
     import networks
-    from agents import noise, optimisers
+    from agents.common import action_noise, optimisers
     from agents.naf import naf
 
-    control.check(config)
-    box = build.unit_box(spec, "naf")
+    off_policy.check(config)
+    box = parts.unit_box(spec, "naf")
     (size,) = box.shape
-    torso = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+    torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
     correlated = config.noise == "ornstein-uhlenbeck"
     agent = naf(
         networks.q_network(torso, networks.QuadraticQ(size, config.precision)),
         optimisers.adam(config.learning_rate),
         discount=config.discount,
-        noise=noise.ornstein_uhlenbeck(size, config.sigma, config.theta)
+        noise=action_noise.ornstein_uhlenbeck(size, config.sigma, config.theta)
         if correlated
-        else noise.gaussian(config.sigma),
+        else action_noise.gaussian(config.sigma),
         target_rate=config.target_rate,
     )
-    return control.parts(agent, box, config, scale)
+    return off_policy.parts(agent, box, config, scale)
 
 
-main = runs.main("naf", Flags, make, presets_control.NAF)
+main = run.main("naf", Flags, make, presets_control.NAF)
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, ranges, runs, worlds
+from experiments import parts, run
+from experiments.parts import worlds
 
 
 @dataclass(frozen=True)
@@ -16,57 +17,57 @@ class Config:
     """The task's own rules, or an ensemble that is learned from what was tried, as in PETS."""
     reward: Literal["known", "learned"] = "known"
     """Of what a learned model imagines: the task's own, which PETS takes for granted, or the model's."""
-    corrupt: ranges.Unit = 0.0
+    corrupt: run.Unit = 0.0
     """Probability with which each cell of a frame that the true model imagines is wrong."""
-    horizon: ranges.Count = 25
+    horizon: run.Count = 25
     """Steps of a plan or a rollout."""
-    population: ranges.Count = 200
+    population: run.Count = 200
     """Plans of an iteration, 400 in PETS; rollouts of each action in Monte-Carlo search."""
-    elites: ranges.Count = 20
+    elites: run.Count = 20
     """Of these, those that CEM goes on from; 40 in PETS."""
-    iterations: ranges.Count = 3
+    iterations: run.Count = 3
     """Of CEM, per step; 5 in PETS."""
-    temperature: ranges.Positive = 10.0
+    temperature: run.Positive = 10.0
     """κ of MPPI."""
-    smoothing: ranges.Unit = 0.7
+    smoothing: run.Unit = 0.7
     """β of MPPI."""
-    simulations: ranges.Count = 100
+    simulations: run.Count = 100
     """Of tree search, per step."""
-    discount: ranges.Unit = 1.0
+    discount: run.Unit = 1.0
     """γ of what plans are worth."""
-    members: ranges.Count = 5
+    members: run.Count = 5
     """Networks of the learned ensemble."""
-    particles: ranges.Count = 5
+    particles: run.Count = 5
     """Rollouts of each plan in it, a multiple of its members; 20 in PETS."""
-    hidden: tuple[ranges.Count, ...] = (128, 128)
+    hidden: tuple[run.Count, ...] = (128, 128)
     """Sizes of their dense layers."""
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Adam's step size for the model."""
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Global norm that its gradients are clipped to; without, it hardly learns from rows of a new kind."""
-    batch_size: ranges.Count = 64
+    batch_size: run.Count = 64
     """Transitions per update of each network."""
-    buffer_size: ranges.Count = 50_000
+    buffer_size: run.Count = 50_000
     """Transitions kept."""
-    unroll: ranges.Count = 201
+    unroll: run.Count = 201
     """Steps between learning phases: an episode of the swing-up, and the row that opens the next."""
-    updates: ranges.Count = 5_000
+    updates: run.Count = 5_000
     """Updates of a learned model per learning phase."""
     shuffle_arrivals: bool = False
     """Interchange what a learned model learns that steps arrive at, the ablation of PETS."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Plan at every step; with a learned model, which is learned as the agent goes (Chua et al., 2018)."""
 
     env: str = "bellmax/cartpole-swingup"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    steps: ranges.Steps = 402
+    steps: run.Steps = 402
     """Environment steps per seed."""
-    num_envs: ranges.Count = 1
+    num_envs: run.Count = 1
     """Environments (lanes) per seed."""
-    eval_episodes: ranges.Count = 8
+    eval_episodes: run.Count = 8
     """Episodes of one evaluation, per seed."""
     agent: Config = field(default_factory=Config)
 
@@ -77,7 +78,7 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
     Raises:
       ValueError: it does not fit the task's actions.
     """
-    from agents import planning, tree_search
+    from agents.world import planning, tree_search
     from envs.base import Box
 
     continuous, actions = isinstance(spec.action, Box), spec.action
@@ -99,18 +100,17 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
     return tree_search.monte_carlo(model, actions, config.horizon, config.population, config.discount)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together, or a task that has no such model.
     """
     import replay
-    from agents import models, optimisers, planning
-    from agents.dynamics import ensemble, shuffled
+    from agents.common import optimisers
+    from agents.world import models, planning
+    from agents.world.dynamics import ensemble, shuffled
     from envs.base import Box
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     for name in ("horizon", "population", "iterations", "simulations", "members", "particles", "unroll", "updates"):
         if getattr(config, name) < 1:
@@ -122,7 +122,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
             raise ValueError("--agent.shuffle-arrivals: for --agent.model learned only")
         model = worlds.exact(spec, config.corrupt)
         agent = planning.mpc(planner(config, spec, model, 1), spec.action)
-        return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+        return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
     if config.corrupt:
         raise ValueError(f"--agent.corrupt {config.corrupt}: for --agent.model true only")
     if config.particles % config.members:
@@ -133,7 +133,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         raise ValueError(f"--env {spec.name}: the model needs vectors, but observations are {spec.observation}")
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size") * config.members
-    build.check_buffer(buffer, scale.num_envs, 2)
+    parts.check_buffer(buffer, scale.num_envs, 2)
     optimiser = optimisers.adam(config.learning_rate, config.max_grad_norm)
     learner = ensemble(
         spec.action, optimiser, sizes=config.hidden, members=config.members, sampled=True,
@@ -142,10 +142,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     learner = shuffled(learner, "arrivals") if config.shuffle_arrivals else learner
     model = models.paying(learner.model, worlds.reward(spec)) if config.reward == "known" else learner.model
     agent = planning.mpc(planner(config, spec, model, config.particles), spec.action, learner)
-    return Parts(agent, replay.uniform(buffer, batch), Schedule(config.unroll, config.updates))
+    return run.Parts(agent, replay.uniform(buffer, batch), run.Schedule(config.unroll, config.updates))
 
 
-main = runs.main("planning", Flags, make)
+main = run.main("planning", Flags, make)
 
 if __name__ == "__main__":
     main()

@@ -3,47 +3,48 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, presets_policy, ranges, runs
+from experiments import parts, run
+from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Body):
     """Flags of the agent."""
 
-    learning_rate: ranges.Positive = 2.5e-4
+    learning_rate: run.Positive = 2.5e-4
     """Adam's step size."""
-    adam_eps: ranges.Positive = 1e-5
+    adam_eps: run.Positive = 1e-5
     """Adam's ε."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: ranges.Limit = 0.5
+    max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    gae_lambda: ranges.Unit = 0.95
+    gae_lambda: run.Unit = 0.95
     """λ of the generalised advantage."""
-    clip: ranges.Limit = 0.2
+    clip: run.Limit = 0.2
     """ε of the surrogate; inf for no clipping, with a kl-cost instead."""
     anneal_clip: bool = False
     """Let ε fall linearly to 0 over the run."""
-    kl_cost: ranges.NonNegative | None = None
+    kl_cost: run.NonNegative | None = None
     """β, the weight of KL(old policy ‖ policy); none by default."""
-    kl_target: ranges.Positive | None = None
+    kl_target: run.Positive | None = None
     """The divergence per rollout that β is adapted to; by default it stays fixed."""
-    value_clip: ranges.Positive | None = None
+    value_clip: run.Positive | None = None
     """Bound on how far a value may profit from leaving its old one; none by default."""
-    value_cost: ranges.NonNegative = 0.5
+    value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: ranges.NonNegative = 0.01
+    entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
     normalise_advantages: bool = True
     """Normalise advantages in each minibatch."""
-    epochs: ranges.Count = 4
+    epochs: run.Count = 4
     """Passes over each rollout."""
-    minibatches: ranges.Count = 4
+    minibatches: run.Count = 4
     """Gradient steps per pass."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train PPO (Schulman et al., 2017) on discrete or continuous actions."""
 
     env: str = "envpool/CartPole-v1"
@@ -51,21 +52,21 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together.
     """
-    from agents import optimisers
+    from agents.common import optimisers
     from agents.ppo import ppo
 
-    build.check_passes(config, scale)
+    parts.check_passes(config, scale)
     rollouts = actor_critics.iterations(config, scale)
     rate = actor_critics.annealed(config.learning_rate, config.anneal, rollouts * config.epochs * config.minibatches)
     if config.kl_target is not None and config.kl_cost is None:
         raise ValueError(f"--agent.kl-target {config.kl_target}: needs --agent.kl-cost to begin with")
-    clip = build.linear(config.clip, 0.0, rollouts) if config.anneal_clip else config.clip
+    clip = parts.linear(config.clip, 0.0, rollouts) if config.anneal_clip else config.clip
     agent = ppo(
         actor_critics.network(config, spec),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
@@ -84,7 +85,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("ppo", Flags, make, presets_policy.PPO)
+main = run.main("ppo", Flags, make, presets_policy.PPO)
 
 if __name__ == "__main__":
     main()

@@ -3,63 +3,64 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, presets, ranges, runs
+from experiments import parts, run
+from experiments.parts import presets
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    learning_rate: ranges.Positive = 3e-4
+    learning_rate: run.Positive = 3e-4
     """RAdam's step size."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: ranges.Unit = 0.99
+    discount: run.Unit = 0.99
     """γ."""
-    q_lambda: ranges.Unit = 0.95
+    q_lambda: run.Unit = 0.95
     """λ of the targets."""
-    epsilon_start: ranges.Unit = 1.0
+    epsilon_start: run.Unit = 1.0
     """Probability of a random action at the start."""
-    epsilon_end: ranges.Unit = 0.1
+    epsilon_end: run.Unit = 0.1
     """The same once it has decayed."""
-    epsilon_fraction: ranges.Unit = 0.2
+    epsilon_fraction: run.Unit = 0.2
     """Part of all steps over which it decays, linearly."""
-    unroll: ranges.Count = 64
+    unroll: run.Count = 64
     """Steps in each environment per rollout."""
-    epochs: ranges.Count = 4
+    epochs: run.Count = 4
     """Passes over each rollout."""
-    minibatches: ranges.Count = 16
+    minibatches: run.Count = 16
     """Gradient steps per pass."""
-    hidden: tuple[ranges.Count, ...] = (128, 128)
+    hidden: tuple[run.Count, ...] = (128, 128)
     """Sizes of the dense layers."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations, which PQN has instead of a target network."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Torso for image observations."""
-    dtype: build.Precision = "float32"
+    dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent core, of the size of the last hidden layer."""
-    reward_scale: ranges.Positive = 0.1
+    reward_scale: run.Positive = 0.1
     """Factor on the rewards that are learned from."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1], before that factor."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train PQN (Gallici et al., 2025) on discrete actions."""
 
     env: str = "envpool/CartPole-v1"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 32
+    num_envs: run.Count = 32
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -69,32 +70,30 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
 
     import networks
     import replay
-    from agents import optimisers, wrappers
+    from agents.common import optimisers, wrappers
     from agents.pqn import pqn
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
-    build.check_passes(config, scale)
+    parts.check_passes(config, scale)
     rollouts = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
     steps = rollouts * config.epochs * config.minibatches
-    rate = build.linear(config.learning_rate, 0.0, steps) if config.anneal else config.learning_rate
-    head = networks.QValues(build.discrete_actions(spec, "pqn"))
-    torso = build.torso(spec, config.hidden, config.cnn, dtype=config.dtype, layer_norm=config.layer_norm)
+    rate = parts.linear(config.learning_rate, 0.0, steps) if config.anneal else config.learning_rate
+    head = networks.QValues(parts.discrete_actions(spec, "pqn"))
+    torso = parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype, layer_norm=config.layer_norm)
     agent = pqn(
-        networks.q_network(torso, head, build.core(config.memory, config.hidden)),
+        networks.q_network(torso, head, parts.core(config.memory, config.hidden)),
         optimisers.chain(optax.radam(rate), config.max_grad_norm),
         discount=config.discount,
         lambda_=config.q_lambda,
-        epsilon=build.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * rollouts),
+        epsilon=parts.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * rollouts),
         epochs=config.epochs,
         minibatches=config.minibatches,
     )
     agent = wrappers.rewards(agent, lambda reward: config.reward_scale * reward)
-    agent = build.clipped(agent, config)
-    return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+    agent = parts.clipped(agent, config)
+    return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-main = runs.main("pqn", Flags, make, presets.PQN)
+main = run.main("pqn", Flags, make, presets.PQN)
 
 if __name__ == "__main__":
     main()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, ranges, runs, trpo
+from experiments import parts, run, trpo
 
 
 @dataclass(frozen=True)
@@ -12,24 +12,24 @@ class Config(trpo.Config):
 
     mode: Literal["standard", "conservative", "aggressive", "none"] = "conservative"
     """When the control variate is used; with none it is TRPO."""
-    gae_lambda: ranges.Unit = 0.97
+    gae_lambda: run.Unit = 0.97
     """λ of the generalised advantage."""
-    q_learning_rate: ranges.Positive = 1e-3
+    q_learning_rate: run.Positive = 1e-3
     """Adam's step size for the action values."""
-    q_epochs: ranges.Count = 4
+    q_epochs: run.Count = 4
     """Passes over the replayed windows of a sample."""
-    q_minibatches: ranges.Count = 32
+    q_minibatches: run.Count = 32
     """Gradient steps per pass."""
-    target_rate: ranges.Share = 0.1
+    target_rate: run.Share = 0.1
     """How far the target moves towards the action values after each sample."""
-    replayed: ranges.Count = 16
+    replayed: run.Count = 16
     """Windows of the past per sample."""
-    buffer_size: ranges.Count = 100_000
+    buffer_size: run.Count = 100_000
     """Steps kept."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train Q-Prop (Gu et al., 2017) on continuous actions."""
 
     env: str = "bellmax/pendulum"
@@ -37,7 +37,7 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -45,12 +45,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     """
     import networks
     import replay
-    from agents import optimisers
+    from agents.common import optimisers
     from agents.q_prop import q_prop
     from agents.trpo import Region
     from envs.base import Box
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     if not isinstance(spec.action, Box):
         raise ValueError(f"--env {spec.name}: Q-Prop needs continuous actions, but the task's are {spec.action}")
@@ -65,15 +63,15 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         raise ValueError(f"--agent.q-epochs {config.q_epochs}: must be at least 1")
     size = scale.per_device(config.buffer_size, "agent.buffer_size")
     replayed = scale.per_device(config.replayed, "agent.replayed")
-    build.check_buffer(size, scale.num_envs, config.unroll + 1)
+    parts.check_buffer(size, scale.num_envs, config.unroll + 1)
     if config.q_minibatches < 1 or replayed * config.unroll % config.q_minibatches:
         raise ValueError(
             f"--agent.q-minibatches {config.q_minibatches}: must divide unroll x replayed, {replayed * config.unroll}"
         )
     seen = {"observation": spec.observation, "action": spec.action}
-    torso = build.torso(spec._replace(observation=seen), config.hidden, config.cnn, "relu", config.dtype)
+    torso = parts.torso(spec._replace(observation=seen), config.hidden, config.cnn, "relu", config.dtype)
     agent = q_prop(
-        build.actor_critic(spec, config.hidden, config.cnn, "none", config.shared, config.dtype, config.activation),
+        parts.actor_critic(spec, config.hidden, config.cnn, "none", config.shared, config.dtype, config.activation),
         networks.q_network(torso, networks.Value()),
         optimisers.adam(config.critic_learning_rate, config.max_grad_norm),
         optimisers.adam(config.q_learning_rate),
@@ -88,11 +86,11 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         target_rate=config.target_rate,
         replayed=replayed,
     )
-    storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(build.clipped(agent, config), storage, Schedule(config.unroll, 1, 1))
+    storage = replay.fresh_and_replayed(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
+    return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
 
 
-main = runs.main("q_prop", Flags, make)
+main = run.main("q_prop", Flags, make)
 
 if __name__ == "__main__":
     main()

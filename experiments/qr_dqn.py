@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from experiments import dqn, presets, runs
+from experiments import dqn, run
+from experiments.parts import presets
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Flags(dqn.Flags):
 
 
 make = dqn.make
-main = runs.main("qr_dqn", Flags, make, presets.QR_DQN)
+main = run.main("qr_dqn", Flags, make, presets.QR_DQN)
 
 if __name__ == "__main__":
     main()

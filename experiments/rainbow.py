@@ -8,7 +8,8 @@ The ablations of the paper: `--agent.no-double`, `--agent.no-dueling`, `--agent.
 
 from dataclasses import dataclass, field
 
-from experiments import dqn, presets, ranges, runs
+from experiments import dqn, run
+from experiments.parts import presets
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,10 @@ class Config(dqn.Config):
     objective: dqn.Prediction = "categorical"
     dueling: bool = True
     noisy: dqn.Noisy = "factorised"
-    sigma: ranges.NonNegative = 0.1
+    sigma: run.NonNegative = 0.1
     priorities: dqn.Priorities = "proportional"
-    epsilon_start: ranges.Unit = 0.0
-    epsilon_end: ranges.Unit = 0.0
+    epsilon_start: run.Unit = 0.0
+    epsilon_end: run.Unit = 0.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Flags(dqn.Flags):
 
 
 make = dqn.make
-main = runs.main("rainbow", Flags, make, presets.RAINBOW)
+main = run.main("rainbow", Flags, make, presets.RAINBOW)
 
 if __name__ == "__main__":
     main()

@@ -3,83 +3,83 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, ranges, runs
+from experiments import parts, run
 
 
 @dataclass(frozen=True)
 class Config:
     """Flags of the agent."""
 
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Adam's step size."""
-    momentum: ranges.Unit = 0.0
+    momentum: run.Unit = 0.0
     """Adam's β₁."""
-    max_grad_norm: ranges.Limit = 10.0
+    max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
-    discount: ranges.Unit = 0.99
+    discount: run.Unit = 0.99
     """γ."""
-    retrace_lambda: ranges.Unit = 1.0
+    retrace_lambda: run.Unit = 1.0
     """λ of Retrace."""
-    bound: ranges.Limit = 1.0
+    bound: run.Limit = 1.0
     """c of β = min(c, 1/μ): 0 trusts the critic alone, 1 is the paper's, inf is unbiased."""
-    mixture: ranges.Unit = 0.01
+    mixture: run.Unit = 0.01
     """Share of the uniform policy in the agent's."""
-    value_cost: ranges.NonNegative = 1.0
+    value_cost: run.NonNegative = 1.0
     """Weight of the critic's loss; 0 leaves the critic, and the torso, as they began."""
-    policy_cost: ranges.NonNegative = 1.0
+    policy_cost: run.NonNegative = 1.0
     """Weight of the policy loss."""
-    entropy_cost: ranges.NonNegative = 0.01
+    entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
     distributional: bool = True
     """A critic of return distributions; if not, of mean returns."""
-    atoms: ranges.Pair = 51
+    atoms: run.Pair = 51
     """Atoms of its distributions."""
-    v_min: ranges.Real = -1.0
+    v_min: run.Real = -1.0
     """The lowest."""
-    v_max: ranges.Real = 1.0
+    v_max: run.Real = 1.0
     """The highest."""
     dueling: bool = True
     """Separate streams for the state's value and the actions' advantages in the critic."""
-    hidden: tuple[ranges.Count, ...] = (128,)
+    hidden: tuple[run.Count, ...] = (128,)
     """Sizes of the shared dense layers."""
-    head: tuple[ranges.Count, ...] = (128,)
+    head: tuple[run.Count, ...] = (128,)
     """Sizes of the critic's own."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Torso for image observations."""
-    dtype: build.Precision = "float32"
+    dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent cores of policy and critic, of the size of the last hidden layer; fresh at the start of a sequence."""
-    length: ranges.Count = 32
+    length: run.Count = 32
     """Transitions per sequence."""
-    batch_size: ranges.Count = 4
+    batch_size: run.Count = 4
     """Sequences per update."""
-    buffer_size: ranges.Count = 50_000
+    buffer_size: run.Count = 50_000
     """Steps kept."""
     prioritised: bool = True
     """Replay by priority, with full importance weights; if not, uniformly."""
-    alpha: ranges.NonNegative = 1.0
+    alpha: run.NonNegative = 1.0
     """Exponent of the priorities."""
-    mix: ranges.Unit = 0.0
+    mix: run.Unit = 0.0
     """Probability with which a sequence is drawn uniformly instead."""
-    warmup: ranges.Whole = 1_000
+    warmup: run.Whole = 1_000
     """Environment steps before learning."""
-    unroll: ranges.Count = 4
+    unroll: run.Count = 4
     """Steps in each environment between learning phases."""
-    updates: ranges.Count = 4
+    updates: run.Count = 4
     """Updates per learning phase."""
-    target_period: ranges.Count = 1
+    target_period: run.Count = 1
     """Updates between moves of the target network, 1000 in the paper."""
-    target_rate: ranges.Share = 0.01
+    target_rate: run.Share = 0.01
     """How far the target moves towards the online network each time; 1, as in the paper, copies it."""
     clip_rewards: bool = False
     """Learn from rewards clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train the Reactor (Gruslys et al., 2018) on discrete actions."""
 
     env: str = "bellmax/catch"
@@ -93,19 +93,19 @@ def network(config: Config, spec: Any) -> Any:
 
     import networks
 
-    actions = build.discrete_actions(spec, "reactor")
+    actions = parts.discrete_actions(spec, "reactor")
     precision: dict[str, Any] = {"layer_norm": config.layer_norm, "dtype": jnp.dtype(config.dtype)}
     head: dict[str, Any] = {"hidden": config.head, "dueling": config.dueling, **precision}
     critic = networks.CategoricalQ(actions, atoms=config.atoms, **head)
     return networks.forked(
-        build.torso(spec, config.hidden, config.cnn, **precision),
+        parts.torso(spec, config.hidden, config.cnn, **precision),
         networks.CategoricalPolicy(actions),
         critic if config.distributional else networks.QValues(actions, **head),
-        build.core(config.memory, config.hidden),
+        parts.core(config.memory, config.hidden),
     )
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -115,10 +115,8 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     import optax
 
     import replay
-    from agents import memory, optimisers
+    from agents.common import optimisers, recurrence
     from agents.reactor import reactor
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
     for name in ("length", "batch_size", "buffer_size", "unroll", "updates", "target_period"):
         if getattr(config, name) < 1:
@@ -139,20 +137,20 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         target_period=config.target_period,
         target_rate=config.target_rate,
     )
-    agent = memory.forgetful(agent) if config.memory != "none" else agent
-    agent = build.clipped(agent, config)
+    agent = recurrence.forgetful(agent) if config.memory != "none" else agent
+    agent = parts.clipped(agent, config)
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
-    build.check_buffer(buffer, scale.num_envs, config.length + 1)
+    parts.check_buffer(buffer, scale.num_envs, config.length + 1)
     if config.prioritised:
         storage = replay.prioritised(buffer, batch, config.length, alpha=config.alpha, beta=1.0, mix=config.mix)
     else:
         storage = replay.uniform(buffer, batch, config.length)
     per_iteration = config.unroll * scale.num_envs * scale.devices
-    return Parts(agent, storage, Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration)))
+    return run.Parts(agent, storage, run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration)))
 
 
-main = runs.main("reactor", Flags, make)
+main = run.main("reactor", Flags, make)
 
 if __name__ == "__main__":
     main()

@@ -7,8 +7,8 @@ learned from rewards.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import build, flags, ranges, runs
-from experiments.r2d2 import check_counts
+from experiments import parts, run
+from experiments.parts.recurrent import check_counts
 
 
 @dataclass(frozen=True)
@@ -17,33 +17,33 @@ class Config:
 
     memory: Literal["rows", "ntm", "dnc", "lstm", "none"] = "rows"
     """RL-MEM's rows read by content, an NTM's, a DNC's, the LSTM alone, or not even that."""
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Adam's step size."""
-    max_grad_norm: ranges.Limit = 1.0
+    max_grad_norm: run.Limit = 1.0
     """Global norm that gradients are clipped to."""
-    discount: ranges.Unit = 0.9
+    discount: run.Unit = 0.9
     """γ."""
-    gae_lambda: ranges.Unit = 0.9
+    gae_lambda: run.Unit = 0.9
     """λ of the generalised advantage."""
-    value_cost: ranges.NonNegative = 0.5
+    value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: ranges.NonNegative = 0.02
+    entropy_cost: run.NonNegative = 0.02
     """Weight of the entropy bonus."""
-    unroll: ranges.Count = 20
+    unroll: run.Count = 20
     """Steps in each environment per update."""
-    hidden: tuple[ranges.Count, ...] = (64,)
+    hidden: tuple[run.Count, ...] = (64,)
     """Dense layers of the encoder."""
-    head: tuple[ranges.Count, ...] = (64,)
+    head: tuple[run.Count, ...] = (64,)
     """Dense layers before policy and value, in each."""
     cnn: Literal["nature", "impala", "small"] = "small"
     """Convolutions for image observations."""
-    lstm: tuple[ranges.Count, ...] = (64,)
+    lstm: tuple[run.Count, ...] = (64,)
     """Layers of the controller."""
-    rows: ranges.Count = 64
+    rows: run.Count = 64
     """Rows of the memory."""
-    row_size: ranges.Count = 32
+    row_size: run.Count = 32
     """Numbers in each."""
-    keys: ranges.Count = 3
+    keys: run.Count = 3
     """Read keys, or read heads."""
     blind: bool = False
     """Withhold what is read, an ablation."""
@@ -52,12 +52,12 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train an actor-critic with an external memory (RL-MEM of Wayne et al., 2018) or one of its relatives."""
 
     env: str = "bellmax/card-pairs"
     """Task with discrete actions, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 128
+    num_envs: run.Count = 128
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
@@ -75,7 +75,7 @@ def core(config: Config) -> Any:
     return Controller(config.lstm, access, skip=True, blind=config.blind)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -85,21 +85,19 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
 
     import networks
     import replay
-    from agents import optimisers, wrappers
     from agents.a2c import a2c
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
+    from agents.common import optimisers, wrappers
 
     del scale
     check_counts(config, "unroll", "rows", "row_size", "keys")
-    build.check_layers(config, "lstm", "head")
+    parts.check_layers(config, "lstm", "head")
     if config.blind and config.memory in ("lstm", "none"):
         raise ValueError(
             f"--agent.blind: --agent.memory {config.memory} has nothing to withhold; rows, ntm and dnc have"
         )
-    actions = build.discrete_actions(spec, "rl_mem")
+    actions = parts.discrete_actions(spec, "rl_mem")
     seen = wrappers.recalled(spec.observation, spec.action) if config.recall else spec.observation
-    torso = build.torso(spec._replace(observation=seen), config.hidden, config.cnn, "tanh")
+    torso = parts.torso(spec._replace(observation=seen), config.hidden, config.cnn, "tanh")
     policy = nn.Sequential([networks.MLP(config.head, nn.tanh), networks.CategoricalPolicy(actions)])
     value = nn.Sequential([networks.MLP(config.head, nn.tanh), networks.Value()])
     agent = a2c(
@@ -111,10 +109,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         entropy_cost=config.entropy_cost,
     )
     agent = wrappers.recall(agent, spec.action) if config.recall else agent
-    return Parts(agent, replay.on_policy(config.unroll), Schedule(config.unroll))
+    return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-main = runs.main("rl_mem", Flags, make)
+main = run.main("rl_mem", Flags, make)
 
 if __name__ == "__main__":
     main()

@@ -1,47 +1,45 @@
 """SAC, for continuous and discrete actions: `python -m experiments.sac --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from experiments import build, control, flags, presets_control, ranges, runs
-
-if TYPE_CHECKING:
-    from experiments.drivers import Parts
+from experiments import parts, run
+from experiments.parts import off_policy, presets_control
 
 
 @dataclass(frozen=True)
-class Config(control.Learning):
+class Config(off_policy.Learning):
     """Flags of the agent."""
 
-    policy_learning_rate: ranges.Positive = 1e-3
+    policy_learning_rate: run.Positive = 1e-3
     """Adam's step size for the policy."""
-    temperature_learning_rate: ranges.Positive = 1e-3
+    temperature_learning_rate: run.Positive = 1e-3
     """Adam's step size for ln α."""
-    temperature: ranges.NonNegative = 1.0
+    temperature: run.NonNegative = 1.0
     """α; the first one, if it is learned."""
     automatic: bool = True
     """Learn α, so that the policy's entropy is `entropy`."""
-    entropy: ranges.Real | None = None
+    entropy: run.Real | None = None
     """The entropy H̄ to keep, in nats, of actions in [-1, 1]: by default -1 per dimension; for discrete actions 0.3
     times that of the uniform policy."""
-    critics: ranges.Count = 2
+    critics: run.Count = 2
     """Critics, of which targets and the policy take the least value."""
-    delay: ranges.Count = 1
+    delay: run.Count = 1
     """Critic steps per update; the policy, α and the targets move once."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train SAC (Haarnoja et al., 2018; for discrete actions, Christodoulou, 2019)."""
 
     env: str = "bellmax/pendulum"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 4
+    num_envs: run.Count = 4
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
+def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     """The parts of one run.
 
     Raises:
@@ -50,25 +48,25 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
     import math
 
     import networks
-    from agents import optimisers
+    from agents.common import optimisers
     from agents.sac import Params, sac
     from envs.base import Discrete
 
-    control.check(config, ("critics", "delay"))
+    off_policy.check(config, ("critics", "delay"))
     # One that is swept is traced, and not looked at.
     if config.automatic and isinstance(config.temperature, float) and config.temperature <= 0:
         raise ValueError(f"--agent.temperature {config.temperature}: must be above 0, or --agent.no-automatic")
-    torso = build.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+    torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
     discrete = isinstance(spec.action, Discrete)
     if discrete:
         box, entropy = None, 0.3 * math.log(spec.action.num)
         policy = networks.q_network(torso, networks.CategoricalPolicy(spec.action.num))
         critic = networks.ensemble(networks.q_network(torso, networks.QValues(spec.action.num)), config.critics)
     else:
-        box = build.unit_box(spec, "sac")
+        box = parts.unit_box(spec, "sac")
         entropy = -float(box.shape[0])
         policy = networks.q_network(torso, networks.TanhGaussianPolicy(box.shape[0]))
-        critic = control.critics(config, spec, config.critics)
+        critic = off_policy.critics(config, spec, config.critics)
     rates = (config.policy_learning_rate, config.learning_rate, config.temperature_learning_rate)
     agent = sac(
         policy,
@@ -81,10 +79,10 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> "Parts":
         delay=config.delay,
         discrete=discrete,
     )
-    return control.parts(agent, box, config, scale, config.delay)
+    return off_policy.parts(agent, box, config, scale, config.delay)
 
 
-main = runs.main("sac", Flags, make, presets_control.SAC)
+main = run.main("sac", Flags, make, presets_control.SAC)
 
 if __name__ == "__main__":
     main()

@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from experiments import ddpg, presets_control, ranges, runs
+from experiments import ddpg, run
+from experiments.parts import presets_control
 
 
 @dataclass(frozen=True)
 class Config(ddpg.Config):
     """Flags of the agent; those of `experiments.ddpg` with other defaults."""
 
-    critics: ranges.Count = 2
-    smoothing: ranges.NonNegative = 0.2
-    delay: ranges.Count = 2
-    updates: ranges.Count = 2
+    critics: run.Count = 2
+    smoothing: run.NonNegative = 0.2
+    delay: run.Count = 2
+    updates: run.Count = 2
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Flags(ddpg.Flags):
 
 
 make = ddpg.make
-main = runs.main("td3", Flags, make, presets_control.TD3)
+main = run.main("td3", Flags, make, presets_control.TD3)
 
 if __name__ == "__main__":
     main()

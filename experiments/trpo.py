@@ -3,39 +3,40 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import actor_critics, build, flags, presets_policy, ranges, runs
+from experiments import parts, run
+from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Body):
     """Flags of the agent."""
 
-    gae_lambda: ranges.Unit = 0.98
+    gae_lambda: run.Unit = 0.98
     """λ of the generalised advantage."""
-    radius: ranges.Positive = 0.01
+    radius: run.Positive = 0.01
     """δ, the divergence allowed per step."""
-    damping: ranges.NonNegative = 0.1
+    damping: run.NonNegative = 0.1
     """η, added to the Fisher matrix."""
-    iterations: ranges.Count = 10
+    iterations: run.Count = 10
     """Steps of conjugate gradients."""
-    slack: ranges.Positive = 1.0
+    slack: run.Positive = 1.0
     """The line search accepts a divergence of so many radii."""
-    backtracks: ranges.Count = 10
+    backtracks: run.Count = 10
     """Steps that the line search tries."""
     line_search: bool = True
     """Search along the step; if not, take it as it is."""
-    critic_learning_rate: ranges.Positive = 1e-3
+    critic_learning_rate: run.Positive = 1e-3
     """Adam's step size for the critic."""
-    max_grad_norm: ranges.Limit = 0.5
+    max_grad_norm: run.Limit = 0.5
     """Global norm that the critic's gradients are clipped to."""
-    epochs: ranges.Count = 10
+    epochs: run.Count = 10
     """Passes of the critic over each rollout."""
-    minibatches: ranges.Count = 8
+    minibatches: run.Count = 8
     """Gradient steps of the critic per pass."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train TRPO (Schulman et al., 2015) on discrete or continuous actions."""
 
     env: str = "envpool/CartPole-v1"
@@ -43,13 +44,13 @@ class Flags(flags.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Any, scale: runs.Scale) -> None:
+def check(config: Any, scale: run.Size) -> None:
     """Refuses flags of a trust region and of a critic that do not go together.
 
     Raises:
       ValueError: naming the flag.
     """
-    build.check_passes(config, scale)
+    parts.check_passes(config, scale)
     for name in ("iterations", "backtracks"):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
@@ -57,13 +58,13 @@ def check(config: Any, scale: runs.Scale) -> None:
         raise ValueError("--agent.shared: the critic's steps would move the policy out of its trust region")
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together.
     """
-    from agents import optimisers
+    from agents.common import optimisers
     from agents.trpo import Region, trpo
 
     check(config, scale)
@@ -79,7 +80,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("trpo", Flags, make, presets_policy.TRPO)
+main = run.main("trpo", Flags, make, presets_policy.TRPO)
 
 if __name__ == "__main__":
     main()

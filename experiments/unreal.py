@@ -3,32 +3,33 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import actor_critics, build, flags, ranges, runs
+from experiments import parts, run
+from experiments.parts import actor_critics
 
 
 @dataclass(frozen=True)
 class Config(actor_critics.Descent, actor_critics.Layers):
     """Flags of the agent."""
 
-    gae_lambda: ranges.Unit = 1.0
+    gae_lambda: run.Unit = 1.0
     """λ of the generalised advantage; 1 for the paper's n-step returns."""
-    pixel_control: ranges.NonNegative = 0.01
+    pixel_control: run.NonNegative = 0.01
     """Weight of pixel control; 0 switches it off."""
-    reward_prediction: ranges.NonNegative = 1.0
+    reward_prediction: run.NonNegative = 1.0
     """Weight of reward prediction; 0 switches it off."""
-    value_replay: ranges.NonNegative = 1.0
+    value_replay: run.NonNegative = 1.0
     """Weight of value replay; 0 switches it off."""
-    pixel_discount: ranges.Unit = 0.9
+    pixel_discount: run.Unit = 0.9
     """γ of pixel control."""
-    cell: ranges.Count = 4
+    cell: run.Count = 4
     """Pixels in a side of a cell."""
-    buffer_size: ranges.Count = 2_000
+    buffer_size: run.Count = 2_000
     """Steps kept for the tasks."""
-    replayed: ranges.Count = 16
+    replayed: run.Count = 16
     """Windows of the past per update."""
-    unroll: ranges.Count = 20
+    unroll: run.Count = 20
     """Steps in each environment per update, and in a window."""
-    hidden: tuple[ranges.Count, ...] = (128,)
+    hidden: tuple[run.Count, ...] = (128,)
     """Sizes of the dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "small"
     """Torso; with none images are flattened."""
@@ -39,17 +40,17 @@ class Config(actor_critics.Descent, actor_critics.Layers):
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train UNREAL (Jaderberg et al., 2017) on images and discrete actions."""
 
     env: str = "bellmax/pixel-catch"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
@@ -61,13 +62,11 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     import replay
     from agents.unreal import unreal
     from envs.base import Box
-    from experiments.drivers import Parts
-    from experiments.loops import Schedule
 
-    build.check_layers(config, "hidden")
+    parts.check_layers(config, "hidden")
     if not config.shared:
         raise ValueError("--agent.no-shared: UNREAL's tasks shape the layers that policy and value share")
-    actions, space = build.discrete_actions(spec, "UNREAL"), spec.observation
+    actions, space = parts.discrete_actions(spec, "UNREAL"), spec.observation
     if not isinstance(space, Box) or len(space.shape) != 3:
         raise ValueError(f"--env {spec.name}: UNREAL needs an image, but the task shows {space}")
     if config.cell < 1 or space.shape[0] % config.cell or space.shape[1] % config.cell:
@@ -76,15 +75,15 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         raise ValueError(f"--agent.replayed {config.replayed}: must be at least 1")
     size = scale.per_device(config.buffer_size, "agent.buffer_size")
     replayed = scale.per_device(config.replayed, "agent.replayed")
-    build.check_buffer(size, scale.num_envs, config.unroll + 1)
+    parts.check_buffer(size, scale.num_envs, config.unroll + 1)
     cells = (space.shape[0] // config.cell, space.shape[1] // config.cell)
     network = networks.unreal(
-        build.torso(spec, (), config.cnn, dtype=config.dtype),
+        parts.torso(spec, (), config.cnn, dtype=config.dtype),
         networks.MLP(config.hidden, getattr(nn, config.activation), dtype=config.dtype),
         networks.CategoricalPolicy(actions),
         networks.Value(),
         networks.PixelValues(cells, actions),
-        build.core(config.memory, config.hidden),
+        parts.core(config.memory, config.hidden),
     )
     agent = unreal(
         network,
@@ -98,11 +97,11 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    storage = replay.beside(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return Parts(build.clipped(agent, config), storage, Schedule(config.unroll, 1, 1))
+    storage = replay.fresh_and_replayed(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
+    return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
 
 
-main = runs.main("unreal", Flags, make)
+main = run.main("unreal", Flags, make)
 
 if __name__ == "__main__":
     main()

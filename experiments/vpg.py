@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import actor_critics, build, flags, ranges, runs
+from experiments import parts, run
+from experiments.parts import actor_critics
 
 
 @dataclass(frozen=True)
@@ -12,49 +13,49 @@ class Config(actor_critics.Body):
 
     psi: Literal["total", "reward_to_go", "baselined", "q", "advantage", "td", "gae"] = "gae"
     """What weighs the score function."""
-    learning_rate: ranges.Positive = 1e-2
+    learning_rate: run.Positive = 1e-2
     """Adam's step size for the policy."""
-    critic_learning_rate: ranges.Positive = 1e-3
+    critic_learning_rate: run.Positive = 1e-3
     """Adam's step size for the critic."""
     anneal: bool = True
     """Let the policy's step size fall linearly to 0 over the run."""
-    max_grad_norm: ranges.Limit = 0.5
+    max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    gae_lambda: ranges.Unit = 0.97
+    gae_lambda: run.Unit = 0.97
     """λ of psi gae."""
-    value_lambda: ranges.Unit = 1.0
+    value_lambda: run.Unit = 1.0
     """λ of the critic's targets; 1 for sampled sums of rewards."""
-    entropy_cost: ranges.NonNegative = 0.0
+    entropy_cost: run.NonNegative = 0.0
     """Weight of the entropy bonus."""
-    epochs: ranges.Count = 10
+    epochs: run.Count = 10
     """Passes of the critic over each rollout."""
-    minibatches: ranges.Count = 4
+    minibatches: run.Count = 4
     """Gradient steps of the critic per pass."""
     normalise: bool = True
     """Bring psi to mean 0 and variance 1 in each batch."""
 
 
 @dataclass(frozen=True)
-class Flags(flags.Common):
+class Flags(run.Common):
     """Train VPG (Williams, 1992; Sutton et al., 2000) on discrete or continuous actions."""
 
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: ranges.Count = 16
+    num_envs: run.Count = 16
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
+def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """The parts of one run.
 
     Raises:
       ValueError: flags that do not go together.
     """
-    from agents import optimisers
+    from agents.common import optimisers
     from agents.vpg import vpg
 
-    build.check_passes(config, scale)
+    parts.check_passes(config, scale)
     if config.psi in ("q", "advantage"):
         network = actor_critics.critic_of_actions(config, spec, f"psi {config.psi}")
     else:
@@ -76,7 +77,7 @@ def make(config: Config, spec: Any, scale: runs.Scale) -> Any:
     return actor_critics.parts(agent, config)
 
 
-main = runs.main("vpg", Flags, make)
+main = run.main("vpg", Flags, make)
 
 if __name__ == "__main__":
     main()

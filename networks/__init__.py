@@ -21,6 +21,7 @@ from networks.heads import (
     QValues,
     TanhGaussianPolicy,
     Value,
+    midpoints,
 )
 from networks.noisy import Noise, NoisyDense
 from networks.streams import DotProduct, Streams
@@ -65,6 +66,7 @@ __all__ = [
     "ensemble",
     "fan_in_uniform",
     "forked",
+    "midpoints",
     "q_network",
     "unreal",
     "view",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from agents.base import Array, Key, Tree
+from envs.base import Array, Key, Tree
 
 
 class Network(NamedTuple):

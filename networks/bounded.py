@@ -4,7 +4,7 @@ import flax.linen as nn
 import numpy as np
 from jax.nn.initializers import orthogonal
 
-from agents.base import Array
+from envs.base import Array
 
 
 class BoundedValue(nn.Module):

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.base import Array, Key, Tree, batch_of
+from envs.base import Array, Key, Tree, batch_of
 from networks.base import Network
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import orthogonal, zeros
 
-from agents.base import Array, select
+from envs.base import Array, select
 from networks import memory
 from networks.cores import lstm_gates, outputs_of
 from networks.torsos import Initializer, bias_for, linear

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import orthogonal, zeros
 
-from agents.base import Array, Tree
+from envs.base import Array, Tree
 from networks.torsos import Initializer, bias_for, linear
 
 

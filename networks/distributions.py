@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Array, Key
+from envs.base import Array, Key
 
 # How close to a bound an action is told from it: float32 resolves tanh little further.
 _EDGE = 1.0 - 1e-6

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.base import Array
+from envs.base import Array
 from networks import memory
 from networks.controller import Access, split
 

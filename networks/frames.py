@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.base import Array, Tree
+from envs.base import Array, Tree
 from networks.cores import LSTM
 from networks.torsos import Conv
 

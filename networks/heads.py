@@ -10,11 +10,15 @@ import numpy as np
 import optax
 from jax.nn.initializers import orthogonal, zeros
 
-from agents.base import Array
-from agents.losses.distributional import midpoints
+from envs.base import Array
 from networks.distributions import Categorical, Gaussian, TanhGaussian
 from networks.noisy import Noise
 from networks.torsos import MLP, Initializer, linear
+
+
+def midpoints(num: int) -> Array:
+    """τ̂_i = (2i - 1) / 2N for i = 1, ..., N: the quantiles of QR-DQN, `[N]`."""
+    return (jnp.arange(num, dtype=jnp.float32) + 0.5) / num
 
 
 class Value(nn.Module):

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.base import Array, select
+from envs.base import Array, select
 
 
 class Memory(NamedTuple):

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import orthogonal, zeros
 
-from agents.base import Array, select
+from envs.base import Array, select
 from networks.controller import over_time
 from networks.cores import lstm_gates
 from networks.torsos import Initializer, linear

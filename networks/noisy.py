@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from agents.base import Array, Key
+from envs.base import Array, Key
 
 
 class Noise(NamedTuple):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.base import Array, select
+from envs.base import Array, select
 from networks import memory
 from networks.controller import Access, split
 

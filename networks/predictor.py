@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn.initializers import orthogonal
 
-from agents import losses
-from agents.base import Array, Tree
-from envs.base import Box, Discrete, Space
+from envs.base import Array, Box, Discrete, Space, Tree
 from networks import memory
 from networks.cores import DeepLSTM, outputs_of
 from networks.distributions import Categorical
@@ -37,15 +35,6 @@ class Modality(NamedTuple):
             return jax.nn.one_hot(x, self.num)
         return x / 255 if x.dtype == jnp.uint8 and self.kind in ("image", "vector") else x
 
-    def loss(self, output: Array, x: Array) -> Array:
-        """-ln p(x|z) per step, `[...]`, from what the decoder gives and the entry."""
-        if self.kind == "text":
-            return losses.text_nll(output, x)
-        if self.kind == "category":
-            return losses.categorical_nll(output, self.target(x))
-        kind = losses.unit_gaussian_nll if self.kind == "vector" else losses.bernoulli_nll
-        return kind(output, self.target(x), len(self.shape))
-
 
 def modalities(observation: Any, action: Space | None = None) -> tuple[Modality, ...]:
     """What a task shows.
@@ -55,7 +44,7 @@ def modalities(observation: Any, action: Space | None = None) -> tuple[Modality,
 
     Args:
       observation: the task's space, a Box, a Discrete or a dict of them.
-      action: its actions, if the agent also sees its last action and reward (`agents.wrappers.recall`).
+      action: its actions, if the agent also sees its last action and reward (`agents.common.wrappers.recall`).
 
     Raises:
       ValueError: an entry is neither a Box nor a Discrete, or there is none.

@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from agents.base import Array, Tree
+from envs.base import Array, Tree
 from networks.torsos import Torso
 
 GOAL = "desired_goal"

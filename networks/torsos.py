@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import orthogonal, zeros
 
-from agents.base import Array, Key, Tree
-from envs.base import Box, Discrete
+from envs.base import Array, Box, Discrete, Key, Tree
 from networks.noisy import Noise, NoisyDense
 
 Initializer = Callable[..., Array]

@@ -1,12 +1,66 @@
 """Replays as four pure functions. On-policy and offline learning are replays too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from agents.base import Info, Key, Sample, Step
+from envs.base import FIRST, Array, Key, TimeStep, Tree
 from replay.ring import Index, Ring
+
+
+class Step(NamedTuple):
+    """One stored row: where the agent was, what it did, and whatever `act` wants `update` to see.
+
+    Replays whose windows begin wherever they like keep every row's carry; where the window is what was just played,
+    only the first row's is made and kept, `[1, N, ...]`: a memory of many rows is large.
+    """
+
+    timestep: TimeStep
+    action: Tree
+    extras: Any = ()
+    carry: Any = ()
+    """The recurrent memory that the row began with; `()` for agents that store none."""
+
+
+class Sample(NamedTuple):
+    """What a replay hands to `Agent.update`: windows `steps[T+1, N]`, where they lie, and how much each counts."""
+
+    steps: Step
+    index: Any = ()
+    weight: Any = 1.0  # [N] importance weights, or 1
+
+
+class Info(NamedTuple):
+    """What an update reports."""
+
+    metrics: Mapping[str, Array]  # scalars
+    priority: Any = None  # [N], for prioritised replay
+    rewrite: Any = None  # extras[T+1, N] to store back, for replays that refresh what they hold
+
+
+def opening(steps: Step) -> Step:
+    """A window that keeps the carry of its first row alone."""
+    return steps._replace(carry=jax.tree.map(lambda x: x[:1], steps.carry))
+
+
+def valid(steps: Step) -> Array:
+    """Which of the T transitions lie within one episode.
+
+    Args:
+      steps: a window `[T+1, ...]`.
+
+    Returns:
+      Boolean `[T, ...]`; False where the transition leads into a FIRST row.
+    """
+    return steps.timestep.step_type[1:] != FIRST
+
+
+def over_window(each: Array, steps: Step) -> Array:
+    """The mean over the transitions of each window that lie within one episode, `[T, N] -> [N]`; 0 where none does."""
+    real = valid(steps)
+    return jnp.sum(each * real, axis=0) / jnp.maximum(jnp.sum(real, axis=0), 1)
 
 
 class Replay(NamedTuple):
@@ -35,27 +89,27 @@ class Replay(NamedTuple):
     """Whether `add` wants the peeked row."""
 
     whole: bool = False
-    """Whether windows are what was added, whole: then of what agents remember only the first row's is made and kept."""
+    """Whether windows are what was added, whole: then only the first row's carry is made and kept."""
 
 
 Relabel = Callable[[Step, Key], Step]
 """A stateless map over sampled windows: `(steps[T+1, N], key) -> steps[T'+1, N]`."""
 
 
-class Beyond(NamedTuple):
+class RingRelabel(NamedTuple):
     """A map over sampled windows that also reads rows outside them."""
 
     relabel: Callable[[Ring, Index, Step, Key], Step]
     """`(ring, index, steps[T+1, N], key) -> steps[T'+1, N]`: the storage and where in it each window begins."""
 
 
-def mapped(replay: Replay, *relabels: Relabel | Beyond) -> Replay:
+def mapped(replay: Replay, *relabels: Relabel | RingRelabel) -> Replay:
     """A replay whose samples pass through `relabels`, in order: n-step returns, hindsight goals, augmentation.
 
-    A `Beyond` is handed the storage too, and comes before relabels that leave out rows.
+    A `RingRelabel` is handed the storage too, and comes before relabels that leave out rows.
 
     Raises:
-      ValueError: from `sample`, if there is a `Beyond` and the replay stores no ring of rows.
+      ValueError: from `sample`, if there is a `RingRelabel` and the replay stores no ring of rows.
     """
 
     def sample(state: Any, key: Key) -> Sample:
@@ -63,7 +117,7 @@ def mapped(replay: Replay, *relabels: Relabel | Beyond) -> Replay:
         drawn = replay.sample(state, k_sample)
         steps = drawn.steps
         for relabel, k in zip(relabels, keys, strict=True):
-            if isinstance(relabel, Beyond):
+            if isinstance(relabel, RingRelabel):
                 steps = relabel.relabel(_ring_of(state), drawn.index, steps, k)
             else:
                 steps = relabel(steps, k)

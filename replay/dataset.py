@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from agents.base import Info, Key, Sample, Step
+from envs.base import Key
 from replay import ring
-from replay.base import Replay
+from replay.base import Info, Replay, Sample, Step
 from replay.ring import Index
 
 

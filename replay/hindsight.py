@@ -18,9 +18,9 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from agents.base import FIRST, Array, Key, Step, select
+from envs.base import FIRST, Array, Key, select
 from replay import ring
-from replay.base import Beyond
+from replay.base import RingRelabel, Step
 from replay.ring import Index, Ring
 
 Strategy = Literal["future", "final", "episode", "random"]
@@ -32,7 +32,7 @@ def hindsight(
     reward_fn: Callable[[Any, Any], Array],
     horizon: int,
     reached: Callable[[Any, Any], Array] | None = None,
-) -> Beyond:
+) -> RingRelabel:
     """Relabels windows `[T+1, N]` of tasks with goals (`envs.base.Goals`), for `replay.mapped`, before `n_step`.
 
     The desired goal of all rows of a window becomes the goal achieved by
@@ -121,4 +121,4 @@ def hindsight(
         )
         return steps._replace(timestep=timestep)
 
-    return Beyond(relabel)
+    return RingRelabel(relabel)

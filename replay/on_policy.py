@@ -5,15 +5,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from agents import memory
-from agents.base import Info, Key, Sample, Step
-from replay.base import Replay
+from envs.base import Key
+from replay.base import Info, Replay, Sample, Step, opening
 
 
 def on_policy(unroll: int) -> Replay:
     """Hands out exactly what was added last, the peek row included: `steps[unroll + 1, B]`, weight 1.
 
-    Of the carry, if the extras have one, only the first row's is kept, `[1, B, ...]`.
+    Of the carry, if there is one, only the first row's is kept, `[1, B, ...]`.
 
     Args:
       unroll: environment steps per chunk; every `add` brings `unroll + 1` rows.
@@ -25,14 +24,14 @@ def on_policy(unroll: int) -> Replay:
         raise ValueError(f"unroll is {unroll}; at least 1 is needed")
 
     def init(step: Step) -> Step:
-        return memory.opening(jax.tree.map(lambda x: jnp.zeros((unroll + 1, *x.shape), x.dtype), step))
+        return opening(jax.tree.map(lambda x: jnp.zeros((unroll + 1, *x.shape), x.dtype), step))
 
     def add(state: Step, steps: Step) -> Step:
         del state
         rows = steps.timestep.step_type.shape[0]
         if rows != unroll + 1:
             raise ValueError(f"the chunk has {rows} rows; unroll = {unroll} takes {unroll + 1}")
-        return memory.opening(steps)
+        return opening(steps)
 
     def sample(state: Step, key: Key) -> Sample:
         del key

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents import parallel
-from agents.base import FIRST, Array, Info, Key, Sample, Step
+from envs import parallel
+from envs.base import FIRST, Array, Key
 from replay import ring, sum_tree, windows
-from replay.base import Replay
+from replay.base import Info, Replay, Sample, Step
 from replay.ring import Index, Ring
 
 # Of a leaf in use: 0 is a window that may not be drawn, and 2^31 leaves must have a sum.

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from agents.base import Array, Key, Step, valid
+from envs.base import Array, Key
 from replay import ring
-from replay.base import Relabel
+from replay.base import Relabel, Step, valid
 
 
 def rewards(fn: Callable[[Array], Array]) -> Relabel:

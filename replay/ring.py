@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax.struct import dataclass, field
 
-from agents.base import Array, Key, Tree
+from envs.base import Array, Key, Tree
 
 # XLA:CPU turns a scatter of one row into a slice update and fuses that into every use of the ring, each with a copy of
 # the whole ring. Where a row or a ring has so many bytes, a second row, out of bounds and dropped, keeps it a scatter.

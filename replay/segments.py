@@ -2,13 +2,13 @@
 
 import jax.numpy as jnp
 
-from agents.base import Key, Step
+from envs.base import Key
 from replay import ring
-from replay.base import Beyond
+from replay.base import RingRelabel, Step
 from replay.ring import Index, Ring
 
 
-def segments(length: int) -> Beyond:
+def segments(length: int) -> RingRelabel:
     """Moves windows back to the row that opened their segment, `steps[T+1, N] -> steps[length+1, N]`.
 
     `extras["phase"]` of a row counts the rows since its segment began. Since a draw is uniform over rows, longer
@@ -40,4 +40,4 @@ def segments(length: int) -> Beyond:
         phase = phase.at[0].set(jnp.where(whole, phase[0], 1))
         return moved._replace(extras={**moved.extras, "phase": phase})
 
-    return Beyond(relabel)
+    return RingRelabel(relabel)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
-from agents.base import Array
+from envs.base import Array
 
 FAN_OUT = 8
 Tree: TypeAlias = tuple[Array, ...]

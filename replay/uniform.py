@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from agents.base import Info, Key, Sample, Step
+from envs.base import Key
 from replay import ring, windows
-from replay.base import Replay
+from replay.base import Info, Replay, Sample, Step
 from replay.ring import Ring
 
 

@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from agents.base import FIRST, Array, Step, batch_of
+from envs.base import FIRST, Array, batch_of
 from replay import ring
+from replay.base import Step
 from replay.ring import Index, Ring
 
 

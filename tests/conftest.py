@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from experiments.runs import cache_folder
+from experiments.run.cores import cache_folder
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"

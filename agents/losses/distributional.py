@@ -54,11 +54,6 @@ def entropy_of(masses: Array) -> Array:
     return -jnp.sum(jnp.where(masses > 0, masses * jnp.log(jnp.maximum(masses, 1e-30)), 0.0), axis=-1)
 
 
-def midpoints(num: int) -> Array:
-    """τ̂_i = (2i - 1) / 2N for i = 1, ..., N: the quantiles of QR-DQN, `[N]`."""
-    return (jnp.arange(num, dtype=jnp.float32) + 0.5) / num
-
-
 def quantile_huber(q_tm1: Array, tau_tm1: Array, target_tm1: Array, kappa: Array | float) -> Array:
     """Σ_i 1/N' Σ_j |τ_i - 1{u_ij < 0}| L_κ(u_ij) / κ with u_ij = target_j - q_i (QR-DQN: Dabney et al., 2018, (10)).
 

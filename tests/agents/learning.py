@@ -7,10 +7,11 @@ import jax
 import numpy as np
 
 import envs
-from agents import keys
+from envs import keys
 from envs.base import Environment
-from experiments import devices, drivers, episodes, loops, runs
-from experiments.drivers import Parts
+from experiments.drivers import contract, devices, in_graph
+from experiments.drivers.contract import Parts
+from experiments.run import episodes, plans
 
 
 def learned(
@@ -23,8 +24,8 @@ def learned(
     episodes: int = 64,
 ) -> np.ndarray:
     """Mean greedy return of each seed after so many iterations, `[seeds]`."""
-    loop = loops.in_graph(env, *parts, num_envs=lanes, iterations=iterations)
-    evaluate = loops.evaluation(evaluate_on or env, parts.agent, episodes)
+    loop = in_graph.loop(env, *parts, num_envs=lanes, iterations=iterations)
+    evaluate = in_graph.evaluation(evaluate_on or env, parts.agent, episodes)
 
     def train(key: jax.Array) -> jax.Array:
         run, _ = loop.step(loop.init(key))
@@ -67,13 +68,13 @@ def trained(
     task: Any = envs.make(env, **(options or {}))
     module = import_module(f"experiments.{experiment}")
     config = module.Config(**flags)
-    make = lambda hypers: module.make(config, task.spec, runs.Scale(lanes, 1, steps))  # noqa: E731
+    make = lambda hypers: module.make(config, task.spec, plans.Size(lanes, 1, steps))  # noqa: E731
     make = episodes.exploring(make) if sampled else make
-    schedule: loops.Schedule = make({}).schedule
+    schedule: contract.Schedule = make({}).schedule
     iterations = (steps // (schedule.unroll * lanes) - schedule.warmup) // evaluations
     lay = devices.layout(seeds)
     numbers = {"num_envs": lanes, "iterations": iterations, "eval_episodes": judged}
-    loop = drivers.in_graph(task, make, {"run": np.arange(seeds)}, lay, **numbers).loop
+    loop = in_graph.driver(task, make, {"run": np.arange(seeds)}, lay, **numbers).loop
     state, returns = loop.init(keys.key(np.arange(seeds))), []
     for i in range(evaluations):
         state, _ = loop.step(state)

@@ -8,20 +8,20 @@ import optax
 
 import networks
 import replay
-from agents import models, objectives, optimisers, wrappers
 from agents import sac as soft
 from agents.a2c import a2c
 from agents.acer import acer
 from agents.acktr import acktr
 from agents.base import Agent, Info, Key, Sample, TimeStep
-from agents.critics import with_action
+from agents.common import objectives, optimisers, wrappers
+from agents.common.action_noise import gaussian
+from agents.common.critics import with_action
 from agents.ddpg import Params, ddpg
 from agents.dqn import Munchausen, dqn
 from agents.i2a import i2a
 from agents.impala import impala
 from agents.merlin import merlin
 from agents.naf import naf
-from agents.noise import gaussian
 from agents.ppo import ppo
 from agents.pqn import pqn
 from agents.r2d2 import r2d2
@@ -29,9 +29,9 @@ from agents.reactor import reactor
 from agents.trpo import Region, trpo
 from agents.unreal import unreal
 from agents.vpg import vpg
+from agents.world import models
 from envs.base import Box, Spec
-from experiments.drivers import Parts
-from experiments.loops import Schedule
+from experiments.drivers.contract import Parts, Schedule
 from networks.predictor import MemoryPolicy, Predictor, modalities
 
 
@@ -240,7 +240,7 @@ def acer_parts(spec: Spec, **overrides: Any) -> Parts:
     actions = spec.action.num
     network = networks.actor_critic(torso(spec), networks.CategoricalPolicy(actions), networks.QValues(actions))
     agent = acer(network, optimisers.adam(3e-3, 10.0), **{"discount": 0.9, **overrides})
-    return Parts(agent, replay.beside(replay.on_policy(8), replay.uniform(4000, 8, 8)), Schedule(8, 2, 1))
+    return Parts(agent, replay.fresh_and_replayed(replay.on_policy(8), replay.uniform(4000, 8, 8)), Schedule(8, 2, 1))
 
 
 def pictured(agent: Agent) -> Agent:
@@ -265,7 +265,7 @@ def unreal_parts(spec: Spec, **overrides: Any) -> Parts:
     heads = networks.CategoricalPolicy(actions), networks.Value(), networks.PixelValues(pixels, actions)
     settings = {"cell": 5, "replayed": 8, "discount": 0.9, "lambda_": 0.9, **overrides}
     agent = unreal(networks.unreal(encoder, networks.MLP((32,)), *heads), optimisers.adam(3e-3, 1.0), **settings)
-    storage = replay.beside(replay.on_policy(8), replay.uniform(4000, 8, 8))
+    storage = replay.fresh_and_replayed(replay.on_policy(8), replay.uniform(4000, 8, 8))
     return Parts(pictured(agent), storage, Schedule(8, 1, 1))
 
 

@@ -8,11 +8,11 @@ import pytest
 
 import networks
 import replay
-from agents import losses, optimisers
+from agents import losses
 from agents.acer import acer
-from envs.catch import catch
-from experiments.drivers import Parts
-from experiments.loops import Schedule
+from agents.common import optimisers
+from envs.tasks.catch import catch
+from experiments.drivers.contract import Parts, Schedule
 from tests.agents.learning import learned
 from tests.agents.listing import torso
 
@@ -63,7 +63,7 @@ ENV = catch()
 def parts(core: Any = None, storage: Any = None, **options: Any) -> Parts:
     network = networks.actor_critic(torso(ENV.spec), networks.CategoricalPolicy(3), networks.QValues(3), core)
     agent = acer(network, optimisers.adam(3e-3, 10.0), discount=0.9, **options)
-    storage = storage or replay.beside(replay.on_policy(9), replay.uniform(4000, 8, 9))
+    storage = storage or replay.fresh_and_replayed(replay.on_policy(9), replay.uniform(4000, 8, 9))
     return Parts(agent, storage, Schedule(9, 2, 1))
 
 

@@ -10,12 +10,12 @@ import pytest
 
 import networks
 import replay
-from agents import keys, kfac
 from agents.acktr import acktr
+from agents.common import kfac
+from envs import keys
 from envs.base import Box
-from envs.catch import catch
-from experiments.drivers import Parts
-from experiments.loops import Schedule
+from envs.tasks.catch import catch
+from experiments.drivers.contract import Parts, Schedule
 from networks.torsos import Conv
 from tests.agents.learning import learned
 from tests.agents.listing import actor_critic

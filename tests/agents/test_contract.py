@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import keys
 from agents.base import Agent, Sample, Step, TimeStep
-from envs.catch import catch
+from envs import keys
 from envs.host import pool_of
-from experiments import devices, drivers, loops
-from experiments.checkpoint import Checkpointer
-from experiments.host import host
+from envs.tasks.catch import catch
+from experiments.drivers import base, contract, devices, in_graph
+from experiments.drivers.host import driver
+from experiments.run.checkpoint import Checkpointer
 from tests.agents.listing import AGENTS
 
 ENV = catch()
@@ -34,14 +34,14 @@ def over(names: Iterable[str]) -> Any:
 names = over(AGENTS)
 
 
-def parts_of(name: str, **overrides: Any) -> drivers.Parts:
+def parts_of(name: str, **overrides: Any) -> contract.Parts:
     return AGENTS[name].make(ENV.spec, **overrides)
 
 
 class Trained(NamedTuple):
     """One training on catch, for several tests to look at."""
 
-    driver: drivers.Driver
+    driver: base.Driver
     first: Any  # numpy agent states [SEEDS, ...]: after init,
     second: Any  # and after the first chunk
     metrics: dict[str, np.ndarray]  # of the first chunk
@@ -61,7 +61,7 @@ def seed_keys() -> jax.Array:
 def trained(name: str) -> Trained:
     traced = []
 
-    def make(hypers: Any) -> drivers.Parts:
+    def make(hypers: Any) -> contract.Parts:
         parts = parts_of(name)
 
         def update(*args: Any) -> Any:
@@ -71,7 +71,7 @@ def trained(name: str) -> Trained:
         return parts._replace(agent=parts.agent._replace(update=update))
 
     lay = devices.layout(SEEDS)
-    driver = drivers.in_graph(ENV, make, {"run": np.arange(SEEDS)}, lay, **settings(name))
+    driver = in_graph.driver(ENV, make, {"run": np.arange(SEEDS)}, lay, **settings(name))
     state = driver.loop.init(seed_keys())
     snapshots, measured, traces = [devices.collect(lay, state.agent)], [], []
     for _ in range(AGENTS[name].chunks):
@@ -113,7 +113,7 @@ def settled(tree: Any) -> Any:
 @cache
 def single(name: str) -> tuple[Any, Any]:
     """`init` and `step` of a loop of one run, compiled, with the settings of `trained`."""
-    loop = loops.in_graph(ENV, *parts_of(name), **settings(name))
+    loop = in_graph.loop(ENV, *parts_of(name), **settings(name))
     return jax.jit(loop.init), jax.jit(loop.step)
 
 
@@ -149,10 +149,10 @@ def window(name: str, lanes: int = 4, length: int = 8) -> tuple[Agent, Any, Step
 
     def body(carry: Any, key: Any) -> tuple[Any, Step]:
         env_state, timestep, live = carry
-        row, live = loops.act_row(agent, agent.actor(state), live, key, timestep)
+        row, live = base.act_row(agent, agent.actor(state), live, key, timestep)
         return (*jax.vmap(ENV.step)(env_state, row.action), live), row
 
-    start = (env_state, timestep, loops.begin(agent, lanes))
+    start = (env_state, timestep, base.begin(agent, lanes))
     _, rows = jax.jit(lambda s, k: jax.lax.scan(body, s, k))(start, jax.random.split(k_act, length + 1))
     return agent, state, rows
 
@@ -207,7 +207,7 @@ def test_host_driver_equals_in_graph(name: str) -> None:
     pools = pool_of(ENV)
     env = pools._replace(pool=lambda lanes, seeds: pools.pool(lanes, jnp.concatenate([lane_keys[s] for s in seeds])))
     make = lambda hypers: parts_of(name)  # noqa: E731
-    outside = host(env, make, {"run": np.arange(SEEDS)}, lay, seeds=range(SEEDS), **settings(name))
+    outside = driver(env, make, {"run": np.arange(SEEDS)}, lay, seeds=range(SEEDS), **settings(name))
     state, metrics = outside.loop.step(outside.loop.init(seed_keys()))
     inside = (trained(name).metrics, trained(name).second)
     apart = differing((metrics, devices.collect(lay, state.agent)), inside)

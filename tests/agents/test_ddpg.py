@@ -11,13 +11,14 @@ import optax
 import pytest
 
 import networks
-from agents import exploration, keys, noise, optimisers, wrappers
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
-from agents.critics import apply, ends, with_action
+from agents.common import action_noise, exploration, optimisers, wrappers
+from agents.common.critics import apply, ends, with_action
 from agents.ddpg import Params, ddpg
+from envs import keys
 from envs.base import Box
-from experiments import build
-from experiments.runs import Scale
+from experiments.parts import builders
+from experiments.run.plans import Size
 from tests.agents import linear_quadratic as lq
 
 LANES, SIZE = 8, 2
@@ -54,7 +55,7 @@ UPDATE = jax.jit(lambda state, key: agent(1).update(state, key, Sample(ROWS)))
 
 
 def test_ornstein_uhlenbeck_settles_at_its_variance_and_starts_at_zero() -> None:
-    process = noise.ornstein_uhlenbeck(SIZE, 0.2, 0.15)
+    process = action_noise.ornstein_uhlenbeck(SIZE, 0.2, 0.15)
     first = jnp.zeros(500, bool)
 
     def step(x: Any, key: Any) -> Any:
@@ -193,7 +194,7 @@ def test_smoothing_draws_anew_and_only_matters_if_asked_for() -> None:
 
 
 def test_actions_are_random_until_the_first_update_and_noisy_after() -> None:
-    ddpg_ = agent(1, noise=noise.gaussian(0.01))
+    ddpg_ = agent(1, noise=action_noise.gaussian(0.01))
     state = ddpg_.init(keys.key(0), TIMESTEP)
     many = jax.tree.map(lambda x: jnp.repeat(x, 200, 0), TIMESTEP)
     before, _, _ = ddpg_.act(ddpg_.actor(state), keys.key(1), (), many, True)
@@ -224,7 +225,7 @@ def test_unit_actions_are_a_map_between_the_bounds() -> None:
 
 def test_parameter_noise_moves_the_policy_by_about_the_threshold() -> None:
     noisy = exploration.parameter_noise(
-        agent(1, 1e-6, noise=noise.gaussian(0.0)),
+        agent(1, 1e-6, noise=action_noise.gaussian(0.0)),
         exploration.action_distance(POLICY),
         0.2,
         sigma=0.01,
@@ -244,13 +245,13 @@ def test_flags_are_refused_by_name() -> None:
     from envs.base import Discrete, Spec
     from experiments import ddpg as experiment
 
-    scale = Scale(4, 1, 1000)
+    scale = Size(4, 1, 1000)
     with pytest.raises(ValueError, match="--env x: ddpg needs a vector of bounded actions"):
         experiment.make(experiment.Config(), Spec("x", Box((3,)), Discrete(2)), scale)
     with pytest.raises(ValueError, match=r"--agent\.delay 0: must be at least 1"):
         experiment.make(experiment.Config(delay=0), Spec("x", Box((3,)), Box((1,), -1, 1)), scale)
     with pytest.raises(ValueError, match="needs a vector"):
-        build.unit_box(Spec("x", Box((3,)), Box((2, 2), -1, 1)), "ddpg")
+        builders.unit_box(Spec("x", Box((3,)), Box((2, 2), -1, 1)), "ddpg")
     with pytest.raises(ValueError, match="at least 1"):
         networks.ensemble(CRITIC, 0)
     with pytest.raises(ValueError, match="feed-forward"):

@@ -9,10 +9,11 @@ import pytest
 
 import networks
 import replay
-from agents import keys, optimisers
+from agents.common import optimisers
 from agents.dqn import dqn
-from envs.deep_sea import deep_sea
-from experiments import devices, drivers, loops
+from envs import keys
+from envs.tasks.deep_sea import deep_sea
+from experiments.drivers import contract, devices, in_graph
 
 SEEDS, EPISODES, LENGTH = 5, 1000, 9  # rows of an episode
 INIT = networks.fan_in_uniform()
@@ -37,16 +38,16 @@ def solved(kind: str) -> np.ndarray:
 
         optimiser = optax.chain(optax.stateless(freeze), optimiser)
 
-    def make(hypers: dict) -> drivers.Parts:
+    def make(hypers: dict) -> contract.Parts:
         epsilon = 0.05 if noise is None else 0.0
         agent = dqn(
             network, optimiser, discount=0.99, epsilon=epsilon, target_period=4, double=False, noisy=noise is not None
         )
-        return drivers.Parts(agent, replay.uniform(10_000, 128), loops.Schedule(1, 1, 128))
+        return contract.Parts(agent, replay.uniform(10_000, 128), contract.Schedule(1, 1, 128))
 
     lay = devices.layout(SEEDS)
     rows = 100 * LENGTH
-    driver = drivers.in_graph(env, make, {"run": np.arange(SEEDS)}, lay, num_envs=1, iterations=rows, eval_episodes=1)
+    driver = in_graph.driver(env, make, {"run": np.arange(SEEDS)}, lay, num_envs=1, iterations=rows, eval_episodes=1)
     state = driver.loop.init(keys.key(np.arange(SEEDS)))
     for _ in range((EPISODES * LENGTH - 128) // rows + 1):
         state, metrics = driver.loop.step(state)

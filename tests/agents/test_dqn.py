@@ -10,10 +10,11 @@ import optax
 import pytest
 
 import networks
-from agents import keys, memory, objectives, optimisers
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
+from agents.common import objectives, optimisers, recurrence
+from agents.common.objectives import Objective
 from agents.dqn import Munchausen, State, dqn
-from agents.objectives import Objective
+from envs import keys
 from envs.base import Box
 from tests.losses.test_distributional import reference_projection, reference_quantile, softmax
 
@@ -65,7 +66,7 @@ class Output(NamedTuple):
 
 def output(kind: str, params: Any) -> Output:
     head, objective = HEADS[kind]
-    found = jax.jit(lambda p: memory.unroll(network(head), p, keys.key(0), window()))(params)
+    found = jax.jit(lambda p: recurrence.unroll(network(head), p, keys.key(0), window()))(params)
     raw = np.float64(found.values if kind == "quantile" else found)
     q = {"expected": lambda: raw, "categorical": lambda: softmax(raw) @ ATOMS, "quantile": lambda: raw.mean(-1)}[kind]()
     np.testing.assert_allclose(objective.values(found), q, rtol=1e-4, atol=1e-4)

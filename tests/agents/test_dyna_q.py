@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents import keys
 from agents.base import Sample, Step
 from agents.dyna_q import dyna_q
-from envs.dyna_maze import ACTIONS, CELLS, dyna_maze
+from envs import keys
+from envs.tasks.dyna_maze import ACTIONS, CELLS, dyna_maze
 
 
 def played(agent, env, steps, state, key):

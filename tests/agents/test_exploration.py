@@ -11,12 +11,13 @@ import pytest
 import envs
 import networks
 import replay
-from agents import exploration, keys, objectives, optimisers, parallel
 from agents.base import FIRST, MID, Sample, Step, TimeStep
+from agents.common import exploration, objectives, optimisers
 from agents.dqn import dqn
+from envs import keys, parallel
 from envs.base import Box
-from experiments import loops
-from experiments.drivers import Parts
+from experiments.drivers import contract, in_graph
+from experiments.drivers.contract import Parts
 
 NETWORK = networks.q_network(networks.Torso(Box((3,)), (8,), layer_norm=True), networks.QValues(4))
 INNER = dqn(NETWORK, optimisers.adam(1e-2), epsilon=0.0)
@@ -134,8 +135,8 @@ def test_held_actions_find_the_goals_of_a_maze_that_single_ones_miss() -> None:
         """Steps of the 50 that an episode does not take, on average."""
         network = networks.q_network(networks.Torso(env.spec.observation, (4,)), networks.QValues(4))
         agent = exploration.extended(dqn(network, optimisers.adam(1e-2), epsilon=1.0), 4, longest)
-        parts = Parts(agent, replay.uniform(64 * 60, 8), loops.Schedule(50, 1, 0))
-        loop = loops.in_graph(env, *parts, num_envs=64, iterations=40)
+        parts = Parts(agent, replay.uniform(64 * 60, 8), contract.Schedule(50, 1, 0))
+        loop = in_graph.loop(env, *parts, num_envs=64, iterations=40)
         _, metrics = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
         return 50 - float(metrics["episode_length"])
 

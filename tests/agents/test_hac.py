@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import replay
-from agents import keys
 from agents.base import FIRST, LAST, Agent, Info, Step, valid
 from agents.hac import hac
-from envs.point_maze import point_maze
+from envs import keys
+from envs.tasks.point_maze import point_maze
 from experiments import hac as experiment
-from experiments import loops
-from experiments.runs import Scale
+from experiments.drivers import base, in_graph
+from experiments.run.plans import Size
 
 QUICK = {"xla_backend_optimization_level": 0}  # nearly all the time goes into compiling
 H, LIMIT, LANES = 4, 24, 3
@@ -50,10 +50,10 @@ def played(k: int, steps: int = 90) -> Step:
 
     def body(carry, key):
         env_state, timestep, live = carry
-        row, live = loops.act_row(agent, agent.actor(state), live, key, timestep)
+        row, live = base.act_row(agent, agent.actor(state), live, key, timestep)
         return (*jax.vmap(ENV.step)(env_state, row.action), live), row
 
-    start = (env_state, timestep, loops.begin(agent, LANES))
+    start = (env_state, timestep, base.begin(agent, LANES))
     roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1], compiler_options=QUICK)
     rows = jax.tree.map(np.asarray, roll(start, jax.random.split(key, steps)))
     # A third entry says which row it is: whoever stands in a corner is at one place for a while.
@@ -137,7 +137,7 @@ def drawn(k: int, goals: int = 3, actions: bool = True, seed: int = 0) -> tuple[
     rows = ROWS[k]
     storage = replay.uniform(LANES * len(rows.action), 300)
     state = storage.add(storage.init(jax.tree.map(lambda x: x[0], rows)), rows)
-    made = replay.mapped(storage, replay.attempts(LEVELS[k], goals, actions))
+    made = replay.mapped(storage, replay.subgoal_attempts(LEVELS[k], goals, actions))
     sample = jax.jit(made.sample, compiler_options=QUICK)
     return jax.tree.map(np.asarray, sample(state, jax.random.key(seed)).steps), rows
 
@@ -233,8 +233,8 @@ def test_as_many_agents_as_levels():
 def trained(seeds: int = 3, episodes: int = 120, **options: Any) -> np.ndarray:
     """Success on the U maze after so many episodes, `[seeds]`."""
     env = point_maze("u")
-    parts = experiment.make(experiment.Config(**options), env.spec, Scale(1, 1, 101 * episodes))
-    loop = loops.in_graph(env, *parts, num_envs=1, iterations=episodes, eval_episodes=16)
+    parts = experiment.make(experiment.Config(**options), env.spec, Size(1, 1, 101 * episodes))
+    loop = in_graph.loop(env, *parts, num_envs=1, iterations=episodes, eval_episodes=16)
 
     def run(key):
         state, _ = loop.step(loop.init(key))

@@ -9,10 +9,11 @@ import pytest
 
 import networks
 import replay
-from agents import keys, optimisers
+from agents.common import optimisers
 from agents.dqn import dqn
-from envs.bit_flip import bit_flip
-from experiments import loops
+from envs import keys
+from envs.tasks.bit_flip import bit_flip
+from experiments.drivers import contract, in_graph
 
 
 def success(bits: int, k: Any, episodes: int, seeds: int, hidden: int = 256) -> np.ndarray:
@@ -37,8 +38,8 @@ def success(bits: int, k: Any, episodes: int, seeds: int, hidden: int = 256) -> 
 
     def run(k, key):
         memory = replay.mapped(storage, replay.hindsight("future", k, rules.reward, bits, rules.reached))
-        schedule = loops.Schedule(bits + 1, 40)
-        loop = loops.in_graph(env, agent, memory, schedule, num_envs=16, iterations=episodes // 16, eval_episodes=256)
+        schedule = contract.Schedule(bits + 1, 40)
+        loop = in_graph.loop(env, agent, memory, schedule, num_envs=16, iterations=episodes // 16, eval_episodes=256)
         state, _ = loop.step(loop.init(key))
         return loop.evaluate(loop.actor(state), key)["eval_success"].mean()
 

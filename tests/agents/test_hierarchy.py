@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 import replay
-from agents import keys
 from agents.base import FIRST, LAST, MID, Agent, Info, Sample, Step, valid
 from agents.hierarchy import Subgoals, hierarchy
+from envs import keys
 from envs.base import Box
-from envs.point_maze import point_maze
-from experiments import loops
+from envs.tasks.point_maze import point_maze
+from experiments.drivers import base
 
 QUICK = {"xla_backend_optimization_level": 0}  # nearly all the time goes into compiling
 C, LANES = 5, 3
@@ -65,10 +65,10 @@ def rows_of(made: Agent, steps: int = 40) -> Step:
 
     def body(carry, key):
         env_state, timestep, live = carry
-        row, live = loops.act_row(made, made.actor(state), live, key, timestep)
+        row, live = base.act_row(made, made.actor(state), live, key, timestep)
         return (*jax.vmap(ENV.step)(env_state, row.action / 30), live), row
 
-    start = (env_state, timestep, loops.begin(made, LANES))
+    start = (env_state, timestep, base.begin(made, LANES))
     roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1], compiler_options=QUICK)
     return jax.tree.map(np.asarray, roll(start, jax.random.split(key, steps)))
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import replay
-from agents import keys
 from agents.base import FIRST, MID, Sample, Step, TimeStep
 from agents.hierq import Carry, State, hierq
-from envs.four_rooms import four_rooms
-from experiments import loops
+from envs import keys
+from envs.tasks.four_rooms import four_rooms
+from experiments.drivers import contract, in_graph
 
 
 @cache
@@ -21,8 +21,8 @@ def trial(levels: int, chunk: int, chunks: int, scale: int = 2) -> Any:
     """`key -> bool [chunks]`: after which chunks of steps greedy play reaches the goal; one compiled function."""
     env = four_rooms("corner", "corner", scale=scale, time_limit=1_000)
     agent = hierq(env.spec.observation["observation"].num, 4, levels=levels)
-    loop = loops.in_graph(
-        env, agent, replay.on_policy(1), loops.Schedule(1), num_envs=1, iterations=chunk, eval_episodes=1
+    loop = in_graph.loop(
+        env, agent, replay.on_policy(1), contract.Schedule(1), num_envs=1, iterations=chunk, eval_episodes=1
     )
 
     def body(run: Any, key: Any) -> Any:

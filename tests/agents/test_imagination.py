@@ -9,10 +9,12 @@ import optax
 import pytest
 
 import networks
-from agents import frames, keys, models, optimisers
 from agents.base import LAST, MID, Sample, Step, TimeStep
+from agents.common import optimisers
 from agents.i2a import i2a, imagination
-from envs import minipacman, sokoban
+from agents.world import frames, models
+from envs import keys
+from envs.tasks import minipacman, sokoban
 from networks.base import Network
 from tests.agents.learning import trained
 

@@ -4,10 +4,10 @@ import chex
 import jax
 import pytest
 
-from agents import keys
-from agents.lagged import lagged
-from envs.catch import catch
-from experiments.loops import in_graph
+from agents.common.lagged import lagged
+from envs import keys
+from envs.tasks.catch import catch
+from experiments.drivers import in_graph
 from tests.agents.learning import trained
 from tests.agents.listing import impala_parts
 
@@ -15,7 +15,7 @@ from tests.agents.listing import impala_parts
 def test_it_acts_as_it_would_have_so_many_updates_ago() -> None:
     env, lag = catch(), 3
     parts = impala_parts(env.spec, lag=lag)
-    loop = in_graph(env, *parts, num_envs=2, iterations=1)
+    loop = in_graph.loop(env, *parts, num_envs=2, iterations=1)
     run, step = jax.jit(loop.init)(keys.key(0)), jax.jit(loop.step)
     learner = [run.agent.params]
     for k in range(8):

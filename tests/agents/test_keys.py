@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from agents import keys
+from envs import keys
 
 
 @pytest.mark.parametrize("num", [1, keys.PIECE, 27, 3 * keys.PIECE])

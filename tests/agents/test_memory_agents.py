@@ -12,25 +12,26 @@ import numpy as np
 import pytest
 
 import envs
-from agents import keys
-from experiments import devices, drivers, episodes, loops, runs
+from envs import keys
+from experiments.drivers import base, devices, in_graph
+from experiments.run import episodes, plans, prepare
 
 
 def maker(experiment: str, task: Any, steps: int, lanes: int, **flags: Any) -> Any:
     """The parts of a run, as a function of nothing that is swept."""
     module = import_module(f"experiments.{experiment}")
-    return lambda hypers: module.make(module.Config(**flags), task.spec, runs.Scale(lanes, 1, steps))
+    return lambda hypers: module.make(module.Config(**flags), task.spec, plans.Size(lanes, 1, steps))
 
 
 def session(
     experiment: str, env: str, steps: int, options: dict[str, Any], lanes: int = 128, seeds: int = 1, **flags: Any
-) -> tuple[drivers.Driver, Any, dict[str, np.ndarray]]:
+) -> tuple[base.Driver, Any, dict[str, np.ndarray]]:
     """A run to its end: the driver, the state, and the metrics of the last tenth."""
     task = envs.make(env, **options)
     make = maker(experiment, task, steps, lanes, **flags)
     schedule = make({}).schedule
     iterations = (steps // (schedule.unroll * lanes) - schedule.warmup) // 10
-    driver = runs.drive(
+    driver = prepare.driver_of(
         task, make, {"run": np.arange(seeds)}, devices.layout(seeds), np.arange(seeds),
         num_envs=lanes, iterations=iterations, eval_episodes=256,
     )  # fmt: skip
@@ -41,7 +42,7 @@ def session(
     return driver, state, metrics
 
 
-def first_actor(driver: drivers.Driver, state: Any) -> Any:
+def first_actor(driver: base.Driver, state: Any) -> Any:
     """What the first seed acts by, on one device."""
     actors = devices.collect(devices.layout(1), driver.loop.actor(state))
     return jax.tree.map(lambda x: x[0], actors)
@@ -211,7 +212,7 @@ def test_a_memory_q_network_goes_the_right_way_in_longer_mazes() -> None:
     driver, state, _ = session("mqn", "bellmax/i-maze", 2_000_000, {}, lanes=16, **MAZE, memory="mqn")
     env: Any = envs.make("bellmax/i-maze", lengths=(25,), time_limit=100)
     agent = maker("mqn", env, 1_000, 16, **MAZE, memory="mqn")({}).agent
-    played = jax.jit(loops.evaluation(env, agent, 256))(first_actor(driver, state), keys.key(5))
+    played = jax.jit(in_graph.evaluation(env, agent, 256))(first_actor(driver, state), keys.key(5))
     right = float((played["eval_return"] + 0.04 * played["eval_length"] > 0.5).mean())
     print(right, float(played["eval_length"].mean()))
     assert right > 0.9

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import envs
-from agents import keys
 from agents.base import FIRST, Step
 from agents.r2d2 import staleness
+from envs import keys
 from experiments import r2d2
+from experiments.parts import recurrent
 from replay.ring import Ring
 from tests.agents.learning import trained
 
@@ -36,7 +37,7 @@ def stale() -> dict[str, np.ndarray]:
     env: Any = envs.make("bellmax/cartpole-no-velocity")
     flags: dict[str, Any] = {"recall": False, "burn_in": BURN_IN, "length": LENGTH}
     _, (agent, replay) = trained("r2d2", "bellmax/cartpole-no-velocity", 50_000, seeds=3, **flags)
-    network = r2d2.recurrent(r2d2.Config(**flags), env.spec)
+    network = recurrent.recurrent(r2d2.Config(**flags), env.spec)
     measure = jax.jit(lambda params, steps: staleness(network, params, keys.key(0), steps, START, BURN_IN))
     found = []
     for seed in range(3):

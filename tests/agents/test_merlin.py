@@ -12,13 +12,15 @@ import pytest
 
 import experiments.merlin
 import replay
-from agents import keys, optimisers, wrappers
 from agents.base import Agent, Sample, Step, TimeStep
+from agents.common import optimisers, wrappers
 from agents.merlin import merlin
+from envs import keys
 from envs.base import Box, Discrete, Spec
-from envs.card_pairs import card_pairs
-from envs.pixel_catch import pixel_catch
-from experiments import loops, runs
+from envs.tasks.card_pairs import card_pairs
+from envs.tasks.pixel_catch import pixel_catch
+from experiments.drivers import base, contract, in_graph
+from experiments.run import plans
 from networks.predictor import MemoryPolicy, Modality, Predictor, modalities
 from tests.envs.contract import sample
 
@@ -69,10 +71,10 @@ def acted(length: int = 8) -> tuple[Any, Step]:
 
         def body(carry: Any, key: Any) -> tuple[Any, Step]:
             env_state, timestep, live = carry
-            row, live = loops.act_row(who, who.actor(state), live, key, timestep)
+            row, live = base.act_row(who, who.actor(state), live, key, timestep)
             return (*jax.vmap(task.step)(env_state, row.action), live), row
 
-        start = (env_state, timestep, loops.begin(who, LANES))
+        start = (env_state, timestep, base.begin(who, LANES))
         return state, jax.lax.scan(body, start, jax.random.split(k_act, length + 1))[1]
 
     return run()
@@ -107,7 +109,7 @@ def test_neither_gradient_reaches_the_other_module() -> None:
 
 
 def test_reads_come_before_the_write_of_the_step() -> None:
-    carry = jax.tree.map(np.asarray, acted()[1].extras["carry"])
+    carry = jax.tree.map(np.asarray, acted()[1].carry)
     assert not carry.read[1].any() and not carry.policy_read[1].any()  # after one step: the memory was still empty
     assert (carry.memory.writes[:7, 0] == np.arange(7)).all()
     assert (carry.memory.rows[1, :, 0, :Z] != 0).all() and not carry.memory.rows[1, :, 1:].any()
@@ -138,8 +140,8 @@ def test_windows_carry_on_where_the_last_one_stopped() -> None:
     whole, parts = update(steps)[1], [update(half)[1] for half in halves]
     for name in ("kl", "observation", "last_action", "last_reward"):  # over all rows, LAST ones too
         np.testing.assert_allclose(whole[name], (parts[0][name] + parts[1][name]) / 2, rtol=1e-5)
-    dirty = jax.tree.map(lambda x: x + jnp.ones_like(x), halves[0].extras["carry"])
-    cleaned = halves[0]._replace(extras={**halves[0].extras, "carry": dirty})
+    dirty = jax.tree.map(lambda x: x + jnp.ones_like(x), halves[0].carry)
+    cleaned = halves[0]._replace(carry=dirty)
     np.testing.assert_allclose(update(cleaned)[1]["loss"], parts[0]["loss"], rtol=1e-5)  # it begins with FIRST
 
 
@@ -166,8 +168,8 @@ def test_every_kind_of_observation() -> None:
     timestep = TimeStep(jnp.ones((3, LANES), jnp.int8), jnp.ones((3, LANES)), jnp.ones((3, LANES)), observation)
     start = agent("kinds").begin(LANES)
     noise = jnp.float32(rng.normal(size=(3, LANES, Z)))
-    extras = {"carry": jax.tree.map(rows, start.inner), "noise": noise, "last_action": rows(start.action)}
-    steps = Step(timestep, jnp.zeros((3, LANES), jnp.int32), extras)
+    extras = {"noise": noise, "last_action": rows(start.action)}
+    steps = Step(timestep, jnp.zeros((3, LANES), jnp.int32), extras, jax.tree.map(rows, start.inner))
     state = quick(agent("kinds").init)(keys.key(0), jax.tree.map(lambda x: x[0], timestep))
     params, metrics = update(steps, state, env="kinds")
     wrong = {name: metrics[name] for name in kinds if not (np.isfinite(metrics[name]) and metrics[name] > 0)}
@@ -194,8 +196,8 @@ def run_on_images() -> tuple[list[Any], dict[str, Any]]:
         cnn="small", latent=4, lstm=(5,), rows=6, keys=1, hidden=(6,), width=8, unroll=4, policy_delay=0.5
     )
     task, lanes = pixel_catch(8), 2
-    parts = experiments.merlin.make(config, task.spec, runs.Scale(lanes, 1, 4 * 4 * lanes))
-    loop = loops.in_graph(task, *parts, num_envs=lanes, iterations=1)
+    parts = experiments.merlin.make(config, task.spec, plans.Size(lanes, 1, 4 * 4 * lanes))
+    loop = in_graph.loop(task, *parts, num_envs=lanes, iterations=1)
     step, run = quick(loop.step), quick(loop.init)(keys.key(0))
     params, metrics = [run.agent.params], {}
     for _ in range(4):
@@ -237,7 +239,7 @@ def test_an_update_of_the_papers_size_fits() -> None:
         Predictor(seen, actions), MemoryPolicy(actions), optimiser, scales=dict.fromkeys(names, 1.0), rows=1350
     )
     storage = replay.on_policy(unroll)
-    loop = loops.in_graph(task, who, storage, loops.Schedule(unroll), num_envs=lanes, iterations=1)
+    loop = in_graph.loop(task, who, storage, contract.Schedule(unroll), num_envs=lanes, iterations=1)
     run = jax.eval_shape(loop.init, keys.key(0))
     drawn = jax.eval_shape(storage.sample, run.replay, run.key)
     needed = jax.jit(who.update).lower(run.agent, run.key, drawn).compile().memory_analysis()
@@ -247,8 +249,13 @@ def test_an_update_of_the_papers_size_fits() -> None:
 
 def test_a_run_keeps_one_memory_for_a_window_and_not_one_for_every_row() -> None:
     lanes, rows, unroll = 16, 1350, 20
-    loop = loops.in_graph(
-        card_pairs(4), agent(rows=rows), replay.on_policy(unroll), loops.Schedule(unroll), num_envs=lanes, iterations=1
+    loop = in_graph.loop(
+        card_pairs(4),
+        agent(rows=rows),
+        replay.on_policy(unroll),
+        contract.Schedule(unroll),
+        num_envs=lanes,
+        iterations=1,
     )
     run = jax.eval_shape(loop.init, keys.key(0))
     numbers = sum(x.size for x in jax.tree.leaves(run.replay))

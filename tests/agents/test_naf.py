@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import networks
-from agents import keys, optimisers
 from agents.base import Sample
-from agents.critics import apply
+from agents.common import optimisers
+from agents.common.critics import apply
 from agents.naf import naf
+from envs import keys
 from tests.agents.linear_quadratic import DISCOUNT, riccati, transitions
 
 

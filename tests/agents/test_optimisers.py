@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from agents import optimisers
+from agents.common import optimisers
 
 
 def test_rmsprop_has_its_epsilon_inside_the_root_and_begins_at_one() -> None:

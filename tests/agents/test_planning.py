@@ -9,16 +9,18 @@ import pytest
 
 import networks
 import replay
-from agents import keys, models, optimisers, planning, tree_search
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
+from agents.common import optimisers
 from agents.dqn import dqn
 from agents.dyna import dyna, imagined
-from agents.dynamics import ensemble, shuffled
-from envs import sokoban, swingup
+from agents.world import models, planning, tree_search
+from agents.world.dynamics import ensemble, shuffled
+from envs import keys
 from envs.base import Box, Discrete
-from envs.cartpole import cartpole
-from experiments import loops
-from experiments.loops import Schedule
+from envs.tasks import sokoban, swingup
+from envs.tasks.cartpole import cartpole
+from experiments.drivers import in_graph
+from experiments.drivers.contract import Schedule
 from tests.agents.learning import trained
 
 ACTION = Box((1,), -1.0, 1.0)
@@ -33,7 +35,7 @@ def quickly(function):
 
 def played(env, agent, lanes=1):
     """Returns `[lanes]` of one greedy episode each."""
-    evaluate = jax.jit(loops.evaluation(env, agent, lanes))
+    evaluate = jax.jit(in_graph.evaluation(env, agent, lanes))
     key = keys.key(0)
     actor = agent.actor(agent.init(key, jax.vmap(env.reset)(key[None])[1]))
     return np.asarray(evaluate(actor, key)["eval_return"])
@@ -252,6 +254,6 @@ def test_an_agent_that_plans_learns_its_model():
     learner = ensemble(env.spec.action, optimisers.adam(1e-3), sizes=(16,), members=2, sampled=True, ends=False)
     planner = planning.cem(learner.model, env.spec.action, 4, population=8, elites=4, iterations=2, particles=2)
     agent = planning.mpc(planner, env.spec.action, learner)
-    loop = loops.in_graph(env, agent, replay.uniform(200, 16), Schedule(21, 10, 1), num_envs=1, iterations=2)
+    loop = in_graph.loop(env, agent, replay.uniform(200, 16), Schedule(21, 10, 1), num_envs=1, iterations=2)
     run, metrics = quickly(loop.step)(quickly(loop.init)(keys.key(0)))
     assert np.isfinite(metrics["loss"]) and run.agent.updates == 20

@@ -9,12 +9,14 @@ import pytest
 
 import networks
 import replay
-from agents import keys, losses, optimisers
+from agents import losses
 from agents.base import LAST, Agent, Sample
+from agents.common import optimisers
 from agents.ppo import ppo
+from envs import keys
 from envs.base import Box, Discrete, Environment, Spec, episodic
-from envs.catch import catch
-from experiments import loops
+from envs.tasks.catch import catch
+from experiments.drivers import contract, in_graph
 from tests.agents.listing import actor_critic, torso
 
 LIMIT, PLACES, COST = 5, 8, 0.5
@@ -27,7 +29,7 @@ def test_the_penalty_follows_the_divergence():
 
 def rollouts_on_catch(agent: Agent, iterations: int) -> Any:
     """A function of a key: state and metrics after so many rollouts on catch."""
-    loop = loops.in_graph(catch(), agent, replay.on_policy(9), loops.Schedule(9), num_envs=8, iterations=iterations)
+    loop = in_graph.loop(catch(), agent, replay.on_policy(9), contract.Schedule(9), num_envs=8, iterations=iterations)
     return lambda key: loop.step(loop.init(key))
 
 
@@ -101,9 +103,9 @@ def test_a_cut_taken_for_an_end_makes_it_short_sighted():
     def train(key: Any, discount_at_the_cut: Any) -> Any:
         """Return over 50 steps, on average over starts, after training on episodes of LIMIT."""
         told = cuts_count_as(agent, discount_at_the_cut)
-        loop = loops.in_graph(env, told, replay.on_policy(16), loops.Schedule(16), num_envs=16, iterations=250)
+        loop = in_graph.loop(env, told, replay.on_policy(16), contract.Schedule(16), num_envs=16, iterations=250)
         run, _ = loop.step(loop.init(key))
-        return loops.evaluation(ladder(50), agent, 64)(loop.actor(run), key)["eval_return"].mean()
+        return in_graph.evaluation(ladder(50), agent, 64)(loop.actor(run), key)["eval_return"].mean()
 
     grid = jax.jit(jax.vmap(jax.vmap(train, (0, None)), (None, 0)))
     right, wrong = np.asarray(grid(keys.key(np.arange(3)), jnp.array([1.0, 0.0])))

@@ -10,12 +10,13 @@ import pytest
 
 import networks
 import replay
-from agents import keys, memory, optimisers
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
+from agents.common import optimisers, recurrence
 from agents.pqn import State, pqn, targets
+from envs import keys
 from envs.base import Box, Discrete, Environment, Spec, episodic
-from envs.memory_chain import memory_chain
-from experiments import loops
+from envs.tasks.memory_chain import memory_chain
+from experiments.drivers import contract, in_graph
 
 DISCOUNT = 0.9
 
@@ -40,10 +41,10 @@ def test_a_time_limit_does_not_change_values_and_a_termination_does(terminates: 
     env = endless(terminates)
     network = q_network(env.spec)
     agent = pqn(network, optimisers.adam(1e-2), discount=DISCOUNT, lambda_=0.65, epsilon=0.5)
-    loop = loops.in_graph(env, agent, replay.on_policy(8), loops.Schedule(8), num_envs=8, iterations=300)
+    loop = in_graph.loop(env, agent, replay.on_policy(8), contract.Schedule(8), num_envs=8, iterations=300)
     run, _ = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     rows = TimeStep(jnp.full(1, MID, jnp.int8), jnp.zeros(1), jnp.ones(1), jnp.ones((1, 1)))
-    q, _ = memory.step(network, run.agent.params, keys.key(0), (), rows)
+    q, _ = recurrence.step(network, run.agent.params, keys.key(0), (), rows)
     # All rows look alike: v is the mean of the λ-returns of the three steps of an episode, which bootstrap from v.
     answer = 0.0
     for _ in range(300):
@@ -109,8 +110,8 @@ def remembering(core: Any) -> tuple[Any, Any]:
     env = memory_chain(4)
     network = q_network(env.spec, core=core)
     agent = pqn(network, optimisers.adam(3e-3), discount=DISCOUNT, lambda_=0.9, epsilon=0.1)
-    loop = loops.in_graph(
-        env, agent, replay.on_policy(16), loops.Schedule(16), num_envs=16, iterations=120, eval_episodes=64
+    loop = in_graph.loop(
+        env, agent, replay.on_policy(16), contract.Schedule(16), num_envs=16, iterations=120, eval_episodes=64
     )
     run, _ = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     return run, float(np.mean(jax.jit(loop.evaluate)(loop.actor(run), keys.key(1))["eval_return"]))
@@ -133,11 +134,12 @@ def test_values_recomputed_from_stored_memory_are_those_of_acting() -> None:
     for t in range(steps.timestep.reward.shape[0]):
         timestep = jax.tree.map(lambda x, t=t: x[t], steps.timestep)
         _, after, extras = agent.act(agent.actor(run.agent), keys.key(0), carry, timestep, False)
-        acted.append(extras)
+        acted.append((extras, carry))
         carry = after
-    steps = steps._replace(extras=jax.tree.map(lambda *x: jnp.stack(x), *acted))
+    extras, carries = jax.tree.map(lambda *x: jnp.stack(x), *acted)
+    steps = steps._replace(extras=extras, carry=carries)
     np.testing.assert_allclose(
-        memory.unroll(network, run.agent.params, keys.key(0), steps), steps.extras["q"], atol=1e-5
+        recurrence.unroll(network, run.agent.params, keys.key(0), steps), steps.extras["q"], atol=1e-5
     )
     q = steps.extras["q"]
     taken = jnp.take_along_axis(q, steps.action[..., None], -1)[:-1, :, 0]

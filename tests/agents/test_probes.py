@@ -10,13 +10,14 @@ import pytest
 
 import networks
 import replay
-from agents import keys, memory, optimisers
 from agents.a2c import a2c
 from agents.base import FIRST, MID, TimeStep
+from agents.common import optimisers, recurrence
 from agents.dqn import dqn
 from agents.ppo import ppo
-from envs import probes
-from experiments import loops
+from envs import keys
+from envs.tasks import probes
+from experiments.drivers import contract, in_graph
 from networks.base import Network
 from tests.agents.listing import actor_critic, torso
 
@@ -30,16 +31,16 @@ PROBES = {
 }
 
 
-def q_learner(spec: Any, double: bool) -> tuple[Network, Any, Any, loops.Schedule]:
+def q_learner(spec: Any, double: bool) -> tuple[Network, Any, Any, contract.Schedule]:
     network = networks.q_network(torso(spec), networks.QValues(spec.action.num))
     agent = dqn(network, optimisers.adam(3e-3), discount=DISCOUNT, epsilon=0.5, target_rate=0.1, double=double)
-    return network, agent, replay.uniform(2000, 32), loops.Schedule(1, 1, 8)
+    return network, agent, replay.uniform(2000, 32), contract.Schedule(1, 1, 8)
 
 
-def actor_critics(spec: Any, build: Any) -> tuple[Network, Any, Any, loops.Schedule]:
+def actor_critics(spec: Any, build: Any) -> tuple[Network, Any, Any, contract.Schedule]:
     network = actor_critic(spec)
     agent = build(network, optimisers.adam(5e-3, 1.0), discount=DISCOUNT, entropy_cost=0.001)
-    return network, agent, replay.on_policy(8), loops.Schedule(8)
+    return network, agent, replay.on_policy(8), contract.Schedule(8)
 
 
 AGENTS = {
@@ -55,14 +56,12 @@ AGENTS = {
 def test_values(name: str, probe: str) -> None:
     env, answer = PROBES[probe](), probes.answers(DISCOUNT)[probe]
     network, agent, storage, schedule = AGENTS[name](env.spec)
-    loop = loops.in_graph(
-        env, agent, storage, schedule, num_envs=8, iterations={"a2c": 700, "ppo": 250}.get(name, 1200)
-    )
+    loop = in_graph.loop(env, agent, storage, schedule, num_envs=8, iterations={"a2c": 700, "ppo": 250}.get(name, 1200))
     run, _ = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     count = len(answer.observations)
     step_type = jnp.where(jnp.arange(count) == 0, FIRST, MID).astype(jnp.int8)
     rows = TimeStep(step_type, jnp.zeros(count), jnp.ones(count), jnp.asarray(answer.observations))
-    output, _ = memory.step(network, run.agent.params, keys.key(1), (), rows)
+    output, _ = recurrence.step(network, run.agent.params, keys.key(1), (), rows)
     if "dqn" in name:
         np.testing.assert_allclose(output, answer.q, atol=0.1)
         return

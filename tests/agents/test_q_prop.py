@@ -7,11 +7,13 @@ import pytest
 
 import networks
 import replay
-from agents import keys, losses, optimisers
+from agents import losses
+from agents.common import optimisers
 from agents.q_prop import q_prop
 from agents.trpo import Region
-from envs import probes
-from experiments import loops
+from envs import keys
+from envs.tasks import probes
+from experiments.drivers import contract, in_graph
 from networks import Gaussian
 
 
@@ -77,8 +79,8 @@ def test_learns_a_continuous_probe():
         replayed=8,
         q_minibatches=4,
     )
-    storage = replay.beside(replay.on_policy(8), replay.uniform(2000, 8, 8))
-    loop = loops.in_graph(env, agent, storage, loops.Schedule(8, 1, 1), num_envs=8, iterations=150)
+    storage = replay.fresh_and_replayed(replay.on_policy(8), replay.uniform(2000, 8, 8))
+    loop = in_graph.loop(env, agent, storage, contract.Schedule(8, 1, 1), num_envs=8, iterations=150)
     run, metrics = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     returns = loop.evaluate(loop.actor(run), keys.key(1))["eval_return"]
     assert returns.mean() > 0.95, returns  # 1 at best; 0.75 for the mean action 0

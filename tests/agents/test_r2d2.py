@@ -10,11 +10,13 @@ import optax
 import pytest
 
 import networks
-from agents import keys, losses, memory, optimisers, wrappers
+from agents import losses
 from agents.base import FIRST, Agent, Sample, Step, TimeStep
+from agents.common import optimisers, recurrence, wrappers
 from agents.r2d2 import lane_epsilons, r2d2, staleness, td_errors
+from envs import keys
 from envs.base import Box, Discrete
-from experiments import devices
+from experiments.drivers import devices
 from tests.losses.test_transforms import reference
 
 A, LANES, BURN_IN, LENGTH, N = 3, 4, 4, 6, 3
@@ -70,15 +72,15 @@ def acted(core: str = "lstm", seed: int = 0, from_the_start: bool = False) -> St
 
     def step(carry: Any, row: tuple) -> tuple[Any, Step]:
         action, after, extras = agent(core).act(actor, row[0], carry, row[1], True)
-        return after, Step(row[1], action, extras)
+        return after, Step(row[1], action, extras, carry)
 
     return jax.jit(lambda c, x: jax.lax.scan(step, c, x))(carry, (jax.random.split(keys.key(2), ROWS), timestep))[1]
 
 
 def q_of(seed: int, steps: Step, core: str = "lstm") -> np.ndarray:
     """Values of a whole window, row by row: no scan over time, no burn-in."""
-    carry = jax.tree.map(lambda x: x[0], steps.extras["carry"]) if core != "none" else ()
-    step = jax.jit(lambda carry, row: memory.step(network(core), parameters(core, seed), keys.key(0), carry, row))
+    carry = jax.tree.map(lambda x: x[0], steps.carry)
+    step = jax.jit(lambda carry, row: recurrence.step(network(core), parameters(core, seed), keys.key(0), carry, row))
     values = []
     for t in range(steps.action.shape[0]):
         q, carry = step(carry, jax.tree.map(lambda x, t=t: x[t], steps.timestep))
@@ -99,7 +101,7 @@ def errors(steps: Step, burn_in: int = BURN_IN, core: str = "lstm") -> jax.Array
 
 @cache
 def compiled_unroll(core: str) -> Any:
-    return jax.jit(lambda params, steps: memory.unroll(network(core), params, keys.key(0), steps))
+    return jax.jit(lambda params, steps: recurrence.unroll(network(core), params, keys.key(0), steps))
 
 
 def expected_errors(steps: Step, burn_in: int, core: str = "lstm") -> np.ndarray:
@@ -147,11 +149,11 @@ def test_no_gradient_flows_through_the_burn_in() -> None:
 
     def loss(params: Any, seen: Any, carry: Any, burn_in: int) -> jax.Array:
         timestep = steps.timestep._replace(observation=seen)
-        window = steps._replace(timestep=timestep, extras={"carry": carry})
-        q = memory.unroll(network(), params, keys.key(0), window, burn_in)
+        window = steps._replace(timestep=timestep, carry=carry)
+        q = recurrence.unroll(network(), params, keys.key(0), window, burn_in)
         return jnp.sum(jnp.square(q[BURN_IN - burn_in :]))
 
-    arguments = (parameters("lstm", 0), steps.timestep.observation, steps.extras["carry"])
+    arguments = (parameters("lstm", 0), steps.timestep.observation, steps.carry)
     gradients = jax.jit(jax.grad(loss, (0, 1, 2)), static_argnums=3)
     with_burn_in, without = gradients(*arguments, BURN_IN), gradients(*arguments, 0)
     np.testing.assert_allclose(loss(*arguments, BURN_IN), loss(*arguments, 0), rtol=1e-5)  # one and the same function
@@ -285,10 +287,10 @@ def test_recall_tells_the_last_action_and_reward_alike_to_acting_and_learning(sp
 
 def test_forgetful_agents_store_no_memory_and_learn_from_zeros() -> None:
     steps = acted()
-    zeros = steps._replace(extras={"carry": jax.tree.map(jnp.zeros_like, steps.extras["carry"])})
+    zeros = steps._replace(carry=jax.tree.map(jnp.zeros_like, steps.carry))
     expected, stored = (updated(steps=s)[1].metrics["loss"] for s in (zeros, steps))
     assert abs(stored - expected) > 0.01
-    it = memory.forgetful(agent())
+    it = recurrence.forgetful(agent())
     state = it.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
     state = state._replace(params=parameters("lstm", 0), target=parameters("lstm", 1))
     actual = jax.jit(it.update)(state, keys.key(0), Sample(steps._replace(extras={})))[1].metrics["loss"]

@@ -11,12 +11,14 @@ import pytest
 
 import networks
 import replay
-from agents import keys, losses, memory, optimisers
+from agents import losses
 from agents.base import FIRST, MID, Agent, Sample, Step, TimeStep, valid
+from agents.common import optimisers, recurrence
 from agents.reactor import reactor
-from envs.catch import catch
-from experiments import loops
-from experiments.loops import Schedule
+from envs import keys
+from envs.tasks.catch import catch
+from experiments.drivers import base, in_graph
+from experiments.drivers.contract import Schedule
 
 ENV = catch(rows=4, columns=3)
 ATOMS = jnp.linspace(-1.0, 1.0, 11)
@@ -59,10 +61,10 @@ def play(agent: Agent, params: Any, length: int = LENGTH) -> Step:
 
     def body(carry: Any, key: Any) -> tuple[Any, Step]:
         env_state, timestep, live = carry
-        row, live = loops.act_row(agent, params, live, key, timestep)
+        row, live = base.act_row(agent, params, live, key, timestep)
         return (*jax.vmap(ENV.step)(env_state, row.action), live), row
 
-    start = (env_state, timestep, loops.begin(agent, LANES))
+    start = (env_state, timestep, base.begin(agent, LANES))
     return jax.lax.scan(body, start, jax.random.split(k_act, length + 1))[1]
 
 
@@ -120,7 +122,7 @@ def test_priority_is_the_distance_to_the_target_within_episodes(distributional: 
     kind = Kind(distributional)
     state, steps = beginning(kind), rows(kind)
     _, info = updated(kind, mixture=0.3)
-    policy, output = memory.unroll(network(kind), state.params, keys.key(0), steps)
+    policy, output = recurrence.unroll(network(kind), state.params, keys.key(0), steps)
     pi = 0.7 * jax.nn.softmax(policy.logits) + 0.1
     real = np.asarray(valid(steps))
 
@@ -158,14 +160,14 @@ def test_targets_bootstrap_from_the_target_network_and_weights_count() -> None:
 
 def test_sequences_start_with_fresh_memory_when_forgetful() -> None:
     kind = Kind(distributional=False, recurrent=True)
-    agent = memory.forgetful(build(kind))
+    agent = recurrence.forgetful(build(kind))
     steps = jax.jit(lambda params: play(agent, params))(beginning(kind).params)
     assert set(steps.extras) == {"mu"}
     later = jax.tree.map(lambda x: x[2:], steps)
     assert later.timestep.step_type[0, 0] != FIRST
     _, info = jax.jit(agent.update)(beginning(kind), keys.key(0), Sample(later))
     zeros = jax.tree.map(lambda x: jnp.zeros((LENGTH - 1, *x.shape)), network(kind).begin(LANES))
-    remembered = later._replace(extras={**later.extras, "carry": zeros})
+    remembered = later._replace(carry=zeros)
     _, expected = jax.jit(build(kind).update)(beginning(kind), keys.key(0), Sample(remembered))
     assert np.isfinite(info.metrics["loss"])
     np.testing.assert_allclose(info.metrics["loss"], expected.metrics["loss"], rtol=1e-5)
@@ -177,7 +179,7 @@ def trained(build: Any, settings: Any, seeds: int = 3, iterations: int = 250) ->
     def run(setting: Any, key: Any) -> Any:
         agent, storage = build(setting), replay.uniform(4000, 8, 6)
         sizes = {"num_envs": 8, "iterations": iterations, "eval_episodes": 32}
-        loop = loops.in_graph(ENV, agent, storage, Schedule(4, 2, 8), **sizes)
+        loop = in_graph.loop(ENV, agent, storage, Schedule(4, 2, 8), **sizes)
         return loop.evaluate(loop.actor(loop.step(loop.init(key))[0]), key)["eval_return"]
 
     over_seeds = jax.vmap(jax.vmap(run, (None, 0)), (0, None))

@@ -12,12 +12,13 @@ import pytest
 
 import envs
 import networks
-from agents import keys, memory, optimisers
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
-from agents.critics import apply, with_action
+from agents.common import optimisers, recurrence
+from agents.common.critics import apply, with_action
 from agents.sac import Params, sac
+from envs import keys
 from envs.base import Box
-from experiments.runs import Scale
+from experiments.run.plans import Size
 from experiments.sac import Config, make
 
 LANES, CENTRE, WIDTH = 32, 0.3, 0.1
@@ -69,7 +70,7 @@ def learned(updates: int, discrete: bool = False, **settings: Any) -> tuple[Any,
 
         state = agent.init(keys.key(0), timestep)
         state, _ = jax.lax.scan(update, state, jax.random.split(keys.key(1), updates))
-        distribution, _ = memory.step(policy, state.policy.params, None, (), timestep)
+        distribution, _ = recurrence.step(policy, state.policy.params, None, (), timestep)
         return jax.tree.map(lambda x: x[0], distribution), state
 
     return jax.jit(jax.vmap(run))({name: jnp.float32(value) for name, value in settings.items()})
@@ -161,7 +162,7 @@ def test_rewards_are_scaled_before_they_are_learned_from() -> None:
     rows = rows._replace(action=rows.action[..., :1])
 
     def after(scale: float, factor: float) -> Any:
-        parts = make(Config(hidden=(8,), reward_scale=scale), spec, Scale(1, 1, 10_000))
+        parts = make(Config(hidden=(8,), reward_scale=scale), spec, Size(1, 1, 10_000))
         steps = rows._replace(timestep=rows.timestep._replace(reward=factor * rows.timestep.reward))
         state = parts.agent.init(keys.key(0), jax.tree.map(lambda x: x[0], rows.timestep))
         return jax.jit(parts.agent.update)(state, key, Sample(steps))[0].params

@@ -10,14 +10,15 @@ import pytest
 
 import networks
 import replay
-from agents import keys, search
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
 from agents.cem import cem, elites
 from agents.cma_es import adaptation
-from agents.search import Strategy
+from agents.common import policy_search
+from agents.common.policy_search import Strategy
+from envs import keys
 from envs.base import Box
-from envs.cartpole import cartpole
-from experiments import devices, drivers, loops
+from envs.tasks.cartpole import cartpole
+from experiments.drivers import contract, devices, in_graph
 
 TARGET = 1e-9
 
@@ -116,7 +117,7 @@ def told() -> Strategy:
 def test_every_episode_counts_once_for_the_candidate_that_played_it() -> None:
     """Two lanes with episodes of 2 and of 3 steps, four candidates of two episodes each, windows of 5 steps."""
     strategy = told()
-    agent = search.search(POLICY, SHAPES, strategy, episodes=2)
+    agent = policy_search.search(POLICY, SHAPES, strategy, episodes=2)
     lengths, lanes = np.array([2, 3]), 2
     age, reward = np.zeros(lanes, int), np.zeros(lanes)
 
@@ -175,12 +176,12 @@ def test_devices_share_out_the_candidates() -> None:
     policy = networks.q_network(networks.Torso(env.spec.observation, ()), networks.QValues(2))
     shapes = jax.eval_shape(policy.init, keys.key(0), jnp.zeros((1, 4)))
 
-    def make(hypers: Any) -> drivers.Parts:
-        return drivers.Parts(cem(policy, shapes, 12, 3, discrete=True), replay.on_policy(8), loops.Schedule(8))
+    def make(hypers: Any) -> contract.Parts:
+        return contract.Parts(cem(policy, shapes, 12, 3, discrete=True), replay.on_policy(8), contract.Schedule(8))
 
     lay = devices.layout(1, share=2)
     numbers = {"num_envs": 2, "iterations": 100, "eval_episodes": 2}
-    driver = drivers.in_graph(env, make, {"run": np.arange(1)}, lay, **numbers)
+    driver = in_graph.driver(env, make, {"run": np.arange(1)}, lay, **numbers)
     state, metrics = driver.loop.step(driver.loop.init(keys.key(np.arange(1))))
     assert metrics["generation"] > 1
     both = jax.tree.map(np.asarray, state.agent)

@@ -8,11 +8,12 @@ import numpy as np
 
 import networks
 import replay
-from agents import keys, memory, optimisers
 from agents.base import valid
+from agents.common import optimisers, recurrence
 from agents.trpo import Region, conjugate_gradient, natural_step, search, trpo
-from envs.catch import catch
-from experiments import loops
+from envs import keys
+from envs.tasks.catch import catch
+from experiments.drivers import contract, in_graph
 from networks import Categorical
 from tests.agents.listing import torso
 
@@ -87,11 +88,11 @@ def divergences(radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
     region = Region(radius, damping=1e-3)
     agent = trpo(network, optimisers.adam(3e-3), discount=0.9, region=region, epochs=2)
-    loop = loops.in_graph(env, agent, replay.on_policy(16), loops.Schedule(16), num_envs=8, iterations=1)
+    loop = in_graph.loop(env, agent, replay.on_policy(16), contract.Schedule(16), num_envs=8, iterations=1)
 
     def step(run: Any, _: None) -> Any:
         after, metrics = loop.step(run)
-        old, new = (memory.unroll(network, x.agent.params, keys.key(0), after.replay)[0] for x in (run, after))
+        old, new = (recurrence.unroll(network, x.agent.params, keys.key(0), after.replay)[0] for x in (run, after))
         made = jnp.sum(old.kl(new)[:-1], where=valid(after.replay)) / jnp.sum(valid(after.replay))
         return after, (metrics["kl"], made, metrics["improvement"])
 

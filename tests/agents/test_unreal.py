@@ -10,12 +10,14 @@ import pytest
 
 import networks
 import replay
-from agents import auxiliary, keys, losses, optimisers, unreal
+from agents import losses, unreal
 from agents.base import FIRST, LAST, MID, Sample
+from agents.common import auxiliary, optimisers
 from agents.ppo import ppo
-from envs.pixel_catch import pixel_catch
-from experiments.drivers import Parts
-from experiments.loops import Schedule, in_graph
+from envs import keys
+from envs.tasks.pixel_catch import pixel_catch
+from experiments.drivers import in_graph
+from experiments.drivers.contract import Parts, Schedule
 from tests.agents.learning import learned
 from tests.losses.test_golden import reference_n_step
 
@@ -33,7 +35,7 @@ def parts(scales: dict[str, float] = unreal.SCALES, replayed: int = REPLAYED, co
     agent = unreal.unreal(
         network(core), optimisers.adam(3e-3, 1.0), cell=CELL, replayed=replayed, scales=scales, discount=0.95
     )
-    storage = replay.beside(replay.on_policy(UNROLL), replay.uniform(400, REPLAYED, UNROLL))
+    storage = replay.fresh_and_replayed(replay.on_policy(UNROLL), replay.uniform(400, REPLAYED, UNROLL))
     return Parts(agent, storage, Schedule(UNROLL, 1, 1))
 
 
@@ -105,7 +107,7 @@ def test_reward_prediction_shapes_the_convolutions_and_not_the_dense_layer_behin
 
 
 def test_lanes_of_the_replay_reach_the_tasks_alone_and_fresh_ones_the_agent_alone():
-    loop = in_graph(ENV, *parts(), num_envs=4, iterations=1)
+    loop = in_graph.loop(ENV, *parts(), num_envs=4, iterations=1)
     run, _ = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     steps = parts().replay.sample(run.replay, keys.key(1)).steps
     spoil = lambda lanes: steps._replace(  # noqa: E731
@@ -120,7 +122,7 @@ def test_lanes_of_the_replay_reach_the_tasks_alone_and_fresh_ones_the_agent_alon
 def test_agent_and_tasks_take_one_step_on_the_sum_of_their_losses():
     """With plain descent the step of the whole is the sum of the parts' steps, and scales count as they are."""
     plain = optax.sgd(1.0)
-    loop = in_graph(ENV, *parts(), num_envs=4, iterations=1)
+    loop = in_graph.loop(ENV, *parts(), num_envs=4, iterations=1)
     steps = jax.eval_shape(lambda key: parts().replay.sample(loop.init(key).replay, key).steps, keys.key(0))
     fill = lambda x: jax.random.uniform(keys.key(3), x.shape).astype(x.dtype)  # noqa: E731
     steps = jax.tree.map(fill, steps)
@@ -157,7 +159,7 @@ def test_tasks_attach_to_another_agent():
         lambda joint: ppo(networks.view(net, lambda output: output[:2]), joint, discount=0.95),
         net, optimisers.adam(3e-3, 1.0), unreal.tasks(cell=CELL), unreal.SCALES,
     )  # fmt: skip
-    loop = in_graph(ENV, agent, replay.on_policy(UNROLL), Schedule(UNROLL), num_envs=8, iterations=60)
+    loop = in_graph.loop(ENV, agent, replay.on_policy(UNROLL), Schedule(UNROLL), num_envs=8, iterations=60)
     run, first = jax.jit(lambda key: loop.step(loop.init(key)))(keys.key(0))
     _, later = jax.jit(loop.step)(run)
     assert later["reward_prediction"] < 0.7 * first["reward_prediction"]

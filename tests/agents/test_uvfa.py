@@ -9,11 +9,13 @@ import pytest
 
 import networks
 import replay
-from agents import keys, optimisers, uvfa
+from agents import uvfa
+from agents.common import optimisers
 from agents.dqn import dqn
-from envs import four_rooms
+from envs import keys
 from envs.base import Box, Discrete
-from experiments import loops
+from envs.tasks import four_rooms
+from experiments.drivers import contract, in_graph
 
 DISTANCE, ADJACENT = four_rooms.distances(), four_rooms.neighbours()
 CELLS = len(DISTANCE)
@@ -129,7 +131,7 @@ def test_any_agent_is_goal_conditioned_by_a_wrapper():
         return network.init(key, observation)
 
     agent = uvfa.goal_conditioned(dqn(network._replace(init=init), optimisers.adam(1e-3)))
-    loop = loops.in_graph(env, agent, replay.uniform(64, 8), loops.Schedule(4), num_envs=2, iterations=2)
+    loop = in_graph.loop(env, agent, replay.uniform(64, 8), contract.Schedule(4), num_envs=2, iterations=2)
     _, metrics = jax.eval_shape(loop.step, jax.eval_shape(loop.init, keys.key(0)))
     assert metrics["loss"].shape == ()
     assert seen[0] == ["desired_goal", "observation"]
@@ -150,8 +152,8 @@ def test_bootstrapping_on_random_goals_learns_all_of_them():
     agent = dqn(network, optimisers.adam(1e-3), discount=0.9, epsilon=0.5, target_rate=0.02)
     relabel = replay.hindsight("random", 4, rules.reward, 50, rules.reached)
     memory = replay.mapped(replay.uniform(100_000, 256), relabel)
-    agent, schedule = uvfa.goal_conditioned(agent), loops.Schedule(4, 4, 50)
-    loop = loops.in_graph(env, agent, memory, schedule, num_envs=16, iterations=5_000, eval_episodes=256)
+    agent, schedule = uvfa.goal_conditioned(agent), contract.Schedule(4, 4, 50)
+    loop = in_graph.loop(env, agent, memory, schedule, num_envs=16, iterations=5_000, eval_episodes=256)
 
     def run(key):
         state, _ = loop.step(loop.init(key))

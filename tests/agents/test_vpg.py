@@ -6,11 +6,10 @@ import pytest
 
 import networks
 import replay
-from agents import optimisers
+from agents.common import optimisers
 from agents.vpg import vpg
-from envs.catch import catch
-from experiments.drivers import Parts
-from experiments.loops import Schedule
+from envs.tasks.catch import catch
+from experiments.drivers.contract import Parts, Schedule
 from tests.agents.learning import learned
 from tests.agents.listing import torso
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents import keys
 from agents.base import FIRST, LAST, MID, TimeStep
+from envs import keys
 from envs.base import Discrete, Environment, Space
 
 

@@ -5,8 +5,8 @@ import pytest
 
 import envs
 from agents.base import FIRST, LAST, MID
-from envs.ant_maze import CELL, HEIGHT, NAMES, TASKS, TORQUE, _boxes, _joined
-from envs.gather import Gather
+from envs.tasks.ant_maze import CELL, HEIGHT, NAMES, TASKS, TORQUE, _boxes, _joined
+from envs.tasks.gather import Gather
 
 
 def roll(pool, steps, seed=0, scale=1.0):

@@ -11,9 +11,9 @@ import pytest
 import envs
 import replay
 from agents.base import FIRST, LAST, MID, Agent, Info, Step, TimeStep
-from envs.atari import PROTOCOLS, SCORES, atari, game_of, games, human_normalised
+from envs.adapters.atari import PROTOCOLS, SCORES, atari, game_of, games, human_normalised
 from envs.base import Box
-from experiments import loops
+from experiments.drivers import base
 from tests.envs.test_envpool import check, roll
 
 protocols = pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -143,11 +143,11 @@ def test_returns_are_of_whole_games(lost: TimeStep) -> None:
             expected.append(reward[start + 1 : end + 1, lane].sum(dtype=np.float64))
             lengths.append(end - start)
 
-    def body(live: loops.Live, timestep: TimeStep) -> tuple[loops.Live, None]:
-        return loops.act_row(silent(), (), live, jax.random.key(0), timestep)[1], None
+    def body(live: base.Live, timestep: TimeStep) -> tuple[base.Live, None]:
+        return base.act_row(silent(), (), live, jax.random.key(0), timestep)[1], None
 
     bare = lost._replace(observation=())
-    live, _ = jax.lax.scan(body, loops.begin(silent(), 3), jax.tree.map(jnp.asarray, bare))
+    live, _ = jax.lax.scan(body, base.begin(silent(), 3), jax.tree.map(jnp.asarray, bare))
     finished = jax.tree.map(lambda x: x.sum(), live.finished)
     assert finished.episodes == len(expected)
     np.testing.assert_allclose(finished.returns, sum(expected))

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from agents.base import FIRST, LAST, MID, TimeStep
+from envs.adapters.envpool import channels_last, envpool
 from envs.base import Box, Discrete, HostEnvironment, Pool
-from envs.envpool import channels_last, envpool
 from envs.host import lane_seeds
 
 

@@ -9,10 +9,11 @@ import pytest
 
 import envs
 from agents.base import FIRST, LAST
-from envs import four_rooms as rooms
-from envs import goals, point_maze
-from envs.bit_flip import bit_flip
-from envs.drifting_worker import drifting_worker
+from envs import goals
+from envs.tasks import four_rooms as rooms
+from envs.tasks import point_maze
+from envs.tasks.bit_flip import bit_flip
+from envs.tasks.drifting_worker import drifting_worker
 from tests.envs.contract import check_environment, play
 
 TASKS = {

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import envs
-from agents import keys
 from agents.base import FIRST, LAST, MID
-from envs import dyna_maze, levels, minipacman, sokoban, swingup
+from envs import keys
 from envs.base import EpisodeState
+from envs.tasks import dyna_maze, minipacman, sokoban, sokoban_levels, swingup
 from tests.envs.contract import check_environment
 
 BOXOBAN = """; 0
@@ -55,41 +55,41 @@ def solve(board, most=300_000):
 
 @pytest.mark.parametrize(("size", "boxes", "fewest"), [(7, 2, 1), (5, 1, None), (9, 3, 2)])
 def test_levels_made_in_reverse_can_be_solved(size, boxes, fewest):
-    made = levels.generate(40, size, boxes, fewest, seed=1)
+    made = sokoban_levels.generate(40, size, boxes, fewest, seed=1)
     assert made.shape == (40, size, size)
     assert len(np.unique(made, axis=0)) > 30
-    counts = (made & levels.BOX != 0).sum((1, 2))
+    counts = (made & sokoban_levels.BOX != 0).sum((1, 2))
     assert set(counts) == set(range(fewest or boxes, boxes + 1))
     for i, level in enumerate(made):
-        levels.check(level, f"level {i}")
+        sokoban_levels.check(level, f"level {i}")
     steps = [solve(level) for level in made]
     assert None not in steps and min(steps) > 0
     assert np.median(steps) >= 2 * size - 9, steps  # not only levels that are solved by one push
-    np.testing.assert_array_equal(made, levels.generate.__wrapped__(40, size, boxes, fewest, seed=1))
+    np.testing.assert_array_equal(made, sokoban_levels.generate.__wrapped__(40, size, boxes, fewest, seed=1))
 
 
 def test_levels_of_any_size_and_number_of_boxes():
     for boxes in (4, 7):
-        made = levels.generate(20, 10, boxes, seed=2)
-        assert ((made & levels.BOX != 0).sum((1, 2)) == boxes).all()
+        made = sokoban_levels.generate(20, 10, boxes, seed=2)
+        assert ((made & sokoban_levels.BOX != 0).sum((1, 2)) == boxes).all()
     with pytest.raises(ValueError, match="no room for 40 boxes"):
-        levels.generate(1, 7, 40)
+        sokoban_levels.generate(1, 7, 40)
     with pytest.raises(ValueError, match="size 4"):
-        levels.generate(1, 4, 1)
+        sokoban_levels.generate(1, 4, 1)
 
 
 def test_levels_are_read_from_boxobans_files(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "000.txt").write_text(BOXOBAN)
     (tmp_path / "train" / "001.txt").write_text("; 0\n#####\n#+$ #\n#  *#\n#####\n")
-    found = levels.read(str(tmp_path))
+    found = sokoban_levels.read(str(tmp_path))
     assert found.shape == (3, 5, 6)
     assert [solve(level) for level in found] == [1, 6, None]
     np.testing.assert_array_equal(found[0, :3, :5], [[1] * 5, [1, 8, 4, 2, 1], [1] * 5])
     assert (found[0, 3:] == 1).all() and (found[0, :, 5] == 1).all()
     np.testing.assert_array_equal(found[2, 1:3, :5], [[1, 10, 4, 0, 1], [1, 0, 0, 6, 1]])
-    assert len(levels.read(str(tmp_path / "train" / "000.txt"))) == 2
-    assert len(levels.read(str(tmp_path), 1)) == 1
+    assert len(sokoban_levels.read(str(tmp_path / "train" / "000.txt"))) == 2
+    assert len(sokoban_levels.read(str(tmp_path), 1)) == 1
     env = envs.make("bellmax/sokoban", levels=str(tmp_path))
     assert env.spec.observation.shape == (5, 6, 7)
 

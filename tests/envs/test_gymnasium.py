@@ -7,8 +7,8 @@ import pytest
 
 from agents.base import FIRST, LAST, MID
 from envs import make
+from envs.adapters.gymnasium import gymnasium
 from envs.base import Box, Discrete
-from envs.gymnasium import gymnasium
 from tests.envs.test_envpool import check, check_runs_share_a_pool, roll
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from agents.base import FIRST, LAST
-from envs import gymnax as adapter
+from envs.adapters import gymnax as adapter
 from envs.base import Box, Discrete, EpisodeState
-from envs.cartpole import cartpole
+from envs.tasks.cartpole import cartpole
 from tests.envs.contract import check_environment, play
 
 

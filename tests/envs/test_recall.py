@@ -5,15 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import keys
 from agents.base import FIRST, LAST
-from envs import copy as copy_task
-from envs.card_pairs import card_pairs
-from envs.copy import copy
-from envs.i_maze import i_maze
-from envs.repeat_previous import repeat_previous
-from envs.t_maze import t_maze
-from envs.teleport_maze import rooms, teleport_maze
+from envs import keys
+from envs.tasks import copy as copy_task
+from envs.tasks.card_pairs import card_pairs
+from envs.tasks.copy import copy
+from envs.tasks.i_maze import i_maze
+from envs.tasks.repeat_previous import repeat_previous
+from envs.tasks.t_maze import t_maze
+from envs.tasks.teleport_maze import rooms, teleport_maze
 from tests.envs.contract import check_environment, play
 
 TASKS = {

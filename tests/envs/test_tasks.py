@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from agents.base import FIRST, LAST, MID
-from envs import probes
 from envs.base import Box, Discrete, EpisodeState
-from envs.cartpole import cartpole
-from envs.catch import catch
-from envs.deep_sea import deep_sea
-from envs.memory_chain import memory_chain
-from envs.noise import noise
-from envs.pendulum import pendulum
-from envs.pixel_catch import pixel_catch
+from envs.tasks import probes
+from envs.tasks.cartpole import cartpole
+from envs.tasks.catch import catch
+from envs.tasks.deep_sea import deep_sea
+from envs.tasks.memory_chain import memory_chain
+from envs.tasks.noise import noise
+from envs.tasks.pendulum import pendulum
+from envs.tasks.pixel_catch import pixel_catch
 from tests.envs.contract import check_environment, play
 
 TASKS = {

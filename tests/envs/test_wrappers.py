@@ -8,11 +8,11 @@ import pytest
 from agents.base import FIRST, LAST, MID
 from envs import make, wrappers
 from envs.base import Box, Discrete
-from envs.cartpole import cartpole
-from envs.catch import catch
-from envs.memory_chain import memory_chain
-from envs.noise import noise
-from envs.pendulum import pendulum
+from envs.tasks.cartpole import cartpole
+from envs.tasks.catch import catch
+from envs.tasks.memory_chain import memory_chain
+from envs.tasks.noise import noise
+from envs.tasks.pendulum import pendulum
 from tests.envs.contract import check_environment, play
 
 

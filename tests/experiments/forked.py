@@ -12,7 +12,15 @@ from importlib import import_module
 
 from experiments import dqn
 
-EARLY = ("agents.dqn", "envs.catch", "experiments.training", "networks", "orbax.checkpoint", "replay", "tensorboardX")
+EARLY = (
+    "agents.dqn",
+    "envs.tasks.catch",
+    "experiments.run.train",
+    "networks",
+    "orbax.checkpoint",
+    "replay",
+    "tensorboardX",
+)
 
 
 def run(argv: list[str]) -> int:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import devices
+from experiments.drivers import devices
 
 
 def train(out: Path) -> None:
     """A few chunks; what came of them goes to `out` (.npz)."""
     import jax
 
-    from agents import keys
+    from envs import keys
     from tests.experiments.test_devices import driver
 
     made, lay = driver("a2c", 2, "pmap")

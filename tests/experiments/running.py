@@ -16,7 +16,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import logging, training
+from experiments.reports import sinks
+from experiments.run import train as training
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,7 +77,7 @@ def command(experiment: str, *argv: Any) -> list[str]:
 
 def rows(folder: Path) -> list[dict[str, str]]:
     """metrics.csv without the times."""
-    found = logging.read_rows(folder / "metrics.csv")[1]
+    found = sinks.read_rows(folder / "metrics.csv")[1]
     return [{name: cell for name, cell in row.items() if name not in TIMES} for row in found]
 
 

@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from agents import keys
-from experiments import a2c, a3c, evaluate, loops, workers
+from envs import keys
+from experiments import a2c, a3c, evaluate
+from experiments.drivers import in_graph
+from experiments.parts import workers
 from tests.experiments import running
 
 CONFIG = a3c.Flags(
@@ -19,16 +21,16 @@ CONFIG = a3c.Flags(
 
 
 def test_one_worker_is_a2c():
-    (params, statistics), _ = workers.fresh(CONFIG)
-    env, parts = workers.build(CONFIG, held=False)
-    loop = loops.in_graph(env, *parts, num_envs=4, iterations=1)
+    (params, statistics), _ = workers.fresh(CONFIG, a2c.make)
+    env, parts = workers.build(CONFIG, a2c.make, held=False)
+    loop = in_graph.loop(env, *parts, num_envs=4, iterations=1)
     run, step = jax.jit(loop.init)(jax.random.fold_in(keys.key(0), 0)), jax.jit(loop.step)
     run = run._replace(agent=run.agent._replace(params=params, optimiser=statistics))
     for _ in range(20):
         run, _ = step(run)
     shared, reports = workers.Shared((params, statistics)), queue.SimpleQueue()
     taken = SimpleNamespace(value=0)
-    workers.work(0, CONFIG, shared.block, threading.Lock(), taken, reports, SimpleNamespace(value=False))
+    workers.work(0, CONFIG, a2c.make, shared.block, threading.Lock(), taken, reports, SimpleNamespace(value=False))
     assert taken.value == CONFIG.steps
     assert reports.qsize() == 21
     after, counted = shared.read()

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import benchmark, benchmark_cases, benchmark_page, benchmark_work, peers
+from experiments import benchmark
 from experiments.benchmark import Config
-from experiments.benchmark_cases import Case, Work
+from experiments.benchmarks import cases as benchmark_cases
+from experiments.benchmarks import ours, peers
+from experiments.benchmarks import page as benchmark_page
+from experiments.benchmarks.cases import Case, Work
 
 
 class Clock:
@@ -46,7 +49,7 @@ TINY = {**benchmark_cases.DQN, "hidden": (8,), "batch_size": 4, "buffer_size": 2
 
 @pytest.mark.parametrize(("work", "env"), [("in_graph", "bellmax/cartpole"), ("on_host", "envpool/CartPole-v1")])
 def test_trainings_count_their_steps(work: str, env: str) -> None:
-    run = benchmark_work.WORK[work](agent="dqn", env=env, seeds=2, steps=40, num_envs=4, config=TINY)
+    run = ours.WORK[work](agent="dqn", env=env, seeds=2, steps=40, num_envs=4, config=TINY)
     assert run() == 2 * 40
     assert run() == 2 * 40
 
@@ -55,7 +58,7 @@ def test_every_case_is_of_work_that_there_is() -> None:
     found = list(benchmark_cases.cases(benchmark_cases.PARTS, 1e-4))
     assert {case.part for case in found} == set(benchmark_cases.PARTS)
     for case in found:
-        assert {work.function for work in case.ours.values()} <= benchmark_work.WORK.keys()
+        assert {work.function for work in case.ours.values()} <= ours.WORK.keys()
         assert {work.function for work in case.peers.values()} <= peers.WORK.keys()
         assert case.goals.keys() <= {*case.peers, case.against}
         assert not case.against or case.against in case.ours
@@ -64,23 +67,23 @@ def test_every_case_is_of_work_that_there_is() -> None:
 @pytest.mark.parametrize(("kind", "operations"), [("uniform", "add+sample"), ("prioritised", "add+sample+update")])
 def test_calls_of_replays_are_counted(kind: str, operations: str) -> None:
     sizes = {"capacity": 64, "lanes": 4, "batch": 4, "seeds": 2, "calls": 3}
-    run = benchmark_work.WORK["replay_of"](kind=kind, operations=operations, scan=True, **sizes)
+    run = ours.WORK["replay_of"](kind=kind, operations=operations, scan=True, **sizes)
     assert run() == 3
 
 
 def test_learning_steps_are_counted() -> None:
     config = {**benchmark_cases.PLAIN, "hidden": (8, 8), "batch_size": 4, "buffer_size": 200}
     config |= benchmark_cases.Q_PARTS["prioritised"]
-    run = benchmark_work.WORK["learning"](config=config, draws=False, num_envs=4, calls=3)
+    run = ours.WORK["learning"](config=config, draws=False, num_envs=4, calls=3)
     assert run() == 3
     assert run() == 3
 
 
 def test_updates_and_returns_are_counted() -> None:
-    assert benchmark_work.WORK["critics"](number=2, calls=2)() == 2
+    assert ours.WORK["critics"](number=2, calls=2)() == 2
     for name in ("vtrace", "gae"):
         for whose in ("agents.losses", "rlax"):
-            assert benchmark_work.WORK["returns"](name=name, whose=whose, calls=2, steps=6, lanes=3)() == 2
+            assert ours.WORK["returns"](name=name, whose=whose, calls=2, steps=6, lanes=3)() == 2
 
 
 def test_own_work_is_compared_with_other_own_work() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 import optax
 import pytest
 
-from agents import keys
-from experiments.checkpoint import Checkpointer
+from envs import keys
+from experiments.run.checkpoint import Checkpointer
 
 META = {"env": "bellmax/catch", "agent.learning_rate": 1e-3, "agent.hidden": (64, 64)}
 ROOT = Path(__file__).parents[2]
@@ -104,7 +104,7 @@ def test_template_says_where_arrays_go(tmp_path):
 
 
 def test_arrays_of_many_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.checkpoint.CHUNK", 1000)
+    monkeypatch.setattr("experiments.run.checkpoint.CHUNK", 1000)
     saved = {
         "odd": jnp.arange(13 * 7 * 11, dtype=jnp.int32).reshape(13, 7, 11),
         "sharded": jax.device_put(jnp.arange(4 * 999, dtype=jnp.int32).reshape(4, 999), sharding()),
@@ -275,7 +275,7 @@ def test_nothing_but_the_warning_is_printed(tmp_path, capfd):
 
 KILLED = """
 import sys, jax.numpy as jnp, numpy as np
-from experiments.checkpoint import Checkpointer
+from experiments.run.checkpoint import Checkpointer
 
 def state(k):
     return {"x": jnp.full(300_000, k, jnp.float32), "w": [jnp.full((8, 8), k, jnp.float32)] * 4, "n": k}
@@ -310,7 +310,7 @@ def test_killed_at_random_moments_it_always_goes_on(tmp_path):
 
 MEMORY = """
 import json, sys, threading, time, jax, jax.numpy as jnp, numpy as np
-from experiments.checkpoint import Checkpointer
+from experiments.run.checkpoint import Checkpointer
 
 def rss():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from experiments import episodes, flags, logging
+from experiments.reports import sinks
+from experiments.run import episodes, flags
 from tests.experiments.running import FLAGS, ROOT, TIMES, call, command, rows, steps_saved, succeed, summary
 
 experiments = pytest.mark.parametrize("experiment", FLAGS)
@@ -63,7 +64,7 @@ def test_learns(finished, experiment):
 @experiments
 def test_metrics_have_a_row_per_seed_and_log_point(finished, experiment):
     seeds, first, steps, warmup, log_every, eval_every = numbers(experiment)
-    table = logging.read_metrics(finished(experiment).folder / "metrics.csv")
+    table = sinks.read_metrics(finished(experiment).folder / "metrics.csv")
     labels = [str(first + i) for i in range(seeds)]
     for kind, every in (("train", log_every), ("eval", eval_every)):
         points = {*range(warmup + every, steps + 1, every), steps}
@@ -334,17 +335,17 @@ def imports(code, *blocked):
     )
 
 
-def test_agents_import_on_a_machine_with_jax_alone():
-    everything = [*SIMULATORS, *LATER, "rlax", "flax", "optax", "chex", "distrax", "tensorflow_probability"]
-    done = imports("import agents; import agents.base, agents.keys; from agents import base", *everything)
+def test_the_types_of_agents_import_without_what_only_losses_need():
+    everything = [*SIMULATORS, *LATER, "rlax", "distrax", "tensorflow_probability"]
+    done = imports("import agents; import agents.base, envs.keys; from agents import base", *everything)
     assert done.returncode == 0, done.stderr
-    assert imports("import flax", *everything).returncode == 1
+    assert imports("import rlax", *everything).returncode == 1
 
 
 def test_simulators_are_imported_by_those_who_use_them():
     code = """
-import envs, networks, replay, agents.losses, agents.dqn, agents.a2c, agents.ppo, agents.wrappers
-import experiments.loops, experiments.drivers, experiments.host, experiments.training, experiments.checkpoint
+import envs, networks, replay, agents.losses, agents.dqn, agents.a2c, agents.ppo, agents.common.wrappers
+import experiments.drivers.in_graph, experiments.drivers.host, experiments.run.train, experiments.run.checkpoint
 assert envs.make("bellmax/catch").spec.action.num == 3
 """
     done = imports(code, *SIMULATORS, *LATER)
@@ -371,7 +372,7 @@ def test_policies_are_judged_on_the_task_that_is_asked_for(env, limit, tmp_path)
     run = tmp_path / "run"
     sizes = ["--num-envs", "4", "--agent.hidden", "4", "--agent.unroll", "8", "--steps", "64", "--eval-episodes", "4"]
     succeed("a2c", "--env", env, *sizes, "--eval-env-options", f"{limit}=5", "--quiet", "--out", run)
-    table = logging.read_metrics(run / "metrics.csv")
+    table = sinks.read_metrics(run / "metrics.csv")
     assert (table["eval_return"][table["kind"] == "eval"] == 5).all()
     assert (table["episode_length"][table["kind"] == "train"] > 5).any()
     assert succeed("evaluate", run, "--episodes", "4").result["eval_returns"] == [5]

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import compare, stats
-from experiments.logging import Logger, MetricsCsv
+from experiments import compare
+from experiments.reports import stats
+from experiments.reports.sinks import Logger, MetricsCsv
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,7 +130,7 @@ def test_help_is_fast_and_imports_nothing_heavy():
     assert "Run folders" in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert time.monotonic() - began < 10  # a second or so on a machine at rest
     heavy = "jax", "matplotlib", "orbax", "tensorboardX", "pandas", "tqdm", "scipy"
-    modules = "checkpoint", "logging", "plots", "stats", "compare"
+    modules = "run.checkpoint", "reports.sinks", "reports.plots", "reports.stats", "compare"
     code = (
         f"import sys, {', '.join(f'experiments.{m}' for m in modules)}; print([m for m in {heavy} if m in sys.modules])"
     )

@@ -7,19 +7,10 @@ import numpy as np
 import pytest
 
 import envs
-from agents import keys
-from experiments import devices, drivers, flags, runs
-from tests.experiments.running import (
-    CATCH,
-    FLAGS,
-    assert_same_state,
-    call,
-    crash_after,
-    rows,
-    saved,
-    succeed,
-    summary,
-)
+from envs import keys
+from experiments.drivers import devices, in_graph
+from experiments.run import flags, prepare
+from tests.experiments.running import CATCH, FLAGS, assert_same_state, call, crash_after, rows, saved, succeed, summary
 
 # Of the runs below, which are about where things lie and not about learning.
 BRIEF = {
@@ -36,8 +27,8 @@ def driver(experiment, count, backend):
     config = flags.parse(module.Flags, words, "x")
     env = envs.make(config.env, **envs.parse_options(config.env_options))
     lay = devices.layout(1, count)
-    made = drivers.in_graph(
-        env, runs.maker(config, env.spec, module.make), {"run": np.arange(1)}, lay,
+    made = in_graph.driver(
+        env, prepare.parts_maker(config, env.spec, module.make), {"run": np.arange(1)}, lay,
         num_envs=8 // count, iterations=3, eval_episodes=4, backend=backend,
     )  # fmt: skip
     return made, lay

@@ -7,8 +7,8 @@ import pytest
 
 from agents.base import Agent
 from envs.base import Box, Discrete, Spec, episodic
-from experiments import episodes
-from experiments.drivers import Parts
+from experiments.drivers.contract import Parts
+from experiments.run import episodes
 
 
 def test_evaluate_times_each_reward():

@@ -6,7 +6,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from experiments import flags
+from experiments.run import flags
 from tests.experiments.running import CATCH, FLAGS, call, compilations
 
 A2C = ["--env", "bellmax/catch"]
@@ -205,17 +205,17 @@ def test_grid():
 
 
 def test_intervals_are_rounded_to_chunks():
-    from experiments import runs
-    from experiments.loops import Schedule
+    from experiments.drivers.contract import Schedule
+    from experiments.run import plans
 
     kind = import_module("experiments.dqn").Flags
     parts = type("Parts", (), {"schedule": Schedule(4, 1, 2), "replay": type("R", (), {"minimum": 2})})
     argv = ["--num-envs", "4", "--steps", "10000", "--log-every", "100", "--eval-every", "1000"]
-    config, plan = runs.planned(flags.parse(kind, argv, "x"), parts)
-    assert plan == runs.Plan(warmup_steps=32, chunk_steps=96, iterations=6, chunks=104, eval_every=10, save_every=10)
+    config, plan = plans.planned(flags.parse(kind, argv, "x"), parts)
+    assert plan == plans.Plan(warmup_steps=32, chunk_steps=96, iterations=6, chunks=104, eval_every=10, save_every=10)
     assert plan.env_steps(plan.chunks) == 32 + 104 * 96 == 10016
     assert (config.log_every, config.eval_every) == (96, 960)
-    again, same = runs.planned(config, parts)
+    again, same = plans.planned(config, parts)
     assert (again, same) == (config, plan)
     assert all(plan.chunks_at(plan.env_steps(n)) == n for n in range(plan.chunks))
 
@@ -250,15 +250,15 @@ def test_compare_refuses_what_is_no_run(tmp_path):
 
 
 def test_scale_shares_out():
-    from experiments.runs import Scale
+    from experiments.run.plans import Size
 
-    assert Scale(4, 2, 100).per_device(32, "agent.batch_size") == 16
+    assert Size(4, 2, 100).per_device(32, "agent.batch_size") == 16
     with pytest.raises(ValueError, match=r"--agent.batch-size 33: must be a positive multiple of --devices 2"):
-        Scale(4, 2, 100).per_device(33, "agent.batch_size")
+        Size(4, 2, 100).per_device(33, "agent.batch_size")
 
 
 def test_seeds_of_a_sweep():
-    from experiments import runs
+    from experiments.run import prepare
 
     config = import_module("experiments.dqn").Flags(seeds=3, seed=5)
-    np.testing.assert_array_equal(runs.run_seeds(config, [{}, {}]), [5, 6, 7, 5, 6, 7])
+    np.testing.assert_array_equal(prepare.run_seeds(config, [{}, {}]), [5, 6, 7, 5, 6, 7])

@@ -5,11 +5,13 @@ import jax
 import numpy as np
 import pytest
 
-from agents import keys
 from agents.base import MID, Sample, Step, TimeStep
-from envs.point_maze import point_maze
-from experiments import her, hiro, logging, loops
-from experiments.runs import Scale
+from envs import keys
+from envs.tasks.point_maze import point_maze
+from experiments import her, hiro
+from experiments.drivers import in_graph
+from experiments.reports import sinks
+from experiments.run.plans import Size
 from tests.experiments.running import call, succeed
 
 TINY = ["--quiet", "--eval-episodes", "4", "--agent.hidden", "8", "--agent.batch-size", "8", "--keep", "1"]
@@ -33,13 +35,13 @@ RUNS = {
 @pytest.mark.parametrize("experiment", RUNS)
 def test_small_runs(experiment, tmp_path):
     succeed(experiment, *TINY, *RUNS[experiment], "--out", tmp_path / "run")
-    table = logging.read_metrics(tmp_path / "run" / "metrics.csv")
+    table = sinks.read_metrics(tmp_path / "run" / "metrics.csv")
     success = table["eval_success"][table["kind"] == "eval"]
     assert ((success >= 0) & (success <= 1)).all()
     assert np.isfinite(table["loss"][table["kind"] == "train"]).all()
     if experiment == "hiro":
         succeed(experiment, "--resume", tmp_path / "run", "--steps", "240", "--quiet")
-        assert logging.read_metrics(tmp_path / "run" / "metrics.csv")["env_steps"].max() > 200
+        assert sinks.read_metrics(tmp_path / "run" / "metrics.csv")["env_steps"].max() > 200
 
 
 @pytest.mark.parametrize("learner", ["ddpg", "td3", "sac"])
@@ -48,8 +50,8 @@ def test_hindsight_goes_with_every_learner(learner):
     td3 = {"critics": 2, "smoothing": 0.2, "delay": 2} if learner == "td3" else {}
     env = point_maze(time_limit=10)
     kind = "sac" if learner == "sac" else "auto"
-    parts = her.make(her.Config(learner=kind, unroll=11, **td3), env.spec, Scale(2, 1, 1_000))
-    loop = loops.in_graph(env, *parts, num_envs=2, iterations=1)
+    parts = her.make(her.Config(learner=kind, unroll=11, **td3), env.spec, Size(2, 1, 1_000))
+    loop = in_graph.loop(env, *parts, num_envs=2, iterations=1)
     run = jax.eval_shape(loop.init, keys.key(0))
     after, metrics = jax.eval_shape(loop.step, run)
     chex.assert_trees_all_equal_shapes_and_dtypes(run, after)

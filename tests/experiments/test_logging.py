@@ -5,8 +5,18 @@ import types
 import numpy as np
 import pytest
 
-from experiments import logging
-from experiments.logging import COLUMNS, Logger, MetricsCsv, Part, Progress, TensorBoard, Wandb, read_metrics, series
+from experiments.reports import sinks
+from experiments.reports.sinks import (
+    COLUMNS,
+    Logger,
+    MetricsCsv,
+    Part,
+    Progress,
+    TensorBoard,
+    Wandb,
+    read_metrics,
+    series,
+)
 
 
 def csv_logger(path, runs=2, **kwargs):
@@ -210,4 +220,4 @@ def test_notes_do_not_disturb_the_bar():
         progress.note("seed 3 died")
         progress.close()
         assert "seed 3 died\n" in file.getvalue()
-    assert logging.Progress is Progress
+    assert sinks.Progress is Progress

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import flags, runs, training
+from experiments.run import flags, prepare
+from experiments.run import train as training
 from tests.experiments.running import FLAGS, assert_same_state, rows, saved, steps_saved, summary
 
 
@@ -16,7 +17,7 @@ def prepared(folder, *extra):
     """A2C's small run, ready to train: seeds 3 and 4, chunks of 256 steps, evaluated and saved every second."""
     module = import_module("experiments.a2c")
     config = flags.parse(module.Flags, [*FLAGS["a2c"], "--out", str(folder), "--quiet", *extra], "x")
-    return runs.prepare("a2c", config, flags.grid(config), module.make)
+    return prepare.prepare("a2c", config, flags.grid(config), module.make)
 
 
 def poisoned(ready, chunk, run, metrics_too=True):
@@ -55,7 +56,7 @@ def resumed(folder, *extra):
     """What the run gives that goes on in a folder."""
     module = import_module("experiments.a2c")
     config = flags.parse(module.Flags, ["--resume", str(folder), *extra], "x.a2c")
-    return training.train(runs.prepare("a2c", config, flags.grid(config), module.make))
+    return training.train(prepare.prepare("a2c", config, flags.grid(config), module.make))
 
 
 def test_stops_and_keeps_the_last_good_checkpoint(finished, tmp_path, capsys):

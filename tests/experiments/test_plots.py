@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from experiments import plots, stats
-from experiments.logging import Logger, MetricsCsv
+from experiments.reports import plots, stats
+from experiments.reports.sinks import Logger, MetricsCsv
 
 NAN = float("nan")
 

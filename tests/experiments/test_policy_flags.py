@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import envs
-from agents import keys
 from agents.base import Sample
-from experiments import actor_critics, loops, runs
+from envs import keys
+from experiments.drivers import in_graph
+from experiments.parts import actor_critics
+from experiments.run import plans
 from tests.experiments.running import evaluations, succeed
 
 LANES = 2
@@ -38,8 +40,8 @@ def test_clipped_rewards_are_what_is_learned_from(experiment: str) -> None:
 
     def learned(clip: bool, *rewards: float) -> Any:
         config = module.Config(**SMALL, **OF[experiment], cnn="none", clip_rewards=clip)
-        parts = module.make(config, env.spec, runs.Scale(LANES, 1, 10_000))
-        loop = loops.in_graph(env, *parts, num_envs=LANES, iterations=1)
+        parts = module.make(config, env.spec, plans.Size(LANES, 1, 10_000))
+        loop = in_graph.loop(env, *parts, num_envs=LANES, iterations=1)
 
         def train(reward: Any) -> Any:
             run = loop.init(keys.key(0))
@@ -107,6 +109,6 @@ def test_flags_that_do_not_go_together_are_refused(experiment: str, words: str, 
 def test_q_prop_is_built_without_convolutions() -> None:
     module, env = import_module("experiments.q_prop"), envs.make("bellmax/pendulum")
     config = module.Config(unroll=8, minibatches=1, q_minibatches=1, replayed=2, cnn="none")
-    parts = module.make(config, env.spec, runs.Scale(LANES, 1, 1_000))
+    parts = module.make(config, env.spec, plans.Size(LANES, 1, 1_000))
     _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(0), LANES))
     assert jax.eval_shape(parts.agent.init, keys.key(0), timestep).params

@@ -4,8 +4,8 @@ from importlib import import_module
 
 import pytest
 
-from experiments import flags, runs
-from experiments.presets_policy import PRESETS
+from experiments.parts.presets_policy import PRESETS
+from experiments.run import flags, prepare
 from tests.experiments.test_presets import typed
 
 ALL = [(experiment, name) for experiment, presets in PRESETS.items() for name in presets]
@@ -17,5 +17,5 @@ def test_a_preset_is_a_run(experiment, name):
     config = flags.preset(module.Flags, name, PRESETS[experiment])
     assert flags.parse(module.Flags, typed(PRESETS[experiment][name]), "x") == config
     flags.check(config)
-    env = runs.environment(config)
-    runs.maker(config, env.spec, module.make)({})
+    env = prepare.environment(config)
+    prepare.parts_maker(config, env.spec, module.make)({})

@@ -13,8 +13,11 @@ import pytest
 import envs
 from agents.dqn import State
 from envs.base import Box, Discrete, Spec
-from experiments import devices, dqn, evaluate, flags, runs, training
-from experiments.presets import PRESETS
+from experiments import dqn, evaluate
+from experiments.drivers import devices
+from experiments.parts.presets import PRESETS
+from experiments.run import flags, plans, prepare
+from experiments.run import train as training
 from tests.experiments.running import FLAGS, call
 
 ALL = [(experiment, name) for experiment, presets in PRESETS.items() for name in presets]
@@ -48,10 +51,10 @@ def test_a_preset_is_a_run(experiment, name):
     module, config = import_module(f"experiments.{experiment}"), resolved(experiment, name)
     flags.check(config)
     assert flags.grid(config) == [{}]
-    env = runs.environment(config)
+    env = prepare.environment(config)
     assert env.spec.name == ("gymnax/Breakout-MinAtar" if name == "minatar" else "atari/Pong")
-    parts = runs.maker(config, env.spec, module.make)({})
-    _, plan = runs.planned(config, parts)
+    parts = prepare.parts_maker(config, env.spec, module.make)({})
+    _, plan = plans.planned(config, parts)
     assert plan.chunks >= 95, "a hundred log points, less what rounding and the warm-up take"
 
 
@@ -74,11 +77,11 @@ def test_protocols():
 def test_a_million_frames_fit_8_gb():
     config = resolved("dqn", "atari")
     assert config.agent.buffer_size == 1_000_000
-    env = runs.environment(config)
-    make = runs.maker(config, env.spec, dqn.make)
+    env = prepare.environment(config)
+    make = prepare.parts_maker(config, env.spec, dqn.make)
     seeds = np.array([0])
     numbers = {"num_envs": config.num_envs, "iterations": 1, "eval_episodes": 1}
-    state = runs.drive(env, make, {"run": seeds}, devices.layout(1), seeds, **numbers).shape()
+    state = prepare.driver_of(env, make, {"run": seeds}, devices.layout(1), seeds, **numbers).shape()
     size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(state.replay))
     assert 84 * 84 * 1e6 < size < 7.2e9
 
@@ -119,7 +122,7 @@ def test_resolved_flags_are_stored_and_resume(tmp_path):
     presets = {"tiny": tiny | {"steps": 4_160}, "other": {}}
     folder = tmp_path / "run"
     config = flags.parse(kind, ["--preset", "tiny", "--steps", "2112", "--out", str(folder)], command, presets)
-    runs.prepare("dqn", config, [{}], dqn.make)
+    prepare.prepare("dqn", config, [{}], dqn.make)
     stored = json.loads((folder / "config.json").read_text())["flags"]
     assert (stored["preset"], stored["steps"], stored["agent"]["hidden"]) == ("tiny", 2_112, [8])
     assert stored["agent"]["batch_size"] == whole.agent.batch_size
@@ -183,10 +186,10 @@ def test_precision_is_a_flag(extra):
 def test_epsilon_decays_over_steps_whatever_the_length_of_the_run(steps):
     spec = envs.make("bellmax/catch").spec
     settings = {"epsilon_steps": 1_000, "epsilon_start": 1.0, "epsilon_end": 0.2, "unroll": 2, "updates": 3}
-    parts = dqn.make(dqn.Config(hidden=(8,), **settings), spec, runs.Scale(5, 1, steps))
+    parts = dqn.make(dqn.Config(hidden=(8,), **settings), spec, plans.Size(5, 1, steps))
     empty = State(*[()] * len(State._fields))
     for taken, epsilon in ((0, 1.0), (500, 0.6), (1_000, 0.2), (2_000, 0.2)):
         actor = parts.agent.actor(empty._replace(updates=jnp.int32(taken / 10 * 3)))
         np.testing.assert_allclose(actor.epsilon, epsilon, atol=1e-6)
     with pytest.raises(ValueError, match=r"--agent.epsilon-steps -1: must not be negative"):
-        dqn.make(dqn.Config(epsilon_steps=-1), spec, runs.Scale(5, 1, steps))
+        dqn.make(dqn.Config(epsilon_steps=-1), spec, plans.Size(5, 1, steps))

@@ -5,8 +5,8 @@ from importlib import import_module
 
 import pytest
 
-from experiments import flags, runs
-from experiments.presets_control import PRESETS
+from experiments.parts.presets_control import PRESETS
+from experiments.run import flags, plans, prepare
 from tests.experiments.test_presets import typed
 
 every = pytest.mark.parametrize(("experiment", "name"), [(e, name) for e, some in PRESETS.items() for name in some])
@@ -19,9 +19,9 @@ def test_a_preset_is_a_run_that_could_be_typed(experiment, name):
     assert flags.parse(module.Flags, typed(PRESETS[experiment][name]), "x") == config
     flags.check(config)
     for env in {config.env, "envpool/Hopper-v4", "envpool/Walker2d-v5"} if name == "mujoco" else {config.env}:
-        spec = runs.environment(dataclasses.replace(config, env=env)).spec
-        parts = runs.maker(config, spec, module.make)({})
-        _, plan = runs.planned(config, parts)
+        spec = prepare.environment(dataclasses.replace(config, env=env)).spec
+        parts = prepare.parts_maker(config, spec, module.make)({})
+        _, plan = plans.planned(config, parts)
         assert plan.chunks >= 95, "a hundred log points, less what rounding and the warm-up take"
         learned = parts.schedule.updates * getattr(config.agent, "delay", 1)
         if experiment != "ppo":

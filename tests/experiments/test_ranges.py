@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import flags, ranges
+from experiments.run import flags, ranges
 from tests.experiments.running import call
 
 COMMANDS = sorted(

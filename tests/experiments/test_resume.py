@@ -10,8 +10,10 @@ import time
 import jax
 import pytest
 
-from experiments import logging, records, runs, training
-from experiments.checkpoint import Checkpointer
+from experiments.reports import sinks
+from experiments.run import prepare, records
+from experiments.run import train as training
+from experiments.run.checkpoint import Checkpointer
 from tests.experiments.running import (
     FLAGS,
     ROOT,
@@ -98,7 +100,7 @@ def test_resumed_run_equals_the_whole(finished, tmp_path, experiment):
     outcome = succeed(experiment, "--resume", folder)
     assert_same_run(folder, whole)
     assert outcome.out.strip().endswith(f"run folder: {folder}")
-    assert summary(folder)["wall_seconds"] > max(float(r["wall_seconds"]) for r in logging.read_rows(
+    assert summary(folder)["wall_seconds"] > max(float(r["wall_seconds"]) for r in sinks.read_rows(
         folder / "metrics.csv")[1] if int(r["env_steps"]) <= crash["steps"])  # fmt: skip
 
 
@@ -122,11 +124,11 @@ def test_run_that_is_still_going_is_left_alone(finished, tmp_path, monkeypatch):
     folder = tmp_path / "a2c"
     shutil.copytree(finished("a2c").folder, folder)
     content = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with records.alone(folder):
+    with records.locked(folder):
         outcome = call("a2c", "--resume", folder, "--steps", 3072)
         assert (outcome.code, outcome.err) == (2, f"error: --resume {folder}: a process is still training in it\n")
         monkeypatch.setattr(records, "write_json", lambda path, content: None)
-        monkeypatch.setattr(runs, "make_folder", lambda *arguments: None)  # as if it had begun in the meantime
+        monkeypatch.setattr(prepare, "make_folder", lambda *arguments: None)  # as if it had begun in the meantime
         assert call("a2c", "--resume", folder, "--steps", 3072).code == 2
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == content
 
@@ -238,7 +240,7 @@ def test_interrupt_saves_and_tells_how_to_go_on(finished, tmp_path):
 
 def test_interrupt_while_starting_is_kept_for_later(tmp_path):
     """The first Ctrl-C during compilation is not lost, and leaves a run that can be resumed."""
-    from experiments import records
+    from experiments.run import records
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.MonkeyPatch.context() as patch:
@@ -326,7 +328,7 @@ def test_point_of_a_sweep_is_not_resumed_on_its_own(tmp_path):
 
 TWICE = """
 import os, signal
-from experiments.records import Interrupt
+from experiments.run.records import Interrupt
 with Interrupt() as interrupt:
     os.kill(os.getpid(), signal.SIGTERM)
     assert interrupt.raised
@@ -346,7 +348,7 @@ def test_ctrl_c_before_training_is_one_line(tmp_path, monkeypatch):
     def pressed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "environment", pressed)
+    monkeypatch.setattr(prepare, "environment", pressed)
     outcome = call("a2c", *FLAGS["a2c"], "--out", tmp_path / "run")
     assert (outcome.code, outcome.err) == (130, "error: stopped before training began; nothing was saved\n")
     assert not (tmp_path / "run").exists()

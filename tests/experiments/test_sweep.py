@@ -6,7 +6,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from experiments import flags
+from experiments.run import flags
 from tests.experiments.running import (
     FLAGS,
     assert_same_state,
@@ -114,7 +114,7 @@ def test_a_point_that_diverges_leaves_the_others_alone(swept, tmp_path):
 
 
 def test_values_reach_the_agent():
-    from experiments import runs
+    from experiments.run import prepare
 
     module = import_module("experiments.a2c")
     config = flags.parse(module.Flags, [*FLAGS["a2c"], *SWEEP], "x")
@@ -123,7 +123,7 @@ def test_values_reach_the_agent():
     def build(agent, spec, scale):
         seen.append(agent)
 
-    make = runs.maker(config, None, build)
+    make = prepare.parts_maker(config, None, build)
     for point in flags.grid(config):
         make({**point, "run": 0})
     assert [agent.learning_rate for agent in seen] == [1e-2, 1e-3]

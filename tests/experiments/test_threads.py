@@ -8,7 +8,7 @@ from importlib import import_module
 
 import pytest
 
-from experiments import runs
+from experiments.run import cores
 from tests.experiments.running import ROOT, command
 
 CORES = len(os.sched_getaffinity(0))
@@ -35,7 +35,7 @@ def config(experiment, agent=None, **fields):
 def test_one_small_run_is_computed_inline(given, inline, monkeypatch):
     for name in ("XLA_FLAGS", "NPROC"):
         monkeypatch.delenv(name, raising=False)
-    runs.use_cores(given)
+    cores.use_cores(given)
     devices = 1 if inline else CORES
     assert os.environ["XLA_FLAGS"] == f"--xla_force_host_platform_device_count={devices}"
     assert os.environ["NPROC"] == ("1" if inline else str(4 * CORES))
@@ -45,7 +45,7 @@ def test_what_the_user_set_stays(monkeypatch):
     given = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "NPROC": "5", "JAX_COMPILATION_CACHE_DIR": "mine"}
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    runs.use_cores(config("ppo"))
+    cores.use_cores(config("ppo"))
     assert {name: os.environ[name] for name in given} == given
 
 

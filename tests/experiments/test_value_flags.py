@@ -10,9 +10,11 @@ import pytest
 
 import agents.dqn
 import envs
-from agents import keys
 from agents.base import Step, TimeStep
-from experiments import build, flags, loops, runs
+from envs import keys
+from experiments.drivers import base, in_graph
+from experiments.parts import learning
+from experiments.run import flags, plans
 from replay.prioritised import State as Prioritised
 
 SMALL = ["--agent.hidden", "8", "8", "--agent.batch-size", "4", "--agent.buffer-size", "400"]
@@ -24,12 +26,12 @@ def parsed(experiment: str, *words: str) -> Any:
 
 def parts(experiment: str, config: Any, env: str = "bellmax/catch", lanes: int = 4) -> Any:
     module = import_module(f"experiments.{experiment}")
-    return module.make(config, envs.make(env).spec, runs.Scale(lanes, 1, 10_000))
+    return module.make(config, envs.make(env).spec, plans.Size(lanes, 1, 10_000))
 
 
-def shapes(experiment: str, config: Any, env: str = "bellmax/catch") -> loops.RunState:
+def shapes(experiment: str, config: Any, env: str = "bellmax/catch") -> base.RunState:
     """Of a run that has begun."""
-    loop = loops.in_graph(envs.make(env), *parts(experiment, config, env), num_envs=4, iterations=1)
+    loop = in_graph.loop(envs.make(env), *parts(experiment, config, env), num_envs=4, iterations=1)
     return jax.eval_shape(loop.init, keys.key(0))
 
 
@@ -94,7 +96,7 @@ def test_r2d2_learns_from_windows_with_the_burn_in_on_top() -> None:
 def test_memory_is_stored_where_windows_begin_with_it(experiment: str, start: str) -> None:
     run = shapes(experiment, parsed(experiment, *SMALL, "--agent.start", start), "bellmax/memory-chain")
     rows = run.replay.ring.rows if isinstance(run.replay, Prioritised) else run.replay.rows
-    assert ("carry" in rows.extras) == (start == "stored")
+    assert bool(jax.tree.leaves(rows.carry)) == (start == "stored")
 
 
 @pytest.mark.parametrize("sampling", ["sequential", "random"])
@@ -136,7 +138,7 @@ def test_held_actions_go_with_what_is_learned_from(words: list[str]) -> None:
     sizes = SMALL[3:] if experiment == "dqn" else ["--agent.length", "4", *SMALL[3:]]
     for hold in ("1", "7"):
         built = parts(experiment, parsed(experiment, *sizes, "--agent.hold", hold, *rest))
-        loop = loops.in_graph(envs.make("bellmax/catch"), *built, num_envs=4, iterations=1)
+        loop = in_graph.loop(envs.make("bellmax/catch"), *built, num_envs=4, iterations=1)
         run, _ = jax.eval_shape(lambda key, loop=loop: loop.step(loop.init(key)), keys.key(0))
         assert any("left" in jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(run)) == (
             hold == "7"
@@ -156,8 +158,8 @@ def test_sequential_windows_are_drawn_by_priority_where_alpha_says_so() -> None:
     env = envs.make("bellmax/catch", rows=2)
     for alpha, spread in (("0", False), ("1", True)):
         config = parsed("drqn", *words, "--agent.alpha", alpha)
-        built = import_module("experiments.drqn").make(config, env.spec, runs.Scale(4, 1, 10_000))
-        loop = loops.in_graph(env, *built, num_envs=4, iterations=8)
+        built = import_module("experiments.drqn").make(config, env.spec, plans.Size(4, 1, 10_000))
+        loop = in_graph.loop(env, *built, num_envs=4, iterations=8)
         leaves = jax.jit(lambda key, loop=loop: loop.step(loop.init(key))[0].replay.tree[0])(keys.key(0))
         held = np.asarray(leaves)[np.asarray(leaves) > 0]
         assert (held.std() > 0) == spread
@@ -179,5 +181,5 @@ def test_each_reward_is_clipped_and_not_their_sum() -> None:
 
 def test_a_schedule_over_nothing_is_at_its_end() -> None:
     """ε that decays over no steps, also while nothing has been learned."""
-    schedule = build.linear(1.0, 0.25, 0.0)
+    schedule = learning.linear(1.0, 0.25, 0.0)
     np.testing.assert_allclose([schedule(jnp.int32(n)) for n in (0, 5)], 0.25)

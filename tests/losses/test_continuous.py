@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from absl.testing import parameterized
 
-from agents import keys, losses
+from agents import losses
+from envs import keys
 
 T, E, A = 7, 3, 4
 DRAW = np.random.default_rng(0)

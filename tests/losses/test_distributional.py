@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import networks
-from agents import keys, losses, objectives
+from agents import losses
+from agents.common import objectives
+from envs import keys
 from networks.heads import Quantiles
 
 
@@ -127,7 +129,7 @@ def test_objectives_target_the_same_mean_and_stop_its_gradient(kind: str) -> Non
         target = losses.categorical_projection(1 + 0.5 * atoms[None], mixture, atoms)
         output_t, output_tm1 = logits, jnp.stack([jnp.zeros((1, 41)), jnp.log(target + 1e-30)], axis=1)
     else:
-        tau = losses.midpoints(5)[None]
+        tau = networks.midpoints(5)[None]
         objective = objectives.quantile(0.0)
         output_t = Quantiles(jnp.float32(np.sort(normal(1, 1, 2, 5))), tau)
         target = 1 + 0.5 * jnp.einsum("na,nak->nk", pi, output_t.values)
@@ -183,7 +185,7 @@ def test_c51_learns_the_uniform_return() -> None:
 @cache
 def fixed_quantiles() -> np.ndarray:
     """Quantiles `[2, 51]` learned with κ = 0 and κ = 1."""
-    tau = losses.midpoints(51)
+    tau = networks.midpoints(51)
 
     def output(params: Any, key: Any, n: int) -> Quantiles:
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (n, *x.shape[1:])), Quantiles(params, tau[None]))
@@ -196,7 +198,7 @@ def fixed_quantiles() -> np.ndarray:
 
 
 def test_qr_dqn_learns_the_uniform_return() -> None:
-    q, tau = fixed_quantiles()[0], np.asarray(losses.midpoints(51))
+    q, tau = fixed_quantiles()[0], np.asarray(networks.midpoints(51))
     assert np.abs(q - 2 * tau).mean() <= 0.02
     np.testing.assert_allclose(q.var(), 1 / 3, atol=0.01)
 

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import keys, losses
+from agents import losses
 from agents.base import LAST
-from envs.drifting_worker import REACH, STRIDE, drifting_worker, worker
+from envs import keys
+from envs.tasks.drifting_worker import REACH, STRIDE, drifting_worker, worker
 
 RNG = np.random.default_rng(0)
 S, G, NEXT = RNG.normal(size=(3, 5, 4))

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents import keys, losses
+from agents import losses
+from envs import keys
 
 RUNS, EPISODES, ARMS, RATE, EPSILON = 600, 300, 10, 0.1, 0.1
 A, B, END = 0, 1, 2

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import keys, losses
+from agents import losses
 from agents.base import FIRST, LAST, MID
+from envs import keys
 from tests.losses.test_golden import DISCOUNT, LAM, STEP_TYPE, V_ALL, R, ends, reference_gae, reference_n_step
 
 FAMILY = get_args(losses.Psi)

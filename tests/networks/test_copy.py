@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-from agents import keys, losses
-from envs.copy import sequences
+from agents import losses
+from envs import keys
+from envs.tasks.copy import sequences
 from networks.controller import Access, Controller
 from networks.dnc import dnc
 from networks.ntm import ntm

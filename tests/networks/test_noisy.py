@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import networks
-from agents import keys
+from envs import keys
 from networks.noisy import Noise, NoisyDense, scaled_noise
 
 FEATURES = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)

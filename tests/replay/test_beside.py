@@ -10,7 +10,7 @@ PATTERNS = [[(3, model.TRUNCATED)], [(2, model.TERMINATED)]]
 
 def test_fresh_lanes_come_first_and_windows_of_the_past_after_them():
     steps = model.history(PATTERNS, 13)
-    both, alone = replay.beside(replay.on_policy(4), replay.uniform(40, 3, 4)), replay.uniform(40, 3, 4)
+    both, alone = replay.fresh_and_replayed(replay.on_policy(4), replay.uniform(40, 3, 4)), replay.uniform(40, 3, 4)
     state, old = (buffer.init(jax.tree.map(lambda x: x[0], steps)) for buffer in (both, alone))
     for start in (0, 4, 8):
         state = both.add(state, model.rows(steps, start, start + 5))
@@ -25,4 +25,4 @@ def test_fresh_lanes_come_first_and_windows_of_the_past_after_them():
 
 def test_the_past_does_not_peek():
     with pytest.raises(ValueError, match="past: a replay that wants to peek"):
-        replay.beside(replay.on_policy(4), replay.on_policy(4))
+        replay.fresh_and_replayed(replay.on_policy(4), replay.on_policy(4))

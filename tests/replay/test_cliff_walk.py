@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import replay
-from agents import keys
 from agents.base import FIRST, LAST, MID, Info, Step, TimeStep
+from envs import keys
 
 SEEDS, RATE, PRECISION = 5, 0.25, 1e-3
 

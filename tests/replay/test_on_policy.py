@@ -53,14 +53,14 @@ def test_impossible_arguments():
 @pytest.mark.parametrize("beside", [False, True])
 def test_of_what_is_remembered_the_first_row_is_kept(beside):
     memory = jnp.arange(1.0, 6.0)[:, None, None] * jnp.ones((5, len(PATTERNS), 3))
-    steps = jax.tree.map(jnp.asarray, model.history(PATTERNS, 5))._replace(extras={"carry": memory, "value": memory})
+    steps = jax.tree.map(jnp.asarray, model.history(PATTERNS, 5))._replace(extras={"value": memory}, carry=memory)
     buffer = replay.on_policy(4)
     if beside:
-        buffer = replay.beside(buffer, replay.uniform(20, 2, 4))
+        buffer = replay.fresh_and_replayed(buffer, replay.uniform(20, 2, 4))
     state = buffer.init(jax.tree.map(lambda x: x[0], steps))
     for _ in range(2):  # the older windows of the second need rows of both
         state = buffer.add(state, steps)
-    kept = buffer.sample(state, jax.random.key(0)).steps.extras
-    assert kept["carry"].shape == (1, 4 if beside else 2, 3)
-    np.testing.assert_array_equal(kept["carry"][:, :2], memory[:1])
-    np.testing.assert_array_equal(kept["value"][:, :2], memory)
+    kept = buffer.sample(state, jax.random.key(0)).steps
+    assert kept.carry.shape == (1, 4 if beside else 2, 3)
+    np.testing.assert_array_equal(kept.carry[:, :2], memory[:1])
+    np.testing.assert_array_equal(kept.extras["value"][:, :2], memory)

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import replay
-from agents import keys, parallel
 from agents.base import FIRST, MID, Info, Step
+from envs import keys, parallel
 from replay import sum_tree
 from replay.ring import Index
 from tests.replay import model

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import replay
 from agents.base import MID, Agent, Info, Step, TimeStep
-from experiments import devices, loops
+from experiments.drivers import base, devices
 from replay.ring import Index
 from tests.replay import model
 
@@ -168,7 +168,7 @@ def test_the_ring_is_updated_in_place(seeds):
 
 
 def assert_one_ring(buffer, lay, state, steps):
-    """Adding and learning, compiled over runs and devices as `experiments.host` does, need no second ring."""
+    """Adding and learning, compiled over runs and devices as `experiments.drivers.host` does, need no second ring."""
 
     def update(state, key, sample):
         del key
@@ -177,7 +177,7 @@ def assert_one_ring(buffer, lay, state, steps):
     agent = Agent(None, None, None, None, update)
 
     def learn(state, storage, steps, key):
-        return loops.learn(agent, buffer, 2, state, buffer.add(storage, steps), key)
+        return base.learn(agent, buffer, 2, state, buffer.add(storage, steps), key)
 
     shapes = (jax.ShapeDtypeStruct((), jnp.float32), state, steps, jax.eval_shape(lambda: jax.random.key(0)))
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, lay.runs, *x.shape), x.dtype), shapes)

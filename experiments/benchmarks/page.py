@@ -1,0 +1,109 @@
+"""How `experiments.benchmark` tells what it measured: a page with a table, and a plot."""
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """A line of the table: one of ours against one peer, or against none."""
+
+    part: str
+    name: str
+    seeds: int
+    unit: str
+    ours: float
+    peer: str
+    theirs: float | None
+    ratio: float | None  # above 1 where ours is the faster
+    goal: str
+    met: bool | None
+    samples: Mapping[str, Sequence[float]]
+
+
+def short(value: float) -> str:
+    """Three figures: 1.23M, 45.6k, 789, 0.0123."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def machine(before: float, installed: Mapping[str, str]) -> str:
+    """One line on where and when this was measured."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = ", ".join(f"{name} {version}" for name, version in installed.items())
+    load = f"load {before:.1f} before, {os.getloadavg()[0]:.1f} after"
+    day = datetime.date.today().isoformat()
+    return f"{day}, {cores} cores ({platform.machine()}), {load}, Python {platform.python_version()}, {found}."
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Markdown."""
+    lines = ["| what | seeds | bellmax | peer | | ratio | goal | |", "|---|---:|---:|---:|---|---:|---|---|"]
+    for row in rows:
+        theirs = "" if row.theirs is None else f"{short(row.theirs)} {row.unit}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        verdict = {None: "", True: "met", False: "missed"}[row.met]
+        cells = (row.name, row.seeds, f"{short(row.ours)} {row.unit}", theirs, row.peer, ratio, row.goal, verdict)
+        lines.append("| " + " | ".join(str(cell).replace("|", "/") for cell in cells) + " |")
+    return lines
+
+
+NOTES = "## Notes"
+
+
+def write(rows: Sequence[Row], out: str, repeats: int, where: str) -> Path:
+    """benchmark.md, whose notes stay as they are, and benchmark.png."""
+    page = Path(out) / "benchmark.md"
+    notes = page.read_text().partition(NOTES)[2] if page.exists() else ""
+    compared = any(row.ratio is not None and row.part != "learning" for row in rows)
+    lines = ["# Speed", "", f"`python -m experiments.benchmark`, median of {repeats}, contenders in turns."]
+    lines += ["Rates are of all seeds together; a ratio above 1 says that bellmax is faster. " + where, ""]
+    lines += ["![ratios](benchmark.png)", ""] if compared else []
+    lines += [*table(rows), "", f"{NOTES}{notes}" if notes else ""]
+    page.write_text("\n".join(lines).rstrip() + "\n")
+    if compared:
+        draw([row for row in rows if row.ratio is not None and row.part != "learning"], page.with_suffix(".png"))
+    return page
+
+
+def draw(rows: Sequence[Row], out: Path) -> None:
+    """Bars of the ratios, logarithmic, with a mark at each goal."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from experiments.reports.plots import COLOURS, GRID, INK
+
+    figure, axes = plt.subplots(figsize=(9, 0.8 + 0.28 * len(rows)), layout="constrained")
+    names = list(dict.fromkeys(row.peer for row in rows))
+    goals = 0
+    for i, row in enumerate(rows):
+        assert row.ratio is not None
+        axes.barh(i, row.ratio - 1, left=1, color=COLOURS[names.index(row.peer)], height=0.7)
+        axes.text(max(row.ratio, 1) * 1.04, i, f"{row.ratio:.2f}", va="center", fontsize=8, color=INK)
+        if row.goal.startswith("at least"):
+            goal = float(row.goal.split()[2])
+            label = None if goals else "goal"
+            axes.plot([goal, goal], [i - 0.42, i + 0.42], color=INK, linewidth=2, label=label)
+            goals += 1
+    for i, name in enumerate(names):
+        axes.barh(0, 0, color=COLOURS[i], label=f"against {name}")
+    axes.set_xscale("log")
+    axes.axvline(1, color=INK, linewidth=1)
+    axes.set_yticks(
+        range(len(rows)), [f"{row.name}, {row.seeds} seed{'s'[: row.seeds > 1]}" for row in rows], fontsize=8
+    )
+    axes.invert_yaxis()
+    axes.set_xlabel("times as fast as the peer")
+    axes.grid(axis="x", color=GRID)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(out, dpi=120)
+    plt.close(figure)

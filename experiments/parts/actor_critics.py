@@ -1,0 +1,120 @@
+"""Flags that the actor-critics share, and what is built of them."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from experiments.parts import builders, learning
+from experiments.run import ranges
+from experiments.run.plans import Size
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Flags of a network."""
+
+    discount: ranges.Unit = 0.99
+    """γ."""
+    hidden: tuple[ranges.Count, ...] = (64, 64)
+    """Sizes of the dense layers."""
+    cnn: Literal["nature", "impala", "small", "none"] = "nature"
+    """Torso for image observations; with none they are flattened."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Of the dense layers; convolutions have ReLU, and on Atari these too, as the presets say."""
+    dtype: builders.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
+    memory: Literal["none", "lstm", "gru"] = "none"
+    """Recurrent core, of the size of the last hidden layer."""
+    shared: bool = False
+    """One torso for policy and value."""
+    clip_rewards: bool = False
+    """Learn from rewards clipped to [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class Body(Layers):
+    """Flags of network, rollout and normalisation."""
+
+    unroll: ranges.Count = 128
+    """Steps in each environment per rollout."""
+    normalise_observations: bool = False
+    """Running mean 0 and variance 1 for observations that are not images."""
+    normalise_rewards: bool = False
+    """Divide rewards by the standard deviation of the discounted return."""
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Flags of gradient steps on the loss of actor and critic together."""
+
+    learning_rate: ranges.Positive = 1e-3
+    """Step size of the optimiser."""
+    optimiser: Literal["adam", "rmsprop"] = "adam"
+    """RMSProp is the paper's."""
+    optimiser_eps: ranges.Positive = 1e-5
+    """Its ε."""
+    anneal: bool = True
+    """Let the step size fall linearly to 0 over the run."""
+    max_grad_norm: ranges.Limit = 0.5
+    """Global norm that gradients are clipped to."""
+    value_cost: ranges.NonNegative = 0.5
+    """Weight of the value loss."""
+    entropy_cost: ranges.NonNegative = 0.01
+    """Weight of the entropy bonus."""
+
+
+def network(body: Any, spec: Any) -> Any:
+    """Observation -> (distribution, value)."""
+    return builders.actor_critic(spec, body.hidden, body.cnn, body.memory, body.shared, body.dtype, body.activation)
+
+
+def critic_of_actions(body: Any, spec: Any, agent: str) -> Any:
+    """Observation -> (`Categorical`, action values).
+
+    Raises:
+      ValueError: the task's actions are not discrete.
+    """
+    import networks
+
+    actions = builders.discrete_actions(spec, agent)
+    torso = lambda: builders.torso(spec, body.hidden, body.cnn, body.activation, body.dtype)  # noqa: E731
+    policy, core = networks.CategoricalPolicy(actions), builders.core(body.memory, body.hidden)
+    return networks.actor_critic(torso(), policy, networks.QValues(actions), core, None if body.shared else torso())
+
+
+def iterations(body: Any, scale: Size) -> int:
+    """Rollouts of the whole run.
+
+    Raises:
+      ValueError: they are empty.
+    """
+    if body.unroll < 1:
+        raise ValueError(f"--agent.unroll {body.unroll}: must be at least 1")
+    return max(1, scale.steps // (body.unroll * scale.num_envs * scale.devices))
+
+
+def annealed(rate: Any, anneal: bool, updates: int) -> Any:
+    """The rate, or a schedule that falls from it linearly to 0 over the run's updates."""
+    return learning.linear(rate, 0.0, updates) if anneal else rate
+
+
+def optimiser(descent: Any, updates: int) -> Any:
+    """The optimiser that the flags describe, for a run of so many updates."""
+    from agents.common import optimisers
+
+    rate = annealed(descent.learning_rate, descent.anneal, updates)
+    return getattr(optimisers, descent.optimiser)(rate, descent.max_grad_norm, eps=descent.optimiser_eps)
+
+
+def parts(agent: Any, body: Any) -> Any:
+    """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for.
+
+    Raises:
+      ValueError: both would rewrite the rewards.
+    """
+    import replay
+    from experiments.drivers.contract import Parts, Schedule
+
+    if body.clip_rewards and body.normalise_rewards:
+        raise ValueError("--agent.clip-rewards, --agent.normalise-rewards: one or the other")
+    agent = learning.normalised(agent, body.normalise_observations, body.normalise_rewards, body.discount)
+    return Parts(learning.clipped(agent, body), replay.on_policy(body.unroll), Schedule(body.unroll))

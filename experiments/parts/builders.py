@@ -1,0 +1,125 @@
+"""From flags and a task's spaces to networks."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
+    from envs.base import Spec
+
+
+Precision = Literal["float32", "bfloat16"]
+"""What layers compute in; parameters, outputs and losses are float32."""
+
+
+def discrete_actions(spec: "Spec", agent: str) -> int:
+    """The number of actions.
+
+    Raises:
+      ValueError: the task has none to count.
+    """
+    from envs.base import Discrete
+
+    if not isinstance(spec.action, Discrete):
+        raise ValueError(f"--env {spec.name}: {agent} needs discrete actions, but the task's are {spec.action}")
+    return spec.action.num
+
+
+def torso(
+    spec: "Spec",
+    hidden: tuple[int, ...],
+    cnn: str,
+    activation: str = "relu",
+    dtype: Precision = "float32",
+    **kwargs: Any,
+) -> Any:
+    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`, if not "none"."""
+    import flax.linen as nn
+    import jax.numpy as jnp
+
+    import networks
+
+    if any(size < 1 for size in hidden):
+        raise ValueError(f"--agent.hidden {' '.join(map(str, hidden))}: layer sizes must be positive")
+    options = {
+        "cnn": None if cnn == "none" else cnn,
+        "activation": getattr(nn, activation),
+        "dtype": jnp.dtype(dtype),
+        **kwargs,
+    }
+    return networks.Torso(spec.observation, hidden, **options)
+
+
+def core(kind: str, hidden: tuple[int, ...]) -> Any:
+    """A recurrent core of the size of the last hidden layer, or None for "none".
+
+    Raises:
+      ValueError: there is no hidden layer.
+    """
+    import networks
+
+    if kind == "none":
+        return None
+    if not hidden:
+        raise ValueError(
+            f"--agent.hidden (empty): --agent.memory {kind} has the last layer's size, so give one or more"
+        )
+    return {"lstm": networks.LSTM, "gru": networks.GRU}[kind](hidden[-1])
+
+
+def actor_critic(
+    spec: "Spec",
+    hidden: tuple[int, ...],
+    cnn: str,
+    memory: str,
+    shared: bool,
+    dtype: Precision = "float32",
+    activation: str = "tanh",
+) -> Any:
+    """A network of (distribution, value) for discrete or continuous actions.
+
+    Args:
+      spec: the task.
+      hidden: sizes of the dense layers.
+      cnn: torso for images.
+      memory: "none", "lstm" or "gru", of the size of the last hidden layer.
+      shared: one torso for policy and value, rather than one each.
+      dtype: what the torsos compute in.
+      activation: of the dense layers, by its name in `flax.linen`; convolutions have ReLU.
+    """
+    import networks
+    from envs.base import Box
+
+    policy: Any
+    if isinstance(spec.action, Box):
+        (size,) = spec.action.shape
+        policy = networks.GaussianPolicy(size)
+    else:
+        policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
+    features = lambda: torso(spec, hidden, cnn, activation, dtype)  # noqa: E731
+    critic = None if shared else features()
+    return networks.actor_critic(features(), policy, networks.Value(), core(memory, hidden), critic)
+
+
+def unit_box(spec: "Spec", agent: str) -> Any:
+    """The task's actions, which an agent that acts in [-1, 1] can be scaled to.
+
+    Raises:
+      ValueError: they are no vector within finite bounds.
+    """
+    import numpy as np
+
+    from envs.base import Box
+
+    box = spec.action
+    if not isinstance(box, Box) or len(box.shape) != 1 or not all(np.isfinite(b).all() for b in box[1:3]):
+        raise ValueError(f"--env {spec.name}: {agent} needs a vector of bounded actions, but the task's are {box}")
+    return box
+
+
+def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> Any:
+    """An ensemble of `num` networks `critics.with_action` of an observation -> Q; arguments as for `torso`."""
+    import networks
+    from agents.common.critics import with_action
+    from envs.base import Box
+
+    seen = spec._replace(observation=with_action(spec.observation, Box(spec.action.shape, -1.0, 1.0)))
+    return networks.ensemble(networks.q_network(torso(seen, hidden, cnn, **kwargs), networks.Value()), num)

@@ -1,0 +1,31 @@
+"""What agents learn from, and how fast."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
+    pass
+
+
+def linear(start: Any, end: Any, over: Any) -> Any:
+    """A schedule of the number of updates: from `start` to `end` linearly over `over` updates, then constant."""
+    import jax.numpy as jnp
+
+    def part(updates: Any) -> Any:
+        return jnp.where(over > 0, jnp.clip(updates / jnp.maximum(over, 1e-9), 0.0, 1.0), 1.0)
+
+    return lambda updates: start + (end - start) * part(updates)
+
+
+def clipped(agent: Any, config: Any) -> Any:
+    """The agent, which learns from clipped rewards if the flags say so; not for rewards that are summed before."""
+    from agents.common import wrappers
+
+    return wrappers.clip_rewards(agent) if config.clip_rewards else agent
+
+
+def normalised(agent: Any, observations: bool, rewards: bool, discount: Any) -> Any:
+    """The agent behind `agents.common.wrappers`' normalisers that are asked for."""
+    from agents.common import wrappers
+
+    agent = wrappers.normalise_rewards(agent, discount) if rewards else agent
+    return wrappers.normalise_observations(agent) if observations else agent

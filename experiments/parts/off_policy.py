@@ -1,0 +1,105 @@
+"""What the experiments of off-policy continuous control share: their flags, replay and schedule."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from experiments.parts import builders, checks
+from experiments.run import plans, ranges
+
+if TYPE_CHECKING:
+    from experiments.drivers.contract import Parts
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Flags of an agent that learns from a replay of transitions."""
+
+    learning_rate: ranges.Positive = 1e-3
+    """Adam's step size for the values."""
+    discount: ranges.Unit = 0.99
+    """γ."""
+    hidden: tuple[ranges.Count, ...] = (64, 64)
+    """Sizes of the dense layers."""
+    layer_norm: bool = False
+    """Layer normalisation before each of their activations."""
+    cnn: Literal["nature", "impala", "small"] = "nature"
+    """Convolutions for image observations; `hidden` follows them."""
+    dtype: builders.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
+    n_step: ranges.Count = 1
+    """Transitions folded into each target."""
+    batch_size: ranges.Count = 128
+    """Transitions per gradient step."""
+    buffer_size: ranges.Count = 100_000
+    """Transitions kept."""
+    warmup: ranges.Whole = 1_000
+    """Environment steps of random actions before learning."""
+    unroll: ranges.Count = 1
+    """Steps in each environment between learning phases."""
+    updates: ranges.Count = 4
+    """Updates per learning phase. The update-to-data ratio is this times `delay` / (unroll x environments)."""
+    target_rate: ranges.Share = 0.005
+    """How far the targets move towards what is learned after each update; 1 is no target network."""
+    reward_scale: ranges.Positive = 1.0
+    """Factor of the rewards learned from; those reported are the task's."""
+    normalise_observations: bool = False
+    """Running mean 0 and variance 1 for observations that are not images."""
+
+
+def check(config: Learning, names: tuple[str, ...] = ()) -> None:
+    """Refuses counts below 1, and a factor of the rewards that is not positive.
+
+    Args:
+      config: the flags.
+      names: of further counts among them.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    for name in ("n_step", "batch_size", "buffer_size", "unroll", "updates", *names):
+        if getattr(config, name) < 1:
+            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    # One that is swept is traced, and not looked at.
+    if isinstance(config.reward_scale, float) and not config.reward_scale > 0:
+        raise ValueError(f"--agent.reward-scale {config.reward_scale}: must be above 0")
+
+
+def scaled(agent: Any, config: Learning) -> Any:
+    """The agent, which learns from rewards times the flag's factor."""
+    from agents.common import wrappers
+
+    return wrappers.rewards(agent, lambda reward: config.reward_scale * reward)
+
+
+def critics(config: Learning, spec: Any, num: int) -> Any:
+    """The ensemble of `num` critics that the flags describe."""
+    return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+
+
+def parts(agent: Any, box: Any, config: Learning, scale: plans.Size, steps: int = 1) -> "Parts":
+    """The parts of a run of an agent that acts in [-1, 1].
+
+    Args:
+      agent: inside of the task's bounds and of normalisation.
+      box: the task's actions; None for an agent that acts in them itself.
+      config: the flags.
+      scale: of the run.
+      steps: gradient steps of an update, each on a batch of its own.
+
+    Raises:
+      ValueError: the buffer is too small.
+    """
+    import replay
+    from agents.common import wrappers
+    from experiments.drivers.contract import Parts, Schedule
+
+    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
+    batch = scale.per_device(config.batch_size, "agent.batch_size")
+    checks.check_buffer(buffer, scale.num_envs, config.n_step + 1)
+    memory = replay.uniform(buffer, batch * steps, config.n_step)
+    memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
+    agent = agent if box is None else wrappers.unit_actions(agent, box)
+    agent = scaled(agent, config)
+    agent = wrappers.normalise_observations(agent) if config.normalise_observations else agent
+    warmup = -(-config.warmup // (config.unroll * scale.num_envs * scale.devices))
+    return Parts(agent, memory, Schedule(config.unroll, config.updates, warmup))

@@ -1,0 +1,155 @@
+"""Learning curves: IQM over seeds with a 95 % bootstrap band, and each seed faintly behind it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.reports import sinks, stats
+
+COLOURS = ("#2066a8", "#d1615d", "#3a8f5c", "#8e6bbf", "#c58a1b", "#3d9fb0", "#b4588f", "#6b6b6b")
+MARKERS = ("o", "s", "D", "^")
+INK, GRID = "#333333", "#e6e6e6"
+NAMES = {"eval_return": "evaluation return", "episode_return": "training return"}
+POINTS = 400
+"""Curves of more points are thinned to this many."""
+
+
+def curve(
+    source: str | Path | tuple[np.ndarray, np.ndarray],
+    out: str | Path,
+    title: str = "",
+    metric: str = "eval_return",
+    reference: float | None = None,
+) -> None:
+    """Draws one run.
+
+    Args:
+      source: a `metrics.csv`, or `(env_steps[points], values[seeds, points])`.
+      out: PNG to write.
+      title: above the plot.
+      metric: a column of the file. Where `eval_return` has no values yet, `episode_return` is drawn.
+      reference: draws a dashed line there, such as a score to reach.
+
+    Raises:
+      OSError: the file cannot be read or written.
+      ValueError: there is no such column.
+    """
+    steps, values, name = (*source, metric) if isinstance(source, tuple) else load(source, metric)
+    _draw({"": (steps, values)}, out, title, name, reference)
+
+
+def curves(
+    runs: Mapping[str, str | Path],
+    out: str | Path,
+    title: str = "",
+    metric: str = "eval_return",
+    published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> None:
+    """Draws several runs into one plot.
+
+    Args:
+      runs: label -> run folder.
+      out: PNG to write.
+      title: above the plot.
+      metric: a column of their `metrics.csv`.
+      published: label -> `(env_steps[points], scores[points])`, drawn as points.
+
+    Raises:
+      OSError: a file cannot be read or written.
+      ValueError: there is no such column.
+    """
+    tables = {label: sinks.read_metrics(Path(folder) / "metrics.csv") for label, folder in runs.items()}
+    found = {label: sinks.series(table, metric) for label, table in tables.items()}
+    _draw(found, out, title, metric, published=published)
+
+
+def load(path: str | Path, metric: str = "eval_return") -> tuple[np.ndarray, np.ndarray, str]:
+    """`(env_steps[points], values[seeds, points], metric)`, with the training return in place of a missing evaluation.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: there is no such column.
+    """
+    table = sinks.read_metrics(path)
+    steps, values = sinks.series(table, metric)
+    if metric == "eval_return" and not steps.size:
+        metric = "episode_return"
+        steps, values = sinks.series(table, metric)
+    return steps, values, metric
+
+
+def _draw(
+    runs: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    out: str | Path,
+    title: str,
+    metric: str,
+    reference: float | None = None,
+    published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.3), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    single = len(runs) == 1
+    for i, (label, (steps, values)) in enumerate(runs.items()):
+        _curve(
+            axes,
+            label,
+            *_thin(steps, values),
+            COLOURS[i % len(COLOURS)],
+            ("-", "--", ":")[i // len(COLOURS) % 3],
+            single,
+        )
+    for i, (label, points) in enumerate((published or {}).items()):
+        colour = COLOURS[(len(runs) + i) % len(COLOURS)]
+        axes.plot(*points, MARKERS[i % len(MARKERS)], color=colour, label=label)
+    if reference is not None:
+        axes.axhline(reference, color=INK, linewidth=1, linestyle=(0, (5, 4)), alpha=0.6, zorder=1)
+    if not any(steps.size for steps, _ in runs.values()):
+        axes.text(0.5, 0.5, "no episode has ended yet", transform=axes.transAxes, ha="center", color=INK)
+    else:
+        axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best", reverse=single)
+    _style(axes, title, NAMES.get(metric, metric.replace("_", " ")))
+    figure.savefig(str(out), format="png")
+
+
+def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    chosen = (
+        np.unique(np.linspace(0, len(steps) - 1, POINTS).round().astype(int)) if len(steps) > POINTS else slice(None)
+    )
+    return steps[chosen], values[:, chosen]
+
+
+def _curve(axes: Any, label: str, steps: np.ndarray, values: np.ndarray, colour: str, dash: str, single: bool) -> None:
+    middle, low, high = stats.band(values)
+    seeds = f"{len(values)} seed{'s' if len(values) > 1 else ''}"
+    label = f"{label} ({seeds})" if label else f"IQM of {seeds}" if len(values) > 1 else seeds
+    marker = "o" if len(steps) == 1 else None
+    if len(values) > 1:
+        axes.plot(steps, values.T, color=colour, linewidth=0.7, alpha=0.28 if single else 0.12, zorder=2)
+        name = "95 % bootstrap interval" if single else None
+        axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0, zorder=3, label=name)
+    axes.plot(
+        steps, middle, color=colour, linewidth=2, linestyle=dash, marker=marker, label=label, zorder=4,
+        solid_capstyle="round", solid_joinstyle="round",
+    )  # fmt: skip
+
+
+def _style(axes: Any, title: str, ylabel: str) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=10)
+    axes.set_xlabel("environment steps per seed", color=INK)
+    axes.set_ylabel(ylabel, color=INK)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.tick_params(colors=INK, length=0, labelsize=9)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.01)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color("#bbbbbb")

@@ -1,0 +1,67 @@
+"""How a run uses the processor, and where compiled programs are kept."""
+
+import os
+import platform
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.run import flags
+
+if TYPE_CHECKING:
+    pass
+
+
+def use_cores(config: Any = None) -> None:
+    """Settles how XLA uses the CPU and where it keeps compiled programs; before JAX starts, unless told otherwise.
+
+    Runs side by side have a host device per core. A single run whose operations are small has one device and no thread
+    pool: handing such work to other threads takes longer than doing it (docs/design.md, "Drivers").
+
+    Args:
+      config: flags of the run; None where there may be several devices' worth of work.
+    """
+    keep_compiled()
+    given = os.environ.get("XLA_FLAGS", "")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    inline = config is not None and runs_inline(config)
+    if "xla_force_host_platform_device_count" not in given:
+        devices = 1 if inline else cores
+        os.environ["XLA_FLAGS"] = f"{given} --xla_force_host_platform_device_count={devices}".strip()
+        # XLA's thread pool has NPROC threads, by default one per core. Devices occupy one each, and where none is left
+        # an operation that hands out part of its work waits for ever; with one device it does that work itself.
+        os.environ.setdefault("NPROC", str(1 if inline else 4 * cores))
+
+
+INLINE_LAYER = 128
+"""Units up to which a dense layer is computed faster by one thread than handed to several."""
+
+
+def runs_inline(config: Any) -> bool:
+    """Whether a run computes on one thread: it is the only one, has small layers, and sees no Atari frames."""
+    runs = config.seeds * len(flags.grid(config))
+    hidden = getattr(config.agent, "hidden", ())
+    widest = max(hidden, default=0) if isinstance(hidden, tuple) else hidden
+    images = config.env.startswith("atari/") or getattr(config.agent, "frames", 1) > 1
+    return runs == 1 and config.devices == 1 and widest <= INLINE_LAYER and not images
+
+
+def keep_compiled() -> None:
+    """Lets JAX keep compiled programs in the user's cache folder, so that a command compiles the first time only.
+
+    `JAX_COMPILATION_CACHE_DIR` names another folder, and `JAX_ENABLE_COMPILATION_CACHE=false` keeps nothing.
+    """
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder()))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def cache_folder() -> Path:
+    """The folder of compiled programs for this kind of processor: code for another one can stop with SIGILL."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = "".join(sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}))
+    except OSError:
+        processor = platform.processor()
+    return home / "bellmax" / f"{platform.machine()}-{zlib.crc32(processor.encode()):08x}"

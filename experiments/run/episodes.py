@@ -1,0 +1,98 @@
+"""Episodes of trained policies: played as in training, timed reward by reward, or filmed."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+
+def exploring(make: Any) -> Any:
+    """The same parts, of an agent that always acts as in training."""
+
+    def changed(hypers: Any) -> Any:
+        parts = make(hypers)
+        act = parts.agent.act
+        always = lambda actor, key, carry, timestep, explore: act(actor, key, carry, timestep, True)  # noqa: E731
+        return parts._replace(agent=parts.agent._replace(act=always))
+
+    return changed
+
+
+def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
+    """`(actor, key) -> list`: mean steps to each of the first rewards of an episode from the one before, NaN if never.
+
+    Raises:
+      ValueError: the task does not run in graph, or has no time limit.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from envs.base import Environment
+    from experiments.drivers.base import env_action
+
+    limit = env.spec.time_limit
+    if not isinstance(env, Environment) or not limit:
+        raise ValueError(f"--rewards {number}: needs a task in graph with a time limit, not {env.spec.name}")
+
+    @jax.jit
+    def paid(actor: Any, key: Any) -> Any:
+        k_env, k_act = jax.random.split(key)
+        state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, episodes))
+
+        def step(carry: Any, key: Any) -> Any:
+            state, timestep, memory, over = carry
+            action, memory, _ = agent.act(actor, key, memory, timestep, False)
+            state, timestep = jax.vmap(env.step)(state, env_action(env.spec, action))
+            return (state, timestep, memory, over | timestep.last()), (timestep.reward > 0) & ~over
+
+        begun = (state, timestep, agent.begin(episodes), jnp.zeros(episodes, bool))
+        return jax.lax.scan(step, begun, jax.random.split(k_act, limit))[1]
+
+    def play(actor: Any, key: Any) -> list[float]:
+        rewarded = np.asarray(paid(actor, key))
+        when = [np.flatnonzero(rewarded[:, i]) + 1 for i in range(episodes)]
+        gaps = [np.diff(times, prepend=0)[:number] for times in when]
+        columns = [[gap[i] for gap in gaps if len(gap) > i] for i in range(number)]
+        return [float(np.mean(column)) if column else float("nan") for column in columns]
+
+    return play
+
+
+def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_000) -> None:
+    """Films one greedy episode.
+
+    Raises:
+      ValueError: the task cannot draw itself.
+    """
+    import imageio.v3 as iio
+    import jax
+    import numpy as np
+
+    from envs import keys
+    from envs.base import Environment
+    from envs.host import pool_of
+    from experiments.drivers.base import env_action
+
+    lane = (pool_of(env) if isinstance(env, Environment) else env).pool(1, seed)
+    if lane.frame is None:
+        raise ValueError(f"--video {path}: {env.spec.name} has no frames to film")
+    act = jax.jit(lambda key, carry, timestep: agent.act(actor, key, carry, timestep, False)[:2])
+    timestep, carry, frames = lane.reset(), agent.begin(1), [lane.frame()]
+    for key in jax.random.split(keys.key(seed), most):
+        action, carry = act(key, carry, timestep)
+        lane.send(np.asarray(env_action(env.spec, action)))
+        timestep = lane.recv()
+        frames.append(lane.frame())
+        if timestep.last()[0]:
+            break
+    lane.close()
+    # Video codecs want even sides.
+    even = [np.asarray(f)[: f.shape[0] // 2 * 2, : f.shape[1] // 2 * 2] for f in frames]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mp4: dict[str, Any] = {"macro_block_size": 2, "fps": 30}
+    gif: dict[str, Any] = {"loop": 0, "duration": 1000 / 30}
+    with warnings.catch_warnings():
+        # The encoder is another program; what runs between fork and exec touches no lock of JAX's.
+        warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+        iio.imwrite(path, np.stack(even), **(mp4 if path.suffix == ".mp4" else gif))
+    print(f"filmed {len(frames)} frames: {path}")

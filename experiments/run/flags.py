@@ -1,0 +1,243 @@
+"""The flags that every experiment has, how they are checked, and how sweeps are read. No JAX here: `--help` is fast."""
+
+import dataclasses
+import inspect
+import itertools
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
+
+from experiments.run import ranges
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Common:
+    """Flags of every experiment."""
+
+    preset: str = ""
+    """Take the defaults of this preset; flags given beside it win."""
+    env: str = "bellmax/catch"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    env_options: tuple[str, ...] = ()
+    """Options of the task, as name=value."""
+    eval_env_options: tuple[str, ...] = ()
+    """Options that the task has besides, or instead, when policies are evaluated: a goal that is far, for instance."""
+    seeds: ranges.Count = 1
+    """Runs trained side by side, with seeds `seed`, `seed` + 1, ..."""
+    seed: ranges.Whole = 0
+    """The first seed."""
+    steps: ranges.Steps = 100_000
+    """Environment steps per seed."""
+    num_envs: ranges.Count = 8
+    """Environments (lanes) per seed."""
+    devices: ranges.Count = 1
+    """Devices that train each seed together, data-parallel. With 1, seeds are shared out over all devices."""
+    eval_every: ranges.Whole = 0
+    """Environment steps per seed between greedy evaluations; 0 for a twentieth of `steps`."""
+    eval_episodes: ranges.Count = 32
+    """Episodes of one evaluation, per seed."""
+    log_every: ranges.Whole = 0
+    """Environment steps per seed between log points; 0 for a hundredth of `steps`, at most 50,000."""
+    checkpoint_every: ranges.Whole = 0
+    """Environment steps per seed between checkpoints; 0 for every evaluation."""
+    keep: ranges.Count = 3
+    """Checkpoints kept."""
+    out: str = ""
+    """Run folder, new or empty; by default a fresh one under runs/."""
+    resume: str = ""
+    """A run folder to continue. Flags not given are its own; only `steps` and what is shown or kept may change."""
+    nan: Literal["stop", "continue"] = "stop"
+    """On a loss that is not finite: stop the run, or go on with the other seeds."""
+    sweep: tuple[str, ...] = ()
+    """Grid over agent flags that are real numbers, trained in one compilation: agent.learning-rate=1e-3,3e-4 ..."""
+    wandb: bool = False
+    """Also log to Weights & Biases (if installed)."""
+    quiet: bool = False
+    """No progress bar."""
+
+
+FREE = ("steps", "out", "resume", "quiet", "wandb", "keep", "checkpoint_every", "nan")
+"""Flags that may change when a run is resumed."""
+
+
+Presets = Mapping[str, Mapping[str, Any]]
+"""Named defaults: name -> flag -> value, a flag written as a field, such as `num_envs` or `agent.learning_rate`."""
+
+
+def parse(kind: type[Config], argv: list[str], prog: str, presets: Presets = MappingProxyType({})) -> Config:
+    """Reads `kind` from the command line.
+
+    With `--preset NAME`, on top of that preset; with `--resume RUN`, on top of the flags that RUN was started with, a
+    preset's among them.
+
+    Raises:
+      ValueError: there is no such preset, the folder to resume holds no run of this experiment, or flags that shape the
+        run differ from it.
+    """
+    import tyro
+
+    folder = given(argv, "--resume")
+    if not folder:
+        about = inspect.getdoc(kind) or ""
+        if presets:
+            about += f"\n\nPresets: {', '.join(presets)}. `--preset NAME --help` shows what one sets."
+        default = preset(kind, given(argv, "--preset"), presets)
+        return tyro.cli(kind, args=argv, prog=prog, description=about, default=default)
+    started = contents(Path(folder))["experiment"]
+    if not prog.endswith(f".{started}"):
+        raise ValueError(f"--resume {folder}: it is a run of experiments.{started}, not of {prog.split()[-1]}")
+    stored = dataclasses.replace(load(kind, Path(folder)), out="", resume="")  # type: ignore[type-var]
+    chosen = tyro.cli(kind, args=argv, prog=prog, default=stored)
+    before, now = flat(stored), flat(chosen)
+    differing = [name for name in now if now[name] != before[name] and name not in FREE]
+    if differing:
+        changes = ", ".join(f"{flag(name)} was {before[name]!r}, is {now[name]!r}" for name in differing)
+        raise ValueError(f"--resume {folder}: the run was started with other flags: {changes}")
+    if chosen.steps < stored.steps:  # type: ignore[attr-defined]
+        raise ValueError(f"--steps {chosen.steps}: the run to resume has {stored.steps}; give as many or more")  # type: ignore[attr-defined]
+    return chosen
+
+
+def given(argv: list[str], name: str) -> str:
+    """The value of a flag on the command line, the empty string if it is not there."""
+    spaced = next((b for a, b in itertools.pairwise(argv) if a == name), "")
+    return spaced or next((a.partition("=")[2] for a in argv if a.startswith(f"{name}=")), "")
+
+
+def preset(kind: type[Config], name: str, presets: Presets) -> Config:
+    """The defaults of `kind` under a preset; its own for the empty name.
+
+    Raises:
+      ValueError: there is no such preset, or it sets a flag that `kind` does not have.
+    """
+    if not name:
+        return kind()
+    if name not in presets:
+        raise ValueError(f"--preset {name}: not one of this experiment's: {', '.join(presets) or 'it has none'}")
+    values = {field: value for field, value in presets[name].items() if not field.startswith("agent.")}
+    agent = {field.removeprefix("agent."): value for field, value in presets[name].items() if field not in values}
+    config: Any = kind()
+    for part, chosen, prefix in ((config, values, ""), (config.agent, agent, "agent.")):
+        for field in chosen.keys() - {field.name for field in dataclasses.fields(part)}:
+            raise ValueError(f"--preset {name}: there is no flag {flag(prefix + field)}")
+    return dataclasses.replace(config, **values, agent=dataclasses.replace(config.agent, **agent))
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    """A run folder's config.json.
+
+    Raises:
+      ValueError: there is no readable one.
+    """
+    try:
+        content = json.loads((folder / "config.json").read_text())
+        return {"experiment": content["experiment"], "flags": dict(content["flags"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({error!r})") from None
+
+
+def load(kind: type[Config], folder: Path) -> Config:
+    """The flags that a run was started with.
+
+    Raises:
+      ValueError: there is no readable config.json.
+    """
+    return rebuild(kind, contents(folder)["flags"])
+
+
+def rebuild(kind: type[Config], stored: Mapping[str, Any]) -> Config:
+    """A dataclass, nested ones included, from what `dataclasses.asdict` gave."""
+    hints = get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in stored.items():
+        if name not in known:
+            continue
+        if dataclasses.is_dataclass(hints[name]):
+            values[name] = rebuild(hints[name], value)
+        else:
+            values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """All flags of a config, nested ones as `agent.name`."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= flat(value, f"{prefix}{field.name}.")
+        else:
+            found[prefix + field.name] = value
+    return found
+
+
+def flag(name: str) -> str:
+    """A field as it is typed: `agent.learning_rate` -> `--agent.learning-rate`."""
+    return "--" + name.replace("_", "-")
+
+
+def check(config: Any) -> None:
+    """Refuses numbers that no run can have.
+
+    Raises:
+      ValueError: naming the flag, its value and what is allowed.
+    """
+    ranges.check(config)
+    for name in ("num_envs", "eval_episodes"):
+        if getattr(config, name) % config.devices:
+            raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
+    if config.out and config.resume:
+        raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
+    if config.wandb and find_spec("wandb") is None:
+        raise ValueError("--wandb: needs the package wandb, which is not installed (pip install wandb)")
+
+
+def grid(config: Any) -> list[dict[str, float]]:
+    """The points of `config.sweep`, `[{}]` without one: field of `config.agent` -> value.
+
+    Raises:
+      ValueError: not of the form agent.name=a,b; no such flag, or one that is not a real number; a bad value; a flag
+        or a value given twice.
+    """
+    hints = get_type_hints(type(config.agent), include_extras=True)
+    kinds = {name: ranges.declared(kind) for name, kind in hints.items() if get_origin(kind) is Annotated}
+    sweepable = {name: allowed for name, (number, allowed) in kinds.items() if number is float}
+    axes: dict[str, list[float]] = {}
+    for item in config.sweep:
+        name, equals, values = item.partition("=")
+        field = name.removeprefix("agent.").replace("-", "_")
+        if not equals or not name.startswith("agent."):
+            raise ValueError(f"--sweep {item}: write agent.NAME=VALUE,VALUE")
+        if field not in sweepable:
+            known = ", ".join(f"agent.{n.replace('_', '-')}" for n in sweepable)
+            raise ValueError(f"--sweep {item}: {name} cannot be swept in one compilation; these can: {known}")
+        if field in axes:
+            raise ValueError(f"--sweep {item}: {name} is given twice; list all its values after one =")
+        try:
+            axes[field] = [float(value) for value in values.split(",")]
+        except ValueError:
+            axes[field] = [math.nan]
+        if not all(map(math.isfinite, axes[field])):
+            raise ValueError(f"--sweep {item}: {values!r} is not a list of numbers such as 1e-3,3e-4")
+        for value in axes[field]:
+            wrong = ranges.fault(value, sweepable[field])
+            if wrong:
+                raise ValueError(f"--sweep {item}: {name}={value:g} {wrong}")
+        if len({f"{value:g}" for value in axes[field]}) < len(axes[field]):
+            raise ValueError(f"--sweep {item}: values must differ, in the first six digits")
+    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+
+
+def fail(error: Exception | str, code: int = 2) -> NoReturn:
+    """One line on stderr and the exit code, by default that of a command that was not understood."""
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,47 @@
+"""The run folder: where it is, and how it is made."""
+
+import datetime
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.run import records
+
+if TYPE_CHECKING:
+    pass
+
+
+def folder_of(experiment: str, config: Any) -> Path:
+    """The run folder, which need not exist yet.
+
+    Raises:
+      ValueError: it exists and holds something, or is in no folder that can be written to.
+    """
+    if config.resume:
+        return Path(config.resume)
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = Path(config.out or f"runs/{experiment}-{config.env.replace('/', '-')}-{stamp}")
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not nearest.is_dir():
+        raise ValueError(f"--out {folder}: cannot be written ({nearest} is not a folder)")
+    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        raise ValueError(f"--out {folder}: cannot be written ({nearest} does not permit it)")
+    # A start that was killed may have left config.tmp.
+    if nearest == folder and {path.name for path in folder.iterdir()} - {"config.tmp"}:
+        raise ValueError(f"--out {folder}: already exists; give a new folder, or --resume {folder} to go on with it")
+    return folder
+
+
+def make_folder(folder: Path, experiment: str, config: Any) -> None:
+    """Makes the run folder if it is new. From here on the run can be resumed: its config.json comes first, and whole.
+
+    Raises:
+      ValueError: it cannot be written, or is being written by another process.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with records.locked(folder):
+            records.write_json(folder / "config.json", records.describe(experiment, config))
+    except OSError as error:
+        name = "--resume" if config.resume else "--out"
+        raise ValueError(f"{name} {folder}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,129 @@
+"""From flags to a run that can be trained: the task, the parts, the schedule, the driver and the folder."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from experiments.run.cores import use_cores
+from experiments.run.folders import folder_of, make_folder
+from experiments.run.plans import Plan, Size, planned
+
+if TYPE_CHECKING:
+    from experiments.drivers.base import Driver
+    from experiments.drivers.contract import Parts
+
+
+Build = Callable[[Any, Any, Size], "Parts"]
+"""`(agent flags, envs.base.Spec, Scale) -> Parts`; its real-number flags may be traced."""
+
+
+class Prepared(NamedTuple):
+    """A run that has been checked and not yet compiled."""
+
+    experiment: str
+    config: Any
+    points: list[dict[str, float]]
+    plan: Plan
+    driver: "Driver"
+    lay: Any
+    folder: Path
+
+
+def prepare(experiment: str, config: Any, points: list[dict[str, float]], build: Build) -> Prepared:
+    """Builds everything that can refuse a flag, and makes the run folder last.
+
+    A run that is resumed keeps its config.json until `training.train` has accepted its checkpoint.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    use_cores(config)
+    from experiments.drivers import devices
+
+    folder = folder_of(experiment, config)
+    env = environment(config)
+    make = parts_maker(config, env.spec, build)
+    runs = len(points) * config.seeds
+    lay = devices.layout(runs, config.devices)
+    for point in points:
+        parts = make(point)
+    config, plan = planned(config, parts)
+    hypers: dict[str, Any] = {
+        name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
+    }
+    hypers["run"] = np.arange(runs)
+    driver = driver_of(
+        env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
+        iterations=plan.iterations, eval_episodes=config.eval_episodes, judged=evaluation_task(config, env),
+    )  # fmt: skip
+    driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
+    if not config.resume:
+        make_folder(folder, experiment, config)
+    return Prepared(experiment, config, points, plan, driver, lay, folder)
+
+
+def environment(config: Any) -> Any:
+    """The task that the flags name.
+
+    Raises:
+      ValueError: there is none such, or it does not know the options.
+    """
+    import envs
+
+    return envs.make(config.env, **envs.parse_options(config.env_options))
+
+
+def evaluation_task(config: Any, env: Any, options: Sequence[str] = ()) -> Any:
+    """The task that policies are evaluated on: `env` of the flags, with `eval_env_options`, and with `options` on top.
+
+    Raises:
+      ValueError: the task does not know them, or becomes another for the agent's eye or hand.
+    """
+    import jax
+
+    import envs
+    from envs.base import blank
+
+    changed = envs.parse_options(config.eval_env_options) | envs.parse_options(options)
+    if not changed:
+        return env
+    other = envs.make(config.env, **(envs.parse_options(config.env_options) | changed))
+    seen, shown = (
+        str(jax.tree.map(lambda x: (x.dtype.name, x.shape[1:]), blank(task.spec, 1).observation))
+        for task in (env, other)
+    )
+    for here, there in ((seen, shown), (str(env.spec.action), str(other.spec.action))):
+        if here != there:
+            flag, words = ("--env-options", options) if options else ("--eval-env-options", config.eval_env_options)
+            raise ValueError(f"{flag} {' '.join(words)}: the agent knows {here}, and the task then has {there}")
+    return other
+
+
+def driver_of(env: Any, make: Any, hypers: Any, lay: Any, seeds: np.ndarray, **numbers: Any) -> "Driver":
+    """The driver for a task, in graph or on the host; `numbers` as for `drivers.in_graph`, `seeds` of the runs."""
+    from envs.base import Environment
+    from experiments.drivers import in_graph
+    from experiments.drivers.host import driver
+
+    if isinstance(env, Environment):
+        return in_graph.driver(env, make, hypers, lay, **numbers)
+    return driver(env, make, hypers, lay, seeds=[int(seed) for seed in seeds], **numbers)
+
+
+def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
+    """The seed of every run, `[R]`: the same ones at each point of a sweep."""
+    return np.tile(config.seed + np.arange(config.seeds), len(points))
+
+
+def parts_maker(config: Any, spec: Any, build: Build) -> Callable[[dict[str, Any]], "Parts"]:
+    """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not."""
+    scale = Size(config.num_envs // config.devices, config.devices, config.steps)
+
+    def make(hypers: dict[str, Any]) -> "Parts":
+        swept = {name: value for name, value in hypers.items() if name != "run"}
+        return build(dataclasses.replace(config.agent, **swept), spec, scale)
+
+    return make

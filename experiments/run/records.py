@@ -1,0 +1,147 @@
+"""What a run says about itself: config.json, summary.json, the time it took, and how it was stopped."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "rlax", "numpy", "envpool", "gymnasium", "gymnax", "mujoco")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file whole or not at all; numbers that are not finite become null."""
+
+    def plain(x: Any) -> Any:
+        if isinstance(x, dict):
+            return {key: plain(value) for key, value in x.items()}
+        if isinstance(x, list | tuple | np.ndarray):
+            return [plain(value) for value in x]
+        x = x.item() if isinstance(x, np.generic) else x
+        return None if isinstance(x, float) and not np.isfinite(x) else x
+
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(plain(content), indent=2) + "\n")
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a run folder. Two processes that train in one would each undo what the other writes.
+
+    Raises:
+      ValueError: another holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system that has no locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"--resume {folder}: a process is still training in it") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def describe(experiment: str, config: Any) -> dict[str, Any]:
+    """The content of config.json."""
+    import jax
+
+    versions = {"python": platform.python_version(), "bellmax": version("bellmax")}
+    versions |= {name: version(name) for name in PACKAGES}
+    return {
+        "experiment": experiment,
+        "flags": dataclasses.asdict(config),
+        "versions": {name: number for name, number in versions.items() if number},
+        "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
+        "git_commit": git_commit(),
+    }
+
+
+def version(package: str) -> str | None:
+    """An installed package's version, None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """The commit of this source tree, with "+" if tracked files have changes; None outside a repository."""
+
+    def git(*arguments: str) -> str:
+        here = Path(__file__).parent
+        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+class Compilation:
+    """Seconds in which JAX was tracing, lowering or compiling since this was made, in one thread or in several."""
+
+    def __init__(self) -> None:
+        import jax
+
+        self.spans: list[tuple[float, float]] = []  # apart from each other, in order
+        self.lock = threading.Lock()
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def close(self) -> None:
+        """Stops counting."""
+        import jax
+
+        jax.monitoring.unregister_event_duration_listener(self._listen)
+
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
+        if event.startswith("/jax/core/compile/"):
+            with self.lock:
+                end = time.monotonic()
+                begin = end - duration_secs
+                while self.spans and self.spans[-1][1] >= begin:
+                    begin = min(begin, self.spans.pop()[0])
+                self.spans.append((begin, end))
+
+    @property
+    def seconds(self) -> float:
+        """How many so far."""
+        with self.lock:
+            return sum(end - begin for begin, end in self.spans)
+
+
+class Interrupt:
+    """While open, the first Ctrl-C or SIGTERM only sets `raised`, to be seen between chunks; the next one ends the
+    process at once, with exit code 130. What was saved is complete: a save under way leaves the one before."""
+
+    raised = False
+
+    def __enter__(self) -> "Interrupt":
+        self.before = {number: signal.signal(number, self._raise) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _raise(self, number: int, frame: Any) -> None:
+        if self.raised:
+            # Neither print nor an exception: both can fail or be caught within what was interrupted.
+            os.write(2, b"\nstopped at once; the last checkpoint is kept\n")
+            os._exit(130)
+        self.raised = True
+        print("\nstopping after this chunk; once more to stop at once", file=sys.stderr)
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
