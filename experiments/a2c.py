@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import run
-from experiments.parts import actor_critics, presets_policy
+from experiments import parts, run
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Descent, actor_critics.Body):
+class Config(parts.actor_critics.Descent, parts.actor_critics.Body):
     """Flags of the agent."""
 
     gae_lambda: run.Unit = 0.95
@@ -37,17 +36,18 @@ def make(config: Config, spec: Any, scale: run.Size, learner: Any = None) -> Any
     from agents.a2c import a2c
 
     agent = a2c(
-        actor_critics.network(config, spec),
-        learner or actor_critics.optimiser(config, actor_critics.iterations(config, scale)),
+        parts.actor_critics.network(config, spec),
+        learner or parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale)),
         discount=config.discount,
         lambda_=config.gae_lambda,
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    return actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config)
 
 
-main = run.main("a2c", Flags, make, presets_policy.A2C)
+experiment = run.Experiment("a2c", Flags, run.accept, make, parts.presets_policy.A2C)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

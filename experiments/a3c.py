@@ -8,15 +8,12 @@ parameters as they are by then, with optimiser statistics that are shared too. A
 import contextlib
 import math
 import multiprocessing
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments import a2c, run
-from experiments.parts import workers
-from experiments.run import folders, prepare, records
+from experiments import a2c, parts, run
 
 
 @dataclass(frozen=True)
@@ -41,10 +38,10 @@ class Judge:
 
         from experiments.drivers import in_graph
 
-        env, parts = workers.build(config, a2c.make, held=False)
+        env, built = parts.workers.build(config, a2c.make, held=False)
         self.config, self.policies, self.log = config, policies, log
         self.play = jax.jit(
-            in_graph.evaluation(prepare.evaluation_task(config, env), parts.agent, config.eval_episodes)
+            in_graph.evaluation(run.prepare.evaluation_task(config, env), built.agent, config.eval_episodes)
         )
         self.best, self.best_return, self.last_return = None, -math.inf, math.nan
         self.at = 0
@@ -74,7 +71,7 @@ class Judge:
         self.policies.save(steps, {"best": self.best, "last": actors}, {})
 
 
-def train(config: Flags, folder: Path) -> dict[str, Any]:
+def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, Any]:
     """Runs the workers, and evaluates the parameters that they share; what a run leaves is left in `folder`.
 
     Returns:
@@ -82,17 +79,17 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
 
     Raises:
       RuntimeError: a worker died.
-      SystemExit: 130 after Ctrl-C, with the last policy kept; 1 where a parameter is not finite.
+      records.StoppedError: Ctrl-C, with the last policy kept, or a parameter that is not finite.
     """
     import numpy as np
 
     from experiments.reports import plots, sinks, stats
     from experiments.run.checkpoint import Checkpointer
 
-    example, _ = workers.fresh(config, a2c.make)
-    shared = workers.Shared(example)
+    example, _ = parts.workers.fresh(config, a2c.make)
+    shared = parts.workers.Shared(example)
     folder.mkdir(parents=True, exist_ok=True)
-    records.write_json(folder / "config.json", records.describe("a3c", config))
+    run.records.write_json(folder / "config.json", run.records.describe(experiment, config))
     context = multiprocessing.get_context("spawn")
     lock, reports = context.Lock(), context.Queue()
     taken, stop = context.Value("q", 0, lock=False), context.Value("b", 0, lock=False)
@@ -107,12 +104,12 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
             sinks.Progress(config.steps, 1, quiet=config.quiet),
         )
         stack.enter_context(log)
-        interrupt = stack.enter_context(records.Interrupt())
+        interrupt = stack.enter_context(run.records.Interrupt())
         judge = Judge(config, policies, log)
         shares = (a2c.make, shared.block, lock, taken, reports, stop)
         team = [
             context.Process(
-                target=workers.employed,
+                target=parts.workers.employed,
                 args=(i, config, *shares),
                 daemon=True,
             )
@@ -123,12 +120,12 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
         at, logged = 0, 0
         latest, waiting = [0] * config.workers, {}  # parameters by step, until no worker can report an earlier one
         try:
-            for index, steps, metrics, params in workers.reported(team, reports):
+            for index, steps, metrics, params in parts.workers.reported(team, reports):
                 at, stop.value = max(at, steps), interrupt.raised
                 since.append(metrics)
                 seconds = time.monotonic() - began
                 if at - logged >= log_every or at >= config.steps:
-                    log.log("train", at, seconds, {**workers.merged(since), "steps_per_second": at / seconds})
+                    log.log("train", at, seconds, {**parts.workers.merged(since), "steps_per_second": at / seconds})
                     since, logged = [], at
                 latest[index] = steps
                 if params is not None:
@@ -139,7 +136,7 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
                 judge(waiting[due], due, time.monotonic() - began)
             judge(shared.read()[0], int(taken.value), time.monotonic() - began)
         except ValueError as error:
-            run.fail(error, code=1)
+            raise run.records.StoppedError(str(error)) from None
     summary = {
         "experiment": "a3c",
         "env": config.env,
@@ -152,36 +149,28 @@ def train(config: Flags, folder: Path) -> dict[str, Any]:
         "eval_iqm": judge.last_return,
         "eval_ci95": stats.interval(np.array([judge.last_return])),
     }
-    records.write_json(folder / "summary.json", summary)
+    run.records.write_json(folder / "summary.json", summary)
     plots.curve(folder / "metrics.csv", folder / "curve.png", f"a3c on {config.env}")
     if not config.quiet:
         print(f"evaluation return: best {judge.best_return:.1f}, last {judge.last_return:.1f}\n\nrun folder: {folder}")
     if interrupt.raised:
-        print(f"stopped at {taken.value:,} steps; A3C cannot be resumed", file=sys.stderr)
-        raise SystemExit(130)
+        raise run.records.StoppedError(f"stopped at {taken.value:,} steps; A3C cannot be resumed", code=130)
     return summary
 
 
-make = a2c.make
-"""The parts of one run, for `experiments.evaluate`."""
+def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
+    """Refuses flags that A3C has no use for, and trains."""
+    plain = Flags()
+    for name in ("resume", "sweep", "wandb", "checkpoint_every", "keep", "nan"):
+        if getattr(config, name) != getattr(plain, name):
+            raise ValueError(f"{run.flag(name)} {getattr(config, name)}: A3C has no such thing")
+    env, _ = parts.workers.build(config, a2c.make, held=False)
+    run.prepare.evaluation_task(config, env)
+    return train(experiment, config, run.folders.folder_of("a3c", config))
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Reads flags and runs; bad flags are one line and exit code 2."""
-    try:
-        config = run.parse(Flags, sys.argv[1:] if argv is None else argv, "python -m experiments.a3c")
-        run.check(config)
-        plain = Flags()
-        for name in ("resume", "sweep", "wandb", "checkpoint_every", "keep", "nan"):
-            if getattr(config, name) != getattr(plain, name):
-                raise ValueError(f"{run.flag(name)} {getattr(config, name)}: A3C has no such thing")
-        env, _ = workers.build(config, a2c.make, held=False)
-        prepare.evaluation_task(config, env)
-        folder = folders.folder_of("a3c", config)
-    except ValueError as error:
-        run.fail(error)
-    return train(config, folder)
-
+experiment = run.Experiment("a3c", Flags, a2c.experiment.check, a2c.make, launch=launch)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments import parts, run
-from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Descent, actor_critics.Layers):
+class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     """Flags of the agent."""
 
     max_grad_norm: run.Limit = 10.0
@@ -47,7 +46,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     import replay
     from agents.acer import acer
 
-    network = actor_critics.critic_of_actions(config, spec, "ACER")
+    network = parts.actor_critics.critic_of_actions(config, spec, "ACER")
     for name in ("unroll", "updates", "replayed"):
         if getattr(config, name) < 1:
             raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
@@ -56,7 +55,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     parts.check_buffer(size, scale.num_envs, config.unroll + 1)
     agent = acer(
         network,
-        actor_critics.optimiser(config, actor_critics.iterations(config, scale) * config.updates),
+        parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale) * config.updates),
         discount=config.discount,
         bound=config.bound,
         trust=config.trust,
@@ -68,7 +67,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, config.updates, 1))
 
 
-main = run.main("acer", Flags, make, presets_policy.ACER)
+experiment = run.Experiment("acer", Flags, run.accept, make, parts.presets_policy.ACER)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import run
-from experiments.parts import actor_critics
+from experiments import parts, run
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Body):
+class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     learning_rate: run.Positive = 0.25
@@ -57,9 +56,9 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     if config.memory != "none":
         raise ValueError(f"--agent.memory {config.memory}: ACKTR's factors are those of feed-forward layers")
     agent = acktr(
-        actor_critics.network(config, spec),
-        learning_rate=actor_critics.annealed(
-            config.learning_rate, config.anneal, actor_critics.iterations(config, scale)
+        parts.actor_critics.network(config, spec),
+        learning_rate=parts.actor_critics.annealed(
+            config.learning_rate, config.anneal, parts.actor_critics.iterations(config, scale)
         ),
         radius=config.radius,
         momentum=config.momentum,
@@ -71,10 +70,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    return actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config)
 
 
-main = run.main("acktr", Flags, make)
+experiment = run.Experiment("acktr", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

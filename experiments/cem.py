@@ -96,7 +96,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     return assembled(agent, spec, config, discrete)
 
 
-main = run.main("cem", Flags, make)
+experiment = run.Experiment("cem", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -48,7 +48,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     return cem.assembled(agent, spec, config, discrete)
 
 
-main = run.main("cma_es", Flags, make)
+experiment = run.Experiment("cma_es", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import off_policy, presets_control
 
 
 @dataclass(frozen=True)
-class Config(off_policy.Learning):
+class Config(parts.off_policy.Learning):
     """Flags of the agent."""
 
     policy_learning_rate: run.Positive = 1e-3
@@ -62,7 +61,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     from agents.common import action_noise, exploration, optimisers
     from agents.ddpg import Params, ddpg
 
-    off_policy.check(config, ("critics", "delay", "target_period", "parameter_noise_period"))
+    parts.off_policy.check(config, ("critics", "delay", "target_period", "parameter_noise_period"))
     box = parts.unit_box(spec, "ddpg")
     (size,) = box.shape
     torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
@@ -74,7 +73,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     }
     agent = ddpg(
         policy,
-        off_policy.critics(config, spec, config.critics),
+        parts.off_policy.critics(config, spec, config.critics),
         Params(optimisers.adam(config.policy_learning_rate), optimisers.adam(config.learning_rate)),
         discount=config.discount,
         noise=processes[config.noise](),
@@ -90,10 +89,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     if config.noise == "parameters":
         distance = exploration.action_distance(policy)
         agent = exploration.parameter_noise(agent, distance, config.sigma, period=config.parameter_noise_period)
-    return off_policy.parts(agent, box, config, scale, config.delay)
+    return parts.off_policy.parts(agent, box, config, scale, config.delay)
 
 
-main = run.main("ddpg", Flags, make, presets_control.DDPG)
+experiment = run.Experiment("ddpg", Flags, run.accept, make, parts.presets_control.DDPG)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

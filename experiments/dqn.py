@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import presets
 
 Prediction = Literal["expected", "categorical", "quantile", "implicit"]
 Noisy = Literal["none", "factorised", "independent"]
@@ -235,7 +234,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, storage(config, scale, updates), schedule)
 
 
-main = run.main("dqn", Flags, make, presets.DQN)
+experiment = run.Experiment("dqn", Flags, run.accept, make, parts.presets.DQN)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

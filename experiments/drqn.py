@@ -138,7 +138,8 @@ def make(config: Config, spec: Any, scale: run.Size, core: Any = default_core) -
     return run.Parts(wrapped(agent, config, spec, config.hold), storage, schedule)
 
 
-main = run.main("drqn", Flags, make)
+experiment = run.Experiment("drqn", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

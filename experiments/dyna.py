@@ -97,7 +97,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.uniform(buffer, each * batch), schedule)
 
 
-main = run.main("dyna", Flags, make)
+experiment = run.Experiment("dyna", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -71,7 +71,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.on_policy(1), run.Schedule(1))
 
 
-main = run.main("dyna_q", Flags, make)
+experiment = run.Experiment("dyna_q", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -151,7 +151,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, memory, run.Schedule(config.unroll or spec.time_limit + 1, config.updates))
 
 
-main = run.main("hac", Flags, make)
+experiment = run.Experiment("hac", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

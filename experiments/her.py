@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import ddpg, parts, run, sac
-from experiments.parts import off_policy, presets_goals
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def learner(config: Config, spec: Any, scale: run.Size) -> Any:
         return ddpg.make(plain, spec, scale).agent
     if kind == "sac":
         shared: dict[str, Any] = {
-            field.name: getattr(plain, field.name) for field in dataclasses.fields(off_policy.Learning)
+            field.name: getattr(plain, field.name) for field in dataclasses.fields(parts.off_policy.Learning)
         }
         shared |= {name: getattr(plain, name) for name in ("policy_learning_rate", "critics", "delay")}
         shared["target_rate"] = plain.target_rate / plain.target_period
@@ -99,7 +98,7 @@ def learner(config: Config, spec: Any, scale: run.Size) -> Any:
         target_rate=config.target_rate,
         double=False,
     )
-    return off_policy.scaled(agent, config)
+    return parts.off_policy.scaled(agent, config)
 
 
 def make(config: Config, spec: Any, scale: run.Size) -> Any:
@@ -112,7 +111,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents import uvfa
     from agents.common import wrappers
 
-    off_policy.check(config, ("critics", "delay", "target_period"))
+    parts.off_policy.check(config, ("critics", "delay", "target_period"))
     if spec.goals is None:
         raise ValueError(
             f"--env {spec.name}: her needs a task with goals whose reward can be computed anew, such as "
@@ -140,7 +139,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, memory, run.Schedule(config.unroll, config.updates, warmup))
 
 
-main = run.main("her", Flags, make, presets_goals.HER)
+experiment = run.Experiment("her", Flags, run.accept, make, parts.presets_goals.HER)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

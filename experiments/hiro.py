@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import presets_goals
 
 ANT = (10.0, 10.0, 0.5, 1.0, 1.0, 1.0, 1.0, *(0.5, 0.3) * 4)
 """How far a goal may be from where the ant is: x, y, z, orientation, joints."""
@@ -197,7 +196,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, memory._replace(minimum=config.period + 1), run.Schedule(config.unroll, updates, warmup))
 
 
-main = run.main("hiro", Flags, make, presets_goals.HIRO)
+experiment = run.Experiment("hiro", Flags, run.accept, make, parts.presets_goals.HIRO)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -1,14 +1,11 @@
 """I2A and the agents it is compared with, in three stages: `python -m experiments.i2a --help`."""
 
 import dataclasses
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import worlds
-from experiments.run import cores, folders, prepare
 
 World = Literal["learned", "exact", "copy", "none"]
 Stage = Literal["baseline", "model", "agent"]
@@ -177,24 +174,19 @@ def world(config: Config, spec: Any) -> tuple[Any, Any]:
     if config.world == "copy":
         return models.copy(), ()
     if config.world == "exact":
-        return worlds.exact(spec, config.corrupt), ()
+        return parts.worlds.exact(spec, config.corrupt), ()
     if not config.model:
         raise ValueError("--agent.model (empty): --agent.world learned needs the folder of a model, or --stages model")
-    model, params = worlds.learned(config.model, config.poor, spec.name, spec.observation, spec.action)
-    return worlds.distorted(spec, model, config.corrupt), params
+    model, params = parts.worlds.learned(config.model, config.poor, spec.name, spec.observation, spec.action)
+    return parts.worlds.distorted(spec, model, config.corrupt), params
 
 
-def parse(argv: list[str]) -> Flags:
-    """The flags of a command line, checked.
+def with_levels(config: Flags) -> Flags:
+    """The flags with `levels` as the option of the task that it stands for.
 
     Raises:
-      ValueError: naming the flag.
+      ValueError: a sweep of several stages.
     """
-    config = run.parse(Flags, argv, "python -m experiments.i2a")
-    run.check(config)
-    for name in ("model_transitions", "model_updates", "model_batch"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{run.flag(name)} {getattr(config, name)}: must be at least 1")
     if config.sweep and config.stages:
         raise ValueError(f"--sweep {' '.join(config.sweep)}: for one agent, with --stages and no stage after it")
     if config.levels:
@@ -215,33 +207,33 @@ def stage(config: Flags, folder: Path, **agent: Any) -> Flags:
     )
 
 
-def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Reads flags and runs the stages.
+def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
+    """Runs the stages.
 
     Returns:
       The summary of each stage by its name; of a run without stages its own.
+
+    Raises:
+      ValueError: naming a flag that does not fit.
     """
     from experiments.parts.stages import report, train_model
 
-    try:
-        config = parse(sys.argv[1:] if argv is None else argv)
-        if not config.stages:
-            return trained(config)
-        cores.use_cores()
-        folder = folders.folder_of("i2a", config)
-        refuse(config, folder)
-        folders.make_folder(folder, "i2a", config)
-        found: dict[str, Any] = {}
-        if "baseline" in config.stages:
-            found["baseline"] = trained(stage(config, folder / "baseline", world="none", model=""))
-        if "model" in config.stages and config.agent.world == "learned":
-            found["model"] = train_model(config, folder)
-        if "agent" in config.stages:
-            model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
-            found["agent"] = trained(stage(config, folder / "agent", model=model))
-        report(folder, found, config.quiet)
-    except ValueError as error:
-        run.fail(error)
+    config = with_levels(config)
+    if not config.stages:
+        return run.trained(experiment, config)
+    run.use_cores()
+    folder = run.folders.folder_of("i2a", config)
+    refuse(config, folder)
+    run.folders.make_folder(folder, experiment, config)
+    found: dict[str, Any] = {}
+    if "baseline" in config.stages:
+        found["baseline"] = run.trained(experiment, stage(config, folder / "baseline", world="none", model=""))
+    if "model" in config.stages and config.agent.world == "learned":
+        found["model"] = train_model(config, folder)
+    if "agent" in config.stages:
+        model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
+        found["agent"] = run.trained(experiment, stage(config, folder / "agent", model=model))
+    report(folder, found, config.quiet)
     return found
 
 
@@ -258,16 +250,11 @@ def refuse(config: Flags, folder: Path) -> None:
         )
     world: World = "copy" if config.agent.world == "learned" else config.agent.world
     trial = dataclasses.replace(config, stages=(), agent=dataclasses.replace(config.agent, world=world))
-    prepare.parts_maker(trial, prepare.environment(trial).spec, make)(run.grid(trial)[0])
+    run.prepare.parts_maker(trial, run.prepare.environment(trial).spec, make)(run.grid(trial)[0])
 
 
-def trained(config: Flags) -> dict[str, Any]:
-    """Trains one agent; returns its summary. A ValueError names the flag that does not fit."""
-    prepared = prepare.prepare("i2a", config, run.grid(config), make)
-    from experiments.run.train import train
-
-    return train(prepared)
-
+experiment = run.Experiment("i2a", Flags, run.accept, make, launch=launch)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -3,12 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments import run
-from experiments.parts import actor_critics, presets_policy
+from experiments import parts, run
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Descent, actor_critics.Body):
+class Config(parts.actor_critics.Descent, parts.actor_critics.Body):
     """Flags of the agent."""
 
     lag: run.Whole = 0
@@ -47,8 +46,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     if config.lag < 0:
         raise ValueError(f"--agent.lag {config.lag}: must not be negative")
     agent = impala(
-        actor_critics.network(config, spec),
-        actor_critics.optimiser(config, actor_critics.iterations(config, scale)),
+        parts.actor_critics.network(config, spec),
+        parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale)),
         lag=config.lag,
         discount=config.discount,
         lambda_=config.vtrace_lambda,
@@ -58,10 +57,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    return actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config)
 
 
-main = run.main("impala", Flags, make, presets_policy.IMPALA)
+experiment = run.Experiment("impala", Flags, run.accept, make, parts.presets_policy.IMPALA)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from experiments import dqn, run
-from experiments.parts import presets
+from experiments import dqn, parts, run
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,8 @@ class Flags(dqn.Flags):
 
 
 make = dqn.make
-main = run.main("iqn", Flags, make, presets.IQN)
+experiment = run.Experiment("iqn", Flags, run.accept, make, parts.presets.IQN)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

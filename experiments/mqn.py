@@ -67,7 +67,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return drqn.make(config, spec, scale, core)
 
 
-main = run.main("mqn", Flags, make)
+experiment = run.Experiment("mqn", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

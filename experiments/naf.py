@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import off_policy, presets_control
 
 
 @dataclass(frozen=True)
-class Config(off_policy.Learning):
+class Config(parts.off_policy.Learning):
     """Flags of the agent."""
 
     precision: Literal["full", "diagonal", "identity"] = "full"
@@ -42,7 +41,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     from agents.common import action_noise, optimisers
     from agents.naf import naf
 
-    off_policy.check(config)
+    parts.off_policy.check(config)
     box = parts.unit_box(spec, "naf")
     (size,) = box.shape
     torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
@@ -56,10 +55,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         else action_noise.gaussian(config.sigma),
         target_rate=config.target_rate,
     )
-    return off_policy.parts(agent, box, config, scale)
+    return parts.off_policy.parts(agent, box, config, scale)
 
 
-main = run.main("naf", Flags, make, presets_control.NAF)
+experiment = run.Experiment("naf", Flags, run.accept, make, parts.presets_control.NAF)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import worlds
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     if config.model == "true":
         if config.shuffle_arrivals:
             raise ValueError("--agent.shuffle-arrivals: for --agent.model learned only")
-        model = worlds.exact(spec, config.corrupt)
+        model = parts.worlds.exact(spec, config.corrupt)
         agent = planning.mpc(planner(config, spec, model, 1), spec.action)
         return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
     if config.corrupt:
@@ -140,12 +139,13 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         ends=spec.name != "bellmax/cartpole-swingup",
     )  # fmt: skip
     learner = shuffled(learner, "arrivals") if config.shuffle_arrivals else learner
-    model = models.paying(learner.model, worlds.reward(spec)) if config.reward == "known" else learner.model
+    model = models.paying(learner.model, parts.worlds.reward(spec)) if config.reward == "known" else learner.model
     agent = planning.mpc(planner(config, spec, model, config.particles), spec.action, learner)
     return run.Parts(agent, replay.uniform(buffer, batch), run.Schedule(config.unroll, config.updates))
 
 
-main = run.main("planning", Flags, make)
+experiment = run.Experiment("planning", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments import parts, run
-from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Body):
+class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     learning_rate: run.Positive = 2.5e-4
@@ -62,13 +61,15 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.ppo import ppo
 
     parts.check_passes(config, scale)
-    rollouts = actor_critics.iterations(config, scale)
-    rate = actor_critics.annealed(config.learning_rate, config.anneal, rollouts * config.epochs * config.minibatches)
+    rollouts = parts.actor_critics.iterations(config, scale)
+    rate = parts.actor_critics.annealed(
+        config.learning_rate, config.anneal, rollouts * config.epochs * config.minibatches
+    )
     if config.kl_target is not None and config.kl_cost is None:
         raise ValueError(f"--agent.kl-target {config.kl_target}: needs --agent.kl-cost to begin with")
     clip = parts.linear(config.clip, 0.0, rollouts) if config.anneal_clip else config.clip
     agent = ppo(
-        actor_critics.network(config, spec),
+        parts.actor_critics.network(config, spec),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         discount=config.discount,
         lambda_=config.gae_lambda,
@@ -82,10 +83,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise_advantages,
     )
-    return actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config)
 
 
-main = run.main("ppo", Flags, make, presets_policy.PPO)
+experiment = run.Experiment("ppo", Flags, run.accept, make, parts.presets_policy.PPO)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import presets
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-main = run.main("pqn", Flags, make, presets.PQN)
+experiment = run.Experiment("pqn", Flags, run.accept, make, parts.presets.PQN)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

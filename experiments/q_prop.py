@@ -90,7 +90,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
 
 
-main = run.main("q_prop", Flags, make)
+experiment = run.Experiment("q_prop", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from experiments import dqn, run
-from experiments.parts import presets
+from experiments import dqn, parts, run
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,8 @@ class Flags(dqn.Flags):
 
 
 make = dqn.make
-main = run.main("qr_dqn", Flags, make, presets.QR_DQN)
+experiment = run.Experiment("qr_dqn", Flags, run.accept, make, parts.presets.QR_DQN)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import presets, recurrent
 
 
 @dataclass(frozen=True)
@@ -110,14 +109,14 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.r2d2 import r2d2
 
     counts = ("length", "stride", "n_step", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period")
-    recurrent.check_counts(config, *counts)
+    parts.recurrent.check_counts(config, *counts)
     if config.burn_in < 0:
         raise ValueError(f"--agent.burn-in {config.burn_in}: must not be negative")
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates
     rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = r2d2(
-        recurrent.recurrent(config, spec),
+        parts.recurrent.recurrent(config, spec),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         discount=config.discount,
         n_step=config.n_step,
@@ -138,10 +137,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         buffer, batch, window, config.frames, alpha=config.alpha, beta=config.beta, stride=config.stride
     )
     schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
-    return run.Parts(recurrent.wrapped(agent, config, spec), storage, schedule)
+    return run.Parts(parts.recurrent.wrapped(agent, config, spec), storage, schedule)
 
 
-main = run.main("r2d2", Flags, make, presets.R2D2)
+experiment = run.Experiment("r2d2", Flags, run.accept, make, parts.presets.R2D2)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -8,8 +8,7 @@ The ablations of the paper: `--agent.no-double`, `--agent.no-dueling`, `--agent.
 
 from dataclasses import dataclass, field
 
-from experiments import dqn, run
-from experiments.parts import presets
+from experiments import dqn, parts, run
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ class Flags(dqn.Flags):
 
 
 make = dqn.make
-main = run.main("rainbow", Flags, make, presets.RAINBOW)
+experiment = run.Experiment("rainbow", Flags, run.accept, make, parts.presets.RAINBOW)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

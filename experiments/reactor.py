@@ -150,7 +150,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, storage, run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration)))
 
 
-main = run.main("reactor", Flags, make)
+experiment = run.Experiment("reactor", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

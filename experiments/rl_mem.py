@@ -112,7 +112,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-main = run.main("rl_mem", Flags, make)
+experiment = run.Experiment("rl_mem", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments import parts, run
-from experiments.parts import off_policy, presets_control
 
 
 @dataclass(frozen=True)
-class Config(off_policy.Learning):
+class Config(parts.off_policy.Learning):
     """Flags of the agent."""
 
     policy_learning_rate: run.Positive = 1e-3
@@ -52,7 +51,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     from agents.sac import Params, sac
     from envs.base import Discrete
 
-    off_policy.check(config, ("critics", "delay"))
+    parts.off_policy.check(config, ("critics", "delay"))
     # One that is swept is traced, and not looked at.
     if config.automatic and isinstance(config.temperature, float) and config.temperature <= 0:
         raise ValueError(f"--agent.temperature {config.temperature}: must be above 0, or --agent.no-automatic")
@@ -66,7 +65,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         box = parts.unit_box(spec, "sac")
         entropy = -float(box.shape[0])
         policy = networks.q_network(torso, networks.TanhGaussianPolicy(box.shape[0]))
-        critic = off_policy.critics(config, spec, config.critics)
+        critic = parts.off_policy.critics(config, spec, config.critics)
     rates = (config.policy_learning_rate, config.learning_rate, config.temperature_learning_rate)
     agent = sac(
         policy,
@@ -79,10 +78,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         delay=config.delay,
         discrete=discrete,
     )
-    return off_policy.parts(agent, box, config, scale, config.delay)
+    return parts.off_policy.parts(agent, box, config, scale, config.delay)
 
 
-main = run.main("sac", Flags, make, presets_control.SAC)
+experiment = run.Experiment("sac", Flags, run.accept, make, parts.presets_control.SAC)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from experiments import ddpg, run
-from experiments.parts import presets_control
+from experiments import ddpg, parts, run
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,8 @@ class Flags(ddpg.Flags):
 
 
 make = ddpg.make
-main = run.main("td3", Flags, make, presets_control.TD3)
+experiment = run.Experiment("td3", Flags, run.accept, make, parts.presets_control.TD3)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments import parts, run
-from experiments.parts import actor_critics, presets_policy
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Body):
+class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     gae_lambda: run.Unit = 0.98
@@ -69,7 +68,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
 
     check(config, scale)
     agent = trpo(
-        actor_critics.network(config, spec),
+        parts.actor_critics.network(config, spec),
         optimisers.adam(config.critic_learning_rate, config.max_grad_norm),
         discount=config.discount,
         lambda_=config.gae_lambda,
@@ -77,10 +76,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         epochs=config.epochs,
         minibatches=config.minibatches,
     )
-    return actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config)
 
 
-main = run.main("trpo", Flags, make, presets_policy.TRPO)
+experiment = run.Experiment("trpo", Flags, run.accept, make, parts.presets_policy.TRPO)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import actor_critics
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Descent, actor_critics.Layers):
+class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     """Flags of the agent."""
 
     gae_lambda: run.Unit = 1.0
@@ -87,7 +86,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     )
     agent = unreal(
         network,
-        actor_critics.optimiser(config, actor_critics.iterations(config, scale)),
+        parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale)),
         cell=config.cell,
         replayed=replayed,
         scales={name: getattr(config, name) for name in ("pixel_control", "reward_prediction", "value_replay")},
@@ -101,7 +100,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
 
 
-main = run.main("unreal", Flags, make)
+experiment = run.Experiment("unreal", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

@@ -4,11 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts import actor_critics
 
 
 @dataclass(frozen=True)
-class Config(actor_critics.Body):
+class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     psi: Literal["total", "reward_to_go", "baselined", "q", "advantage", "td", "gae"] = "gae"
@@ -57,10 +56,12 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
 
     parts.check_passes(config, scale)
     if config.psi in ("q", "advantage"):
-        network = actor_critics.critic_of_actions(config, spec, f"psi {config.psi}")
+        network = parts.actor_critics.critic_of_actions(config, spec, f"psi {config.psi}")
     else:
-        network = actor_critics.network(config, spec)
-    rate = actor_critics.annealed(config.learning_rate, config.anneal, actor_critics.iterations(config, scale))
+        network = parts.actor_critics.network(config, spec)
+    rate = parts.actor_critics.annealed(
+        config.learning_rate, config.anneal, parts.actor_critics.iterations(config, scale)
+    )
     agent = vpg(
         network,
         optimisers.adam(rate, config.max_grad_norm),
@@ -74,10 +75,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise,
     )
-    return actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config)
 
 
-main = run.main("vpg", Flags, make)
+experiment = run.Experiment("vpg", Flags, run.accept, make)
+main = experiment.main
 
 if __name__ == "__main__":
     main()

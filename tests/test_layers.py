@@ -99,7 +99,7 @@ def test_files_of_experiments_are_commands():
 
 
 def test_files_of_experiments_have_few_arrows_between_them():
-    """An `__init__.py` that only hands names on counts as a file that is imported, not as one that imports."""
-    inside = {module for module in MODULES if module.startswith("experiments.")}
-    arrows = [(a, b) for a in inside if MODULES[a].name != "__init__.py" for b in ARROWS[a] if b in inside]
-    assert len(arrows) <= 216, len(arrows)
+    """An `__init__.py` only hands names on, and is no end of an arrow."""
+    inside = {m for m, path in MODULES.items() if m.startswith("experiments.") and path.name != "__init__.py"}
+    arrows = [(a, b) for a in inside for b in ARROWS[a] if b in inside]
+    assert 50 < len(arrows) <= 150

@@ -1,7 +1,9 @@
 """What a command is made of: its flags, their ranges, and what it builds."""
 
 from experiments.drivers.contract import Parts, Schedule
-from experiments.run.command import main
+from experiments.run import folders, prepare, records
+from experiments.run.cores import use_cores
+from experiments.run.experiment import Experiment, accept, trained
 from experiments.run.flags import Common, Presets, check, contents, fail, flag, flat, grid, load, parse, preset
 from experiments.run.plans import Size
 from experiments.run.ranges import Count, Limit, NonNegative, Pair, Positive, Real, Share, Steps, Unit, Whole
@@ -9,6 +11,7 @@ from experiments.run.ranges import Count, Limit, NonNegative, Pair, Positive, Re
 __all__ = [
     "Common",
     "Count",
+    "Experiment",
     "Limit",
     "NonNegative",
     "Pair",
@@ -22,14 +25,19 @@ __all__ = [
     "Steps",
     "Unit",
     "Whole",
+    "accept",
     "check",
     "contents",
     "fail",
     "flag",
     "flat",
+    "folders",
     "grid",
     "load",
-    "main",
     "parse",
+    "prepare",
     "preset",
+    "records",
+    "trained",
+    "use_cores",
 ]

@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 import tyro
 
-from experiments.run import cores, episodes, prepare, ranges
-from experiments.run.policies import saved
+from experiments.run import cores, episodes, policies, prepare, ranges
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,14 @@ class Flags:
     """γ of the returns that are told, and by which the best seed is chosen for the film; for tasks in graph."""
     rewards: ranges.Whole = 0
     """Also tell how many steps it takes to each of this many rewards from the one before; for tasks in graph."""
+    trust: bool = False
+    """Run code and follow links that lie in the run folder."""
     video: str = ""
     """Also film an episode of the best seed into this file (.mp4 or .gif)."""
 
 
-def play(arguments: Flags) -> dict[str, Any]:
-    """Evaluates a run.
+def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
+    """Evaluates a run, of `experiment` where that is known.
 
     Returns:
       What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps`, `episodes`), and `eval_returns` (mean of each
@@ -59,7 +60,7 @@ def play(arguments: Flags) -> dict[str, Any]:
     ranges.check(arguments)
     if video and video.suffix not in (".mp4", ".gif"):
         raise ValueError(f"--video {video}: must end in .mp4 or .gif")
-    experiment, config, env, make, at_steps, chosen = saved(folder, arguments.which)
+    name, config, env, make, at_steps, chosen = policies.saved(folder, arguments.which, experiment, arguments.trust)
     make = episodes.exploring(make) if arguments.sampled else make
     lay = devices.layout(config.seeds)
     hypers = {"run": np.arange(config.seeds)}
@@ -91,7 +92,7 @@ def play(arguments: Flags) -> dict[str, Any]:
         except OSError as error:
             raise ValueError(f"--video {video}: cannot be written ({error})") from None
     return {
-        "experiment": experiment,
+        "experiment": name,
         "env": config.env,
         "seeds": list(range(config.seed, config.seed + config.seeds)),
         "policy": arguments.which,

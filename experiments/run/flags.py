@@ -6,8 +6,9 @@ import itertools
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -72,7 +73,9 @@ Presets = Mapping[str, Mapping[str, Any]]
 """Named defaults: name -> flag -> value, a flag written as a field, such as `num_envs` or `agent.learning_rate`."""
 
 
-def parse(kind: type[Config], argv: list[str], prog: str, presets: Presets = MappingProxyType({})) -> Config:
+def parse(
+    kind: type[Config], argv: list[str], prog: str, presets: Presets = MappingProxyType({}), name: str = ""
+) -> Config:
     """Reads `kind` from the command line.
 
     With `--preset NAME`, on top of that preset; with `--resume RUN`, on top of the flags that RUN was started with, a
@@ -92,8 +95,9 @@ def parse(kind: type[Config], argv: list[str], prog: str, presets: Presets = Map
         default = preset(kind, given(argv, "--preset"), presets)
         return tyro.cli(kind, args=argv, prog=prog, description=about, default=default)
     started = contents(Path(folder))["experiment"]
-    if not prog.endswith(f".{started}"):
-        raise ValueError(f"--resume {folder}: it is a run of experiments.{started}, not of {prog.split()[-1]}")
+    name = name or prog.rpartition(".")[2]
+    if started != name:
+        raise ValueError(f"--resume {folder}: it is a run of {started}, not of {name}")
     stored = dataclasses.replace(load(kind, Path(folder)), out="", resume="")  # type: ignore[type-var]
     chosen = tyro.cli(kind, args=argv, prog=prog, default=stored)
     before, now = flat(stored), flat(chosen)
@@ -139,9 +143,18 @@ def contents(folder: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads((folder / "config.json").read_text())
-        return {"experiment": content["experiment"], "flags": dict(content["flags"])}
+        return {
+            "experiment": str(content["experiment"]),
+            "file": content.get("file"),
+            "flags": dict(content["flags"]),
+            "starts": content.get("starts") or [{k: content[k] for k in OLD_START if k in content}],
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({error!r})") from None
+
+
+OLD_START = ("git_commit", "versions", "device")
+"""What config.json had beside the flags before it listed every start of a run."""
 
 
 def load(kind: type[Config], folder: Path) -> Config:
@@ -241,3 +254,9 @@ def fail(error: Exception | str, code: int = 2) -> NoReturn:
     """One line on stderr and the exit code, by default that of a command that was not understood."""
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(code)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """What to add to the answer to an unknown name: the names like it, or nothing."""
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"; closest: {', '.join(near)}" if near else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.run import records
 
 if TYPE_CHECKING:
-    pass
+    from experiments.run.experiment import Experiment
 
 
 def folder_of(experiment: str, config: Any) -> Path:
@@ -32,7 +32,18 @@ def folder_of(experiment: str, config: Any) -> Path:
     return folder
 
 
-def make_folder(folder: Path, experiment: str, config: Any) -> None:
+def check_links(folder: Path, trust: bool) -> None:
+    """Refuses links in a run folder, which may lead anywhere, unless it is trusted.
+
+    Raises:
+      ValueError: naming the first.
+    """
+    link = None if trust else next((path for path in sorted(folder.rglob("*")) if path.is_symlink()), None)
+    if link:
+        raise ValueError(f"{folder}: {link.relative_to(folder)} in it is a link; --trust follows it")
+
+
+def make_folder(folder: Path, experiment: "Experiment", config: Any) -> None:
     """Makes the run folder if it is new. From here on the run can be resumed: its config.json comes first, and whole.
 
     Raises:

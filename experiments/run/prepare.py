@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from experiments.run import flags
 from experiments.run.cores import use_cores
 from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
@@ -14,16 +15,13 @@ from experiments.run.plans import Plan, Size, planned
 if TYPE_CHECKING:
     from experiments.drivers.base import Driver
     from experiments.drivers.contract import Parts
-
-
-Build = Callable[[Any, Any, Size], "Parts"]
-"""`(agent flags, envs.base.Spec, Scale) -> Parts`; its real-number flags may be traced."""
+    from experiments.run.experiment import Experiment
 
 
 class Prepared(NamedTuple):
     """A run that has been checked and not yet compiled."""
 
-    experiment: str
+    experiment: "Experiment"
     config: Any
     points: list[dict[str, float]]
     plan: Plan
@@ -32,20 +30,24 @@ class Prepared(NamedTuple):
     folder: Path
 
 
-def prepare(experiment: str, config: Any, points: list[dict[str, float]], build: Build) -> Prepared:
-    """Builds everything that can refuse a flag, and makes the run folder last.
+def prepare(experiment: "Experiment", config: Any) -> Prepared:
+    """Checks the flags, builds all that they describe, and makes the run folder last.
 
     A run that is resumed keeps its config.json until `training.train` has accepted its checkpoint.
 
     Raises:
       ValueError: naming the flag.
     """
+    points = flags.grid(config)
     use_cores(config)
     from experiments.drivers import devices
 
-    folder = folder_of(experiment, config)
+    folder = folder_of(experiment.name, config)
     env = environment(config)
-    make = parts_maker(config, env.spec, build)
+    size = size_of(config)
+    for point in points:
+        experiment.check(dataclasses.replace(config.agent, **point), env.spec, size)
+    make = parts_maker(config, env.spec, experiment.make)
     runs = len(points) * config.seeds
     lay = devices.layout(runs, config.devices)
     for point in points:
@@ -118,12 +120,17 @@ def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
     return np.tile(config.seed + np.arange(config.seeds), len(points))
 
 
-def parts_maker(config: Any, spec: Any, build: Build) -> Callable[[dict[str, Any]], "Parts"]:
+def size_of(config: Any) -> Size:
+    """The sizes of a run that `check` and `make` are told."""
+    return Size(config.num_envs // config.devices, config.devices, config.steps)
+
+
+def parts_maker(config: Any, spec: Any, build: Callable[..., Any]) -> Callable[[dict[str, Any]], "Parts"]:
     """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not."""
-    scale = Size(config.num_envs // config.devices, config.devices, config.steps)
+    size = size_of(config)
 
     def make(hypers: dict[str, Any]) -> "Parts":
         swept = {name: value for name, value in hypers.items() if name != "run"}
-        return build(dataclasses.replace(config.agent, **swept), spec, scale)
+        return build(dataclasses.replace(config.agent, **swept), spec, size)
 
     return make

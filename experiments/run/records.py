@@ -56,19 +56,38 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def describe(experiment: str, config: Any) -> dict[str, Any]:
-    """The content of config.json."""
+def describe(experiment: Any, config: Any, before: Any = ()) -> dict[str, Any]:
+    """The content of config.json.
+
+    Args:
+      experiment: an `Experiment`.
+      config: its flags.
+      before: the starts of the run so far, when it is resumed.
+    """
     import jax
 
     versions = {"python": platform.python_version(), "bellmax": version("bellmax")}
     versions |= {name: version(name) for name in PACKAGES}
-    return {
-        "experiment": experiment,
-        "flags": dataclasses.asdict(config),
+    start = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "git_commit": git_commit(),
         "versions": {name: number for name, number in versions.items() if number},
         "device": f"{len(jax.devices())} x {jax.devices()[0].device_kind}",
-        "git_commit": git_commit(),
     }
+    return {
+        "experiment": experiment.name,
+        "file": source(experiment),
+        "flags": dataclasses.asdict(config),
+        "starts": [*before, start],
+    }
+
+
+def source(experiment: Any) -> str | None:
+    """The file that declares an experiment; None for those of bellmax, which are found by their names."""
+    file = getattr(sys.modules[experiment.flags.__module__], "__file__", None)
+    if file is None or Path(file).resolve().parent == Path(__file__).resolve().parents[1]:
+        return None
+    return str(Path(file).resolve())
 
 
 def version(package: str) -> str | None:
@@ -122,6 +141,15 @@ class Compilation:
         """How many so far."""
         with self.lock:
             return sum(end - begin for begin, end in self.spans)
+
+
+class StoppedError(Exception):
+    """A run stopped before its end; the text says why and what is kept."""
+
+    def __init__(self, message: str, code: int = 1):
+        """With the exit code of the command: 130 after Ctrl-C, 1 for all else."""
+        super().__init__(message)
+        self.code = code
 
 
 class Interrupt:

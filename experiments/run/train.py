@@ -39,10 +39,6 @@ class Results(NamedTuple):
     wall_seconds: float
 
 
-class DeadError(Exception):
-    """A loss was not finite and the run was to stop."""
-
-
 def finite(tree: Any) -> jax.Array:
     """Whether all real numbers of a tree are finite; a boolean scalar."""
     return jnp.array(
@@ -158,7 +154,7 @@ class Session:
         """`check` of what the last update of the chunk made, which no loss has seen yet.
 
         Raises:
-          DeadError: as `check`.
+          records.StoppedError: as `check`.
         """
         good = devices.collect(self.prepared.lay, self.finite(self.prepared.driver.loop.actor(self.state)))
         self.check({"a parameter of the policy": np.where(good, 0.0, np.nan)})
@@ -167,7 +163,7 @@ class Session:
         """Marks runs dead whose metrics are not finite.
 
         Raises:
-          DeadError: there is a new one and the run is to stop, or none is left.
+          records.StoppedError: there is a new one and the run is to stop, or none is left.
         """
         config, dead = self.prepared.config, self.results.dead.copy()
         for name in sorted(metrics.keys() - set(EPISODES), key=lambda name: (name != "loss", name)):
@@ -179,7 +175,7 @@ class Session:
                     saved = self.checkpoints.latest_step()
                     kept = "no checkpoint yet" if saved is None else f"the checkpoint of {saved:,} steps is kept"
                     others = "no seed is left" if dead.all() else "--nan continue goes on with the other seeds"
-                    raise DeadError(f"{message}; {kept}; {others}")
+                    raise records.StoppedError(f"{message}; {kept}; {others}")
                 print(f"warning: {message}; going on without it", file=sys.stderr)
         self.results = self.results._replace(dead=dead)
 
@@ -224,42 +220,33 @@ def train(prepared: Prepared) -> dict[str, Any]:
       The content of summary.json; with a sweep, a dict of them by point.
 
     Raises:
-      SystemExit: 2 when the checkpoint to resume is of another run, 130 after Ctrl-C (with a checkpoint), 1 when a
-        seed died under `--nan stop`.
+      ValueError: the checkpoint to resume is of another run, or another process holds the folder.
+      records.StoppedError: Ctrl-C, after a checkpoint, or a seed died under `--nan stop`.
     """
     experiment, config, points, plan, driver, _, folder = prepared
     folders = point_folders(folder, points)
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(records.locked(folder))
-        except ValueError as error:
-            flags.fail(error)
+        stack.enter_context(records.locked(folder))
         marks = [path / MARK for path in {folder, *folders}]
         checkpoints = stack.enter_context(Checkpointer(folder / "checkpoints", keep=config.keep, marks=marks))
         policies = [stack.enter_context(Checkpointer(path / "policies", keep=1)) for path in folders]
         interrupt = stack.enter_context(records.Interrupt())
-        try:
-            session = Session(prepared, checkpoints, policies)
-            stack.callback(session.compilation.close)
-            write_configs(prepared, folders)
-        except ValueError as error:
-            flags.fail(error)
+        session = Session(prepared, checkpoints, policies)
+        stack.callback(session.compilation.close)
+        write_configs(prepared, folders)
         log = open_log(prepared, folders, session.env_steps if config.resume else None)
         try:
             while session.chunk < plan.chunks and not interrupt.raised:
                 session.advance(log)
             if interrupt.raised:
                 session.save()
-        except DeadError as death:
-            flags.fail(death, code=1)
         finally:
             log.close()
             driver.close()
     summaries = report(session, folders)
     if session.chunk < plan.chunks:
-        print(f"stopped at {session.env_steps:,} steps per seed, and saved; to go on:", file=sys.stderr)
-        print(f"  python -m experiments.{experiment} --resume {folder}", file=sys.stderr)
-        raise SystemExit(130)
+        told = f"stopped at {session.env_steps:,} steps per seed, and saved; to go on:\n"
+        raise records.StoppedError(f"{told}  {experiment.command} --resume {folder}", code=130)
     return summaries[0] if len(points) == 1 else {path.name: s for path, s in zip(folders, summaries, strict=True)}
 
 
@@ -272,7 +259,8 @@ def write_configs(prepared: Prepared, folders: list[Path]) -> None:
     experiment, config, points = prepared.experiment, prepared.config, prepared.points
     try:
         if config.resume:
-            records.write_json(prepared.folder / "config.json", records.describe(experiment, config))
+            before = flags.contents(prepared.folder)["starts"]
+            records.write_json(prepared.folder / "config.json", records.describe(experiment, config, before))
         if len(points) > 1:
             for path, point in zip(folders, points, strict=True):
                 path.mkdir(exist_ok=True)
@@ -326,7 +314,7 @@ def summarise(session: Session, folder: Path, runs: slice) -> dict[str, Any]:
     last = np.where(results.dead, np.nan, results.last_returns)[runs]
     trained = session.env_steps - prepared.plan.warmup_steps
     summary = {
-        "experiment": prepared.experiment,
+        "experiment": prepared.experiment.name,
         "env": prepared.config.env,
         "seeds": prepared.config.seeds,
         "env_steps": session.env_steps,
@@ -348,7 +336,7 @@ def report(session: Session, folders: list[Path]) -> list[dict[str, Any]]:
     summaries = []
     for i, path in enumerate(folders):
         summaries.append(summarise(session, path, slice(i * each, (i + 1) * each)))
-        title = f"{prepared.experiment} on {prepared.config.env}" + (f", {path.name}" if len(folders) > 1 else "")
+        title = f"{prepared.experiment.name} on {prepared.config.env}" + (f", {path.name}" if len(folders) > 1 else "")
         plots.curve(path / "metrics.csv", path / "curve.png", title)
     if len(folders) > 1:
         plots.curves({path.name: path for path in folders}, prepared.folder / "curve.png", prepared.config.env)

@@ -117,7 +117,9 @@ def test_run_folder(finished, experiment):
         found = scalars(path)
         assert {("eval/eval_return", steps), ("train/loss", steps), ("train/episode_return", steps)} <= set(found)
     config = json.loads((folder / "config.json").read_text())
-    assert list(config) == ["experiment", "flags", "versions", "device", "git_commit"]
+    assert list(config) == ["experiment", "file", "flags", "starts"]
+    assert config["file"] is None
+    assert [list(start) for start in config["starts"]] == [["time", "git_commit", "versions", "device"]]
     assert config["experiment"] == experiment
     assert config["flags"]["env_options"] == ["rows=4", "columns=3"]
     assert config["flags"]["agent"]["hidden"] == [8]

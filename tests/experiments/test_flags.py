@@ -158,7 +158,7 @@ def test_resume_needs_a_run(tmp_path):
 def test_resume_of_another_experiment(tmp_path):
     folder = stored("a2c", tmp_path / "run")
     told = refused("dqn", "--resume", folder)
-    assert told == f"error: --resume {folder}: it is a run of experiments.a2c, not of experiments.dqn"
+    assert told == f"error: --resume {folder}: it is a run of a2c, not of dqn"
 
 
 def test_resume_with_other_flags_names_them(tmp_path):

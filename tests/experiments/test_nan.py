@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.run import flags, prepare
+from experiments.run import flags, prepare, records
 from experiments.run import train as training
 from tests.experiments.running import FLAGS, assert_same_state, rows, saved, steps_saved, summary
 
@@ -17,7 +17,7 @@ def prepared(folder, *extra):
     """A2C's small run, ready to train: seeds 3 and 4, chunks of 256 steps, evaluated and saved every second."""
     module = import_module("experiments.a2c")
     config = flags.parse(module.Flags, [*FLAGS["a2c"], "--out", str(folder), "--quiet", *extra], "x")
-    return prepare.prepare("a2c", config, flags.grid(config), module.make)
+    return prepare.prepare(module.experiment, config)
 
 
 def poisoned(ready, chunk, run, metrics_too=True):
@@ -42,12 +42,12 @@ def poisoned(ready, chunk, run, metrics_too=True):
 
 def stopped(ready, capsys):
     """The line with which the run ends."""
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(records.StoppedError) as stop:
         training.train(ready)
     assert stop.value.code == 1
     out, err = capsys.readouterr()
     assert not out
-    *before, last = err.strip().splitlines()
+    before, last = err.strip().splitlines(), str(stop.value)
     assert all(line.startswith("warning: ") for line in before)
     return last
 
@@ -56,13 +56,13 @@ def resumed(folder, *extra):
     """What the run gives that goes on in a folder."""
     module = import_module("experiments.a2c")
     config = flags.parse(module.Flags, ["--resume", str(folder), *extra], "x.a2c")
-    return training.train(prepare.prepare("a2c", config, flags.grid(config), module.make))
+    return training.train(prepare.prepare(module.experiment, config))
 
 
 def test_stops_and_keeps_the_last_good_checkpoint(finished, tmp_path, capsys):
     line = stopped(poisoned(prepared(tmp_path / "run"), chunk=3, run=1), capsys)
     assert line == (
-        "error: loss is nan at 768 steps of seed 4; the checkpoint of 512 steps is kept; "
+        "loss is nan at 768 steps of seed 4; the checkpoint of 512 steps is kept; "
         "--nan continue goes on with the other seeds"
     )
     assert steps_saved(tmp_path / "run") == [512]
@@ -76,7 +76,7 @@ def test_stops_and_keeps_the_last_good_checkpoint(finished, tmp_path, capsys):
 def test_parameters_that_no_loss_has_seen_are_not_saved(tmp_path, capsys):
     """The last update of a chunk comes after its last loss."""
     line = stopped(poisoned(prepared(tmp_path / "run"), chunk=4, run=0, metrics_too=False), capsys)
-    assert line.startswith("error: a parameter of the policy is nan at 1,024 steps of seed 3; the checkpoint of 512 ")
+    assert line.startswith("a parameter of the policy is nan at 1,024 steps of seed 3; the checkpoint of 512 ")
     assert steps_saved(tmp_path / "run") == [512]
 
 
@@ -118,4 +118,4 @@ def test_the_dead_stay_dead_when_resumed(tmp_path, capsys):
 def test_stops_when_the_last_seed_dies(tmp_path, capsys):
     ready = poisoned(poisoned(prepared(tmp_path / "run", "--nan", "continue"), chunk=3, run=1), chunk=5, run=0)
     line = stopped(ready, capsys)
-    assert line == "error: loss is nan at 1,280 steps of seed 3; the checkpoint of 1,024 steps is kept; no seed is left"
+    assert line == "loss is nan at 1,280 steps of seed 3; the checkpoint of 1,024 steps is kept; no seed is left"

@@ -122,7 +122,7 @@ def test_resolved_flags_are_stored_and_resume(tmp_path):
     presets = {"tiny": tiny | {"steps": 4_160}, "other": {}}
     folder = tmp_path / "run"
     config = flags.parse(kind, ["--preset", "tiny", "--steps", "2112", "--out", str(folder)], command, presets)
-    prepare.prepare("dqn", config, [{}], dqn.make)
+    prepare.prepare(dqn.experiment, config)
     stored = json.loads((folder / "config.json").read_text())["flags"]
     assert (stored["preset"], stored["steps"], stored["agent"]["hidden"]) == ("tiny", 2_112, [8])
     assert stored["agent"]["batch_size"] == whole.agent.batch_size

@@ -61,6 +61,6 @@ def test_commands_end_with_the_threads_they_choose(seeds, tmp_path):
         check=False, timeout=300,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    device = json.loads((tmp_path / "run" / "config.json").read_text())["device"]
+    device = json.loads((tmp_path / "run" / "config.json").read_text())["starts"][0]["device"]
     assert device == f"{1 if seeds == 1 else CORES} x cpu"
     assert any((tmp_path / "cache" / "bellmax").glob("*/*"))  # compiled programs, for the next start

@@ -1,0 +1,161 @@
+"""The type of every experiment: its flags, what refuses them, and what they build."""
+
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from experiments.drivers.contract import Parts
+from experiments.run import flags, prepare, records
+from experiments.run.plans import Size
+
+if TYPE_CHECKING:
+    from experiments.run.results import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+def accept(config: Any, spec: Any, size: Size) -> None:
+    """The `check` of an experiment whose flags go together whatever they are."""
+
+
+def trained(experiment: "Experiment", config: Any) -> dict[str, Any]:
+    """Trains what the flags describe: the `launch` of every experiment that is one training.
+
+    Returns:
+      The content of summary.json; with a sweep, a dict of them by point.
+
+    Raises:
+      ValueError: naming the flag.
+      records.StoppedError: the run stopped before its end.
+    """
+    prepared = prepare.prepare(experiment, config)
+    from experiments.run.train import train
+
+    return train(prepared)
+
+
+class Experiment(NamedTuple):
+    """A system as a command and as functions for notebooks; declared once per module, under the name `experiment`."""
+
+    name: str
+    """The module's, which is the command's too."""
+
+    flags: type[Any]
+    """A dataclass derived from `flags.Common`, whose field `agent` is a dataclass of the agent's flags."""
+
+    check: Callable[[Any, Any, Size], None]
+    """`(agent flags, envs.base.Spec, Size) -> None`: raises a ValueError of one line for flags that do not go together.
+    Their numbers are plain, and within the ranges of their types. Called for each point of a sweep."""
+
+    make: Callable[..., Parts]
+    """`(agent flags, envs.base.Spec, Size) -> Parts`, of flags that `check` accepted; real numbers may be traced."""
+
+    presets: flags.Presets = MappingProxyType({})
+    """What `--preset` can name."""
+
+    launch: Callable[["Experiment", Any], dict[str, Any]] = trained
+    """`(experiment, flags) -> summary`: what a start of the command does."""
+
+    def main(self, argv: list[str] | None = None) -> dict[str, Any]:
+        """The command: reads flags, runs, and turns what is refused into one line and exit code 2.
+
+        Errors that come out of other code than bellmax and this experiment keep their traceback.
+        """
+        try:
+            return self.start(self.parse(sys.argv[1:] if argv is None else argv))
+        except ValueError as error:
+            if not self.refuses(error):
+                raise
+            flags.fail(error)
+        except records.StoppedError as stop:
+            print(stop if stop.code == 130 else f"error: {stop}", file=sys.stderr)
+            raise SystemExit(stop.code) from None
+        except KeyboardInterrupt:
+            flags.fail("stopped before training began; nothing was saved", code=130)
+
+    @property
+    def command(self) -> str:
+        """How it is typed."""
+        file = records.source(self)
+        return f"python -m experiments.{self.name}" if file is None else f"python {os.path.relpath(file)}"
+
+    def parse(self, argv: list[str]) -> Any:
+        """The flags of a command line.
+
+        Raises:
+          ValueError: naming the flag.
+        """
+        return flags.parse(self.flags, argv, self.command, self.presets, self.name)
+
+    def start(self, config: Any) -> dict[str, Any]:
+        """Checks every number against the range of its flag, and launches."""
+        flags.check(config)
+        return self.launch(self, config)
+
+    def refuses(self, error: BaseException) -> bool:
+        """Whether an error is a refusal by bellmax or by this experiment, rather than a fault in what they call."""
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        own = {sys.modules[part.__module__].__dict__.get("__file__") for part in (self.check, self.make, self.flags)}
+        inner = Path(files[-1]).resolve() if files else ROOT
+        packages = [ROOT / name for name in ("agents", "envs", "experiments", "networks", "replay")]
+        return any(inner.is_relative_to(package) for package in packages) or files[-1] in own
+
+    def configured(self, preset: str = "", agent: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> Any:
+        """The flags by name.
+
+        Args:
+          preset: what the defaults are taken from.
+          agent: flags of the agent.
+          **values: all others, such as `env="bellmax/catch"`, `seeds=8` or `steps=100_000`.
+
+        Raises:
+          ValueError: there is no such flag, or a value is out of its range.
+        """
+        config = flags.preset(self.flags, preset, self.presets)
+        for part, given, prefix in ((config, values, ""), (config.agent, agent, "agent.")):
+            known = {field.name for field in dataclasses.fields(part)}
+            for name in given:
+                if name not in known:
+                    near = flags.closest(name, known)
+                    raise ValueError(f"{prefix}{name}: {self.name} has no such flag{near}")
+        config = dataclasses.replace(config, **values, agent=dataclasses.replace(config.agent, **agent))
+        flags.check(config)
+        return config
+
+    def train(
+        self, *, preset: str = "", agent: Mapping[str, Any] = MappingProxyType({}), quiet: bool = True, **values: Any
+    ) -> "Run":
+        """Trains from a notebook or a script as the command does: `ppo.experiment.train(env="bellmax/catch", seeds=8)`.
+
+        After Ctrl-C what is there is saved and returned.
+
+        Args:
+          preset: what the defaults are taken from.
+          agent: flags of the agent, such as `{"learning_rate": 3e-4}`.
+          quiet: no progress bar and no table.
+          **values: all other flags.
+
+        Returns:
+          The run; of a sweep, one whose `points` are the runs.
+
+        Raises:
+          ValueError: naming the flag.
+          records.StoppedError: a loss was not finite.
+        """
+        from experiments.run import folders, results
+
+        config = self.configured(preset, agent, quiet=quiet, **values)
+        folder = folders.folder_of(self.name, config)
+        config = config if config.resume else dataclasses.replace(config, out=str(folder))
+        try:
+            self.launch(self, config)
+        except records.StoppedError as stop:
+            if stop.code != 130:
+                raise
+            print(stop, file=sys.stderr)
+        return results.load(folder, experiment=self)
