@@ -123,8 +123,8 @@ def test_run_folder(finished, experiment):
     assert config["experiment"] == experiment
     assert config["flags"]["env_options"] == ["rows=4", "columns=3"]
     assert config["flags"]["agent"]["hidden"] == [8]
-    assert {"python", "bellmax", "jax", "numpy"} <= config["versions"].keys()
-    assert config["device"] == "4 x cpu"
+    assert {"python", "bellmax", "jax", "numpy"} <= config["starts"][0]["versions"].keys()
+    assert config["starts"][0]["device"] == "4 x cpu"
     read = flags.load(import_module(f"experiments.{experiment}").Flags, folder)
     assert read == flags.rebuild(type(read), config["flags"])
 
