@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
@@ -77,29 +77,33 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     """The task of that name.
 
     Args:
-      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>`, `mujoco/<id>` or `gymnasium/<id>`, or
-        `gymnasium/<module>:<id>` for a task that `<module>` registers.
+      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>`, `mujoco/<id>` or `gymnasium/<id>`;
+        `gymnasium/<module>:<id>` for a task that your `<module>` registers; `<module>:<function>` for a task in JAX
+        that your function returns as an `Environment`.
       **options: of the task's constructor, or of its suite's adapter.
 
     Returns:
-      An `Environment` from the first two suites, which run in graph, a `HostEnvironment` from the others.
+      An `Environment` from the first two suites and of your own functions, which run in graph, a `HostEnvironment`
+      from the others.
 
     Raises:
       ValueError: unknown suite, task (answered with the closest names) or option, a bad value, or a missing package.
     """
     suite, _, id = name.partition("/")
+    if ":" in suite:
+        return own(name, options)
     if suite not in SUITES or not id:
-        raise unknown(f"environment (a name is suite/id, with a suite of {', '.join(SUITES)})", name, _all_names())
+        raise unknown(
+            f"environment (a name is suite/id, with a suite of {', '.join(SUITES)}, or module:function)",
+            name,
+            _all_names(),
+        )
     if suite == "bellmax":
         if id not in TASKS:
             raise unknown("bellmax task", id, TASKS)
         module, function = TASKS[id]
         constructor = getattr(import_module(module), function)
-        known = inspect.signature(constructor).parameters
-        for option, value in options.items():
-            if option not in known:
-                raise ValueError(f"{name} has no option {option!r}; allowed: {', '.join(known) or 'none'}")
-            _check_whole(f"{name}: option {option}", known[option].annotation, value)
+        _check_options(name, inspect.signature(constructor).parameters, options)
     else:
         constructor = partial(getattr(import_module(f"envs.adapters.{suite}"), suite), id)
     try:
@@ -107,6 +111,47 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     except TypeError as error:  # a value of the wrong type, or an option that an adapter takes otherwise
         raise ValueError(f"{name} refuses the options {options}: {error}") from error
     return env._replace(spec=env.spec._replace(name=name))
+
+
+def own(name: str, options: dict[str, Any]) -> Environment:
+    """The task in JAX that a function of the user's returns.
+
+    Args:
+      name: `module:function`; the module is found from the folder that the program is run in.
+      options: arguments of the function.
+
+    Raises:
+      ValueError: there is no such module or function, it takes no such option, or returns no `Environment`. What the
+        module or the function itself raises is left as it is.
+    """
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), function)):
+        raise ValueError(f"environment {name!r}: write module:function, such as my_tasks:corridor")
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module and not module.startswith(f"{error.name}."):
+            raise
+        raise ValueError(f"environment {name!r}: there is no module {module} on the path of Python") from None
+    constructor = getattr(found, function, None)
+    if not callable(constructor):
+        there = [n for n, x in vars(found).items() if callable(x) and getattr(x, "__module__", "") == module]
+        raise ValueError(
+            f"environment {name!r}: {module} has no {function}; its functions: {', '.join(there) or 'none'}"
+        )
+    _check_options(name, inspect.signature(constructor).parameters, options)
+    env = constructor(**options)
+    if not isinstance(env, Environment):
+        raise ValueError(f"environment {name!r}: returns {type(env).__name__}; allowed: an envs.Environment")
+    return env._replace(spec=env.spec._replace(name=name))
+
+
+def _check_options(name: str, known: Mapping[str, inspect.Parameter], options: dict[str, Any]) -> None:
+    """Refuses options that a constructor does not have, and fractions where it takes whole numbers."""
+    for option, value in options.items():
+        if option not in known:
+            raise ValueError(f"{name} has no option {option!r}; allowed: {', '.join(known) or 'none'}")
+        _check_whole(f"{name}: option {option}", known[option].annotation, value)
 
 
 def _check_whole(what: str, annotation: Any, value: Any) -> None:

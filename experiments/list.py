@@ -10,23 +10,40 @@ from experiments import run
 ROOT = Path(__file__).parent.parent
 
 
-def described(folder: str, defines: str | None) -> dict[str, str]:
-    """Modules of a folder and the first lines of their docstrings.
+def parsed(folder: str) -> dict[str, ast.Module]:
+    """Modules of a folder of the source tree, not imported: that would take their packages with them."""
+    return {path.stem: ast.parse(path.read_text()) for path in sorted((ROOT / folder).glob("[!_]*.py"))}
 
-    Args:
-      folder: of the source tree.
-      defines: keep modules that define a function or variable of this name; None for one named as the module.
-    """
-    found = {}
-    for path in sorted((ROOT / folder).glob("*.py")):
-        tree = ast.parse(path.read_text())
-        wanted = defines or path.stem
-        functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-        assigned = {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
-        command = any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body)
-        if wanted in functions | assigned and (command or wanted != "main"):
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return found
+
+def first_line(tree: ast.Module | ast.ClassDef) -> str:
+    """Of the documentation of a module or a class."""
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def declares(tree: ast.Module, name: str) -> bool:
+    """Whether a module assigns a variable."""
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+def agents() -> dict[str, str]:
+    """The algorithms, and what each is."""
+    return {name: first_line(tree) for name, tree in parsed("agents").items() if name != "base"}
+
+
+def systems() -> dict[str, str]:
+    """The commands that declare an `experiment`, and what each trains, as its `--help` begins."""
+    found = {name: tree for name, tree in parsed("experiments").items() if declares(tree, "experiment")}
+    kinds = {
+        name: [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Flags"]
+        for name, tree in found.items()
+    }
+    return {name: first_line(kinds[name][0] if kinds[name] else tree) for name, tree in found.items()}
+
+
+def tools() -> dict[str, str]:
+    """The other commands, and what each does."""
+    return {name: first_line(tree) for name, tree in parsed("experiments").items() if not declares(tree, "experiment")}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -52,11 +69,18 @@ def main(argv: list[str] | None = None) -> None:
                     continue
                 some = ", ".join(task.partition("/")[2] for task in tasks[:6])
                 print(f"  {suite:<12} {len(tasks):>5} tasks: {some}{', ...' if len(tasks) > 6 else ''}")
+        elif name == "agents":
+            table("agents", agents())
         else:
-            print(name)
-            for module, line in described(name, "main" if name == "experiments" else None).items():
-                command = f"python -m experiments.{module}" if name == "experiments" else module
-                print(f"  {command:<34} {line}")
+            table("experiments", {f"python -m experiments.{n}": line for n, line in systems().items()})
+            table("tools", {f"python -m experiments.{n}": line for n, line in tools().items()})
+
+
+def table(title: str, rows: dict[str, str]) -> None:
+    """Prints names and what they are."""
+    print(title)
+    for name, line in rows.items():
+        print(f"  {name:<34} {line}")
 
 
 if __name__ == "__main__":

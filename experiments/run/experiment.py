@@ -9,14 +9,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from experiments import PACKAGES, ROOT
 from experiments.drivers.contract import Parts
 from experiments.run import flags, prepare, records
 from experiments.run.plans import Size
 
 if TYPE_CHECKING:
     from experiments.run.results import Run
-
-ROOT = Path(__file__).parents[2]
 
 
 def accept(config: Any, spec: Any, size: Size) -> None:
@@ -102,7 +101,7 @@ class Experiment(NamedTuple):
         files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
         own = {sys.modules[part.__module__].__dict__.get("__file__") for part in (self.check, self.make, self.flags)}
         inner = Path(files[-1]).resolve() if files else ROOT
-        packages = [ROOT / name for name in ("agents", "envs", "experiments", "networks", "replay")]
+        packages = [ROOT / name for name in (*PACKAGES, "experiments")]
         return any(inner.is_relative_to(package) for package in packages) or files[-1] in own
 
     def configured(self, preset: str = "", agent: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> Any:

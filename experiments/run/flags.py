@@ -55,6 +55,8 @@ class Common:
     """Run folder, new or empty; by default a fresh one under runs/."""
     resume: str = ""
     """A run folder to continue. Flags not given are its own; only `steps` and what is shown or kept may change."""
+    trust: bool = False
+    """Follow links and run code that lie in the folder to resume."""
     nan: Literal["stop", "continue"] = "stop"
     """On a loss that is not finite: stop the run, or go on with the other seeds."""
     sweep: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ class Common:
     """No progress bar."""
 
 
-FREE = ("steps", "out", "resume", "quiet", "wandb", "keep", "checkpoint_every", "nan")
+CHANGEABLE = ("steps", "out", "resume", "trust", "quiet", "wandb", "keep", "checkpoint_every", "nan")
 """Flags that may change when a run is resumed."""
 
 
@@ -101,7 +103,7 @@ def parse(
     stored = dataclasses.replace(load(kind, Path(folder)), out="", resume="")  # type: ignore[type-var]
     chosen = tyro.cli(kind, args=argv, prog=prog, default=stored)
     before, now = flat(stored), flat(chosen)
-    differing = [name for name in now if now[name] != before[name] and name not in FREE]
+    differing = [name for name in now if now[name] != before[name] and name not in CHANGEABLE]
     if differing:
         changes = ", ".join(f"{flag(name)} was {before[name]!r}, is {now[name]!r}" for name in differing)
         raise ValueError(f"--resume {folder}: the run was started with other flags: {changes}")

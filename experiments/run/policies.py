@@ -100,7 +100,7 @@ def saved(folder: Path, which: str, experiment: "Experiment | None" = None, trus
     if len(flags.grid(config)) > 1:
         points = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json")))
         raise ValueError(f"{folder}: is a sweep; give the folder of one of its points: {points}")
-    env = prepare.environment(config)
+    env = prepare.environment(config, folder, trust)
     make = prepare.parts_maker(config, env.spec, experiment.make)
     agent = make({}).agent
 

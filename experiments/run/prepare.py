@@ -1,6 +1,8 @@
 """From flags to a run that can be trained: the task, the parts, the schedule, the driver and the folder."""
 
 import dataclasses
+import importlib.util
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +11,7 @@ import numpy as np
 
 from experiments.run import flags
 from experiments.run.cores import use_cores
-from experiments.run.folders import folder_of, make_folder
+from experiments.run.folders import check_links, folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
 
 if TYPE_CHECKING:
@@ -43,7 +45,9 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     from experiments.drivers import devices
 
     folder = folder_of(experiment.name, config)
-    env = environment(config)
+    if config.resume:
+        check_links(folder, config.trust)
+    env = environment(config, Path(config.resume) if config.resume else None, config.trust)
     size = size_of(config)
     for point in points:
         experiment.check(dataclasses.replace(config.agent, **point), env.spec, size)
@@ -67,15 +71,45 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     return Prepared(experiment, config, points, plan, driver, lay, folder)
 
 
-def environment(config: Any) -> Any:
+def environment(config: Any, folder: Path | None = None, trust: bool = False) -> Any:
     """The task that the flags name.
 
+    Args:
+      config: the flags.
+      folder: the run folder that they were read from, if they were.
+      trust: whether code that lies in the folder, or anywhere but where the command is run, may be run.
+
     Raises:
-      ValueError: there is none such, or it does not know the options.
+      ValueError: there is none such, it does not know the options, or its code is not to be trusted.
     """
     import envs
 
+    if folder and not trust:
+        check_code(config.env, folder)
     return envs.make(config.env, **envs.parse_options(config.env_options))
+
+
+def check_code(env: str, folder: Path) -> None:
+    """Refuses a task of a run folder that names code which nobody here has asked for.
+
+    What is installed may be imported for a gymnasium task, and what lies where the command is run may be called.
+
+    Raises:
+      ValueError: the module lies in the run folder, or is called and lies elsewhere than where the command is run.
+    """
+    called, colon, _ = env.removeprefix("gymnasium/").partition(":")
+    if not colon:
+        return
+    top = importlib.util.find_spec(called.partition(".")[0])
+    places = [top.origin] if top and top.origin else list(top.submodule_search_locations or []) if top else []
+    if any(Path(place).resolve().is_relative_to(folder.resolve()) for place in places):
+        raise ValueError(f"{folder}: its task {env} is code that lies in the folder; --trust runs it")
+    here = [Path(place or ".").resolve() for place in (Path.cwd(), sys.path[0])]
+    near = all(any(Path(place).resolve().is_relative_to(path) for path in here) for place in places)
+    installed = any("site-packages" in place for place in places)
+    if not env.startswith("gymnasium/") and (not near or installed):
+        where = places[0] if places else called
+        raise ValueError(f"{folder}: its task {env} is a function of {where}; --trust calls it")
 
 
 def evaluation_task(config: Any, env: Any, options: Sequence[str] = ()) -> Any:

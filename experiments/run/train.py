@@ -48,7 +48,7 @@ def finite(tree: Any) -> jax.Array:
 
 def shaping(config: Any) -> dict[str, Any]:
     """The flags that a run must keep when it is resumed."""
-    return {name: value for name, value in flags.flat(config).items() if name not in flags.FREE}
+    return {name: value for name, value in flags.flat(config).items() if name not in flags.CHANGEABLE}
 
 
 class Session:
