@@ -34,11 +34,11 @@ def agents() -> dict[str, str]:
 def systems() -> dict[str, str]:
     """The commands that declare an `experiment`, and what each trains, as its `--help` begins."""
     found = {name: tree for name, tree in parsed("experiments").items() if declares(tree, "experiment")}
-    kinds = {
-        name: [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Flags"]
-        for name, tree in found.items()
-    }
-    return {name: first_line(kinds[name][0] if kinds[name] else tree) for name, tree in found.items()}
+    lines = {}
+    for name, tree in found.items():
+        kind = next((n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Flags"), None)
+        lines[name] = first_line(kind or tree)
+    return lines
 
 
 def tools() -> dict[str, str]:
