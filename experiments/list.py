@@ -1,4 +1,4 @@
-"""What there is: `python -m experiments.list [suites|agents|experiments|SUITE]`."""
+"""What there is: `python -m experiments.list [suites|agents|experiments|SUITE]`; `readme` renews README.md's table."""
 
 import ast
 import signal
@@ -46,11 +46,50 @@ def tools() -> dict[str, str]:
     return {name: first_line(tree) for name, tree in parsed("experiments").items() if not declares(tree, "experiment")}
 
 
+MARKS = "<!-- systems -->", "<!-- /systems -->"
+"""What the table of systems stands between in README.md."""
+
+
+def page_of(name: str) -> str:
+    """The page of a command under docs/results, or of the command that it shares one with; empty without one."""
+    pages = ROOT / "docs" / "results"
+    if (pages / f"{name}.md").exists():
+        return f"docs/results/{name}.md"
+    shared = (path.name for path in sorted(pages.glob("*.md")) if f"experiments/{name}.py" in path.read_text())
+    return next((f"docs/results/{page}" for page in shared), "")
+
+
+def readme_table() -> str:
+    """The table of systems for README.md: command, agent, what it trains, page of evidence; and the other pages."""
+    lines = ["| command | agent | what it does | evidence |", "|---|---|---|---|"]
+    files, linked = agents(), set()
+    for name, line in systems().items():
+        agent = f"[`{name}`](agents/{name}.py)" if name in files else ""
+        page = page_of(name)
+        linked.add(page)
+        evidence = f"[page]({page})" if page else "not measured yet"
+        lines.append(f"| [`{name}`](experiments/{name}.py) | {agent} | {line} | {evidence} |")
+    others = []
+    for path in sorted((ROOT / "docs" / "results").glob("*.md")):
+        if f"docs/results/{path.name}" not in linked:
+            others.append(f"[{path.read_text().partition(chr(10))[0].strip('# ')}](docs/results/{path.name})")
+    return "\n".join([*lines, "", f"More pages: {', '.join(others)}."])
+
+
+def write_readme() -> None:
+    """Renews the table of systems in README.md."""
+    path = ROOT / "README.md"
+    before, _, rest = path.read_text().partition(MARKS[0])
+    path.write_text(f"{before}{MARKS[0]}\n{readme_table()}\n{MARKS[1]}{rest.partition(MARKS[1])[2]}")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Prints suites, agents and experiments, or one of these, or all tasks of one suite."""
     chosen = (sys.argv[1:] if argv is None else argv) or ["suites", "agents", "experiments"]
     if {"-h", "--help"} & set(chosen):
         return print(__doc__)
+    if chosen == ["readme"]:
+        return write_readme()
     import envs
 
     known = ["suites", "agents", "experiments", *envs.suites()]

@@ -3,18 +3,14 @@
 import dataclasses
 import math
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
+from experiments.list import systems
 from experiments.run import flags, ranges
 from tests.experiments.running import call
 
-COMMANDS = sorted(
-    path.stem
-    for path in (Path(__file__).parents[2] / "experiments").glob("*.py")
-    if "runs.main(" in path.read_text() or path.stem in ("a3c", "i2a")
-)
+COMMANDS = sorted(systems())
 BAD = (-1, 0, math.nan, math.inf, 1e30)
 # Flags that may have one of these values, and why.
 NEGATIVE = {
