@@ -22,13 +22,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         steps = "".join(f" {x:.1f}" for x in result["eval_steps"][i]) if "eval_steps" in result else ""
         print(f"{seed:>8} {value:>10.1f}{shares}" + (f"   steps{steps}" if steps else ""))
     low, high = result["eval_ci95"]
-    print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}   95 % interval {low:.1f} to {high:.1f}")
+    several = len(result["seeds"]) > 1
+    print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}" + (f"   95 % interval {low:.1f} to {high:.1f}" if several else ""))
     from envs.adapters import atari
 
     game = atari.game_of(result["env"])
     if game:
         normalised, low, high = (atari.human_normalised(game, x) for x in (result["eval_iqm"], low, high))
-        print(f"{'human':>8} {normalised:>10.1%}   normalised; 95 % interval {low:.1%} to {high:.1%}")
+        print(f"{'human':>8} {normalised:>10.1%}   normalised" + (f"; {low:.1%} to {high:.1%}" if several else ""))
+    if "film_error" in result:
+        run.fail(result["film_error"], code=1)
     return result
 
 

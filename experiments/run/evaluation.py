@@ -89,8 +89,8 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
         best = int(np.nanargmax(returns))
         try:
             episodes.film(env, make({}).agent, jax.tree.map(lambda x: x[best], chosen), arguments.seed, video)
-        except OSError as error:
-            raise ValueError(f"--video {video}: cannot be written ({error})") from None
+        except (OSError, RuntimeError, ValueError) as error:  # what was played is worth more than a film of it
+            reached["film_error"] = f"--video {video}: {error}"
     return {
         "experiment": name,
         "env": config.env,

@@ -33,9 +33,20 @@ def trained(experiment: "Experiment", config: Any) -> dict[str, Any]:
       records.StoppedError: the run stopped before its end.
     """
     prepared = prepare.prepare(experiment, config)
+    if not config.quiet:
+        announce(prepared, config.steps)
     from experiments.run.train import train
 
     return train(prepared)
+
+
+def announce(prepared: prepare.Prepared, steps: int) -> None:
+    """Prints where the run reports, and how many steps it takes where that is not what was asked for."""
+    planned = prepared.plan.env_steps(prepared.plan.chunks)
+    print(f"run folder: {prepared.folder}")
+    if planned != steps:
+        print(f"--steps {steps:,}: trains for {planned:,}, in whole chunks of {prepared.plan.chunk_steps:,}")
+    print("compiling", flush=True)
 
 
 class Experiment(NamedTuple):
