@@ -46,6 +46,9 @@ def announce(prepared: prepare.Prepared, steps: int) -> None:
     print(f"run folder: {prepared.folder}")
     if planned != steps:
         print(f"--steps {steps:,}: trains for {planned:,}, in whole chunks of {prepared.plan.chunk_steps:,}")
+    end = prepared.config.schedule_steps
+    if end and end < planned:
+        print(f"schedules end at {end:,} steps; --reschedule spreads them over all {planned:,}")
     print("compiling", flush=True)
 
 
@@ -126,7 +129,9 @@ class Experiment(NamedTuple):
         Raises:
           ValueError: there is no such flag, or a value is out of its range.
         """
-        config = flags.preset(self.flags, preset, self.presets)
+        folder = str(values.get("resume", ""))
+        stored = flags.stored_for_resume(self.flags, folder, self.name) if folder else None
+        config = stored or flags.preset(self.flags, preset, self.presets)
         for part, given, prefix in ((config, values, ""), (config.agent, agent, "agent.")):
             known = {field.name for field in dataclasses.fields(part)}
             for name in given:
@@ -134,6 +139,7 @@ class Experiment(NamedTuple):
                     near = flags.closest(name, known)
                     raise ValueError(f"{prefix}{name}: {self.name} has no such flag{near}")
         config = dataclasses.replace(config, **values, agent=dataclasses.replace(config.agent, **agent))
+        config = flags.resumable(stored, config, folder) if stored else config
         flags.check(config)
         return config
 

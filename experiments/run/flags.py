@@ -37,6 +37,11 @@ class Common:
     """The first seed."""
     steps: ranges.Steps = 100_000
     """Environment steps per seed."""
+    schedule_steps: ranges.Whole = 0
+    """Environment steps over which step sizes, epsilon and the like are annealed; 0 for `steps`. A run that is resumed
+    with more steps keeps the end that it had."""
+    reschedule: bool = False
+    """On a run that is resumed with more steps, anneal over all of them, which takes annealed values back."""
     num_envs: ranges.Count = 8
     """Environments (lanes) per seed."""
     devices: ranges.Count = 1
@@ -67,7 +72,19 @@ class Common:
     """No progress bar."""
 
 
-CHANGEABLE = ("steps", "out", "resume", "trust", "quiet", "wandb", "keep", "checkpoint_every", "nan")
+CHANGEABLE = (
+    "steps",
+    "schedule_steps",
+    "reschedule",
+    "out",
+    "resume",
+    "trust",
+    "quiet",
+    "wandb",
+    "keep",
+    "checkpoint_every",
+    "nan",
+)
 """Flags that may change when a run is resumed."""
 
 
@@ -96,19 +113,40 @@ def parse(
             about += f"\n\nPresets: {', '.join(presets)}. `--preset NAME --help` shows what one sets."
         default = preset(kind, given(argv, "--preset"), presets)
         return tyro.cli(kind, args=argv, prog=prog, description=about, default=default)
+    stored = stored_for_resume(kind, folder, name or prog.rpartition(".")[2])
+    return resumable(stored, tyro.cli(kind, args=argv, prog=prog, default=stored), folder)
+
+
+def stored_for_resume(kind: type[Config], folder: str, name: str) -> Config:
+    """The flags of a run to resume, without those that belong to one start.
+
+    Raises:
+      ValueError: there is no readable config.json, or it is a run of another experiment than `name`.
+    """
     started = contents(Path(folder))["experiment"]
-    name = name or prog.rpartition(".")[2]
     if started != name:
         raise ValueError(f"--resume {folder}: it is a run of {started}, not of {name}")
-    stored = dataclasses.replace(load(kind, Path(folder)), out="", resume="")  # type: ignore[type-var]
-    chosen = tyro.cli(kind, args=argv, prog=prog, default=stored)
+    stored: Any = load(kind, Path(folder))
+    return dataclasses.replace(stored, out="", resume="", reschedule=False, trust=False)
+
+
+def resumable(stored: Any, chosen: Any, folder: str) -> Any:
+    """The flags to go on with. Where steps are added, schedules keep the end that they had, unless told otherwise.
+
+    Raises:
+      ValueError: flags that shape the run were changed, or there are fewer steps than before.
+    """
     before, now = flat(stored), flat(chosen)
     differing = [name for name in now if now[name] != before[name] and name not in CHANGEABLE]
     if differing:
         changes = ", ".join(f"{flag(name)} was {before[name]!r}, is {now[name]!r}" for name in differing)
         raise ValueError(f"--resume {folder}: the run was started with other flags: {changes}")
-    if chosen.steps < stored.steps:  # type: ignore[attr-defined]
-        raise ValueError(f"--steps {chosen.steps}: the run to resume has {stored.steps}; give as many or more")  # type: ignore[attr-defined]
+    if chosen.steps < stored.steps:
+        raise ValueError(f"--steps {chosen.steps}: the run to resume has {stored.steps}; give as many or more")
+    if chosen.reschedule:
+        return dataclasses.replace(chosen, schedule_steps=0)
+    if chosen.steps > stored.steps and not chosen.schedule_steps:
+        return dataclasses.replace(chosen, schedule_steps=stored.steps)
     return chosen
 
 

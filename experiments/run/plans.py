@@ -18,7 +18,7 @@ class Size(NamedTuple):
     devices: int
     """Devices that share each seed; batches and buffers are per device."""
     steps: int
-    """Environment steps per seed."""
+    """Environment steps per seed over which schedules run."""
 
     def per_device(self, total: int, name: str) -> int:
         """`total` shared out over the devices.

@@ -156,7 +156,7 @@ def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
 
 def size_of(config: Any) -> Size:
     """The sizes of a run that `check` and `make` are told."""
-    return Size(config.num_envs // config.devices, config.devices, config.steps)
+    return Size(config.num_envs // config.devices, config.devices, config.schedule_steps or config.steps)
 
 
 def parts_maker(config: Any, spec: Any, build: Callable[..., Any]) -> Callable[[dict[str, Any]], "Parts"]:

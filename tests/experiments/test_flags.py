@@ -1,12 +1,13 @@
 """Flags that no run can have: one line, exit code 2, before anything compiles, and no folder left behind."""
 
+import dataclasses
 import json
 from importlib import import_module
 
 import numpy as np
 import pytest
 
-from experiments.run import flags
+from experiments.run import flags, prepare
 from tests.experiments.running import CATCH, FLAGS, call, compilations
 
 A2C = ["--env", "bellmax/catch"]
@@ -262,3 +263,32 @@ def test_seeds_of_a_sweep():
 
     config = import_module("experiments.dqn").Flags(seeds=3, seed=5)
     np.testing.assert_array_equal(prepare.run_seeds(config, [{}, {}]), [5, 6, 7, 5, 6, 7])
+
+
+def test_schedules_of_an_extended_run_keep_their_end_unless_told(tmp_path):
+    kind = import_module("experiments.dqn").Flags
+    write(tmp_path, kind(steps=8_000))
+    extend = lambda *words: flags.parse(kind, ["--resume", str(tmp_path), *words], "x.dqn")  # noqa: E731
+    size = lambda config: prepare.size_of(config).steps  # noqa: E731
+    assert size(extend()) == 8_000
+    assert size(extend("--steps", "80000")) == 8_000
+    assert size(extend("--steps", "80000", "--reschedule")) == 80_000
+    write(tmp_path, extend("--steps", "80000"))
+    assert size(extend("--steps", "90000")) == 8_000  # the end that it had at first
+    write(tmp_path, extend("--steps", "80000", "--reschedule"))
+    assert not extend().reschedule
+    assert size(extend("--steps", "90000")) == 80_000
+
+
+def test_python_resumes_with_the_flags_of_the_run(tmp_path):
+    experiment = import_module("experiments.dqn").experiment
+    write(tmp_path, experiment.flags(steps=8_000, seeds=3))
+    config = experiment.configured(resume=str(tmp_path), steps=9_000)
+    assert (config.seeds, config.steps, config.schedule_steps) == (3, 9_000, 8_000)
+    with pytest.raises(ValueError, match="--seeds was 3, is 2"):
+        experiment.configured(resume=str(tmp_path), seeds=2)
+
+
+def write(folder, config):
+    content = {"experiment": "dqn", "flags": dataclasses.asdict(config)}
+    (folder / "config.json").write_text(json.dumps(content))
