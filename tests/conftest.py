@@ -27,7 +27,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFileAndAgent(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
-            if not file.endswith("test_contract.py"):
+            if not file.endswith(("test_contract.py", "test_all_systems.py")):
                 return file
             arguments = test.partition("[")[2].rstrip("]").split("-")
             return f"{file}::{next((a for a in arguments if a not in ('pmap', 'shard_map')), '')}"
