@@ -13,7 +13,7 @@ from tests.experiments.running import call
 COMMANDS = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "experiments").glob("*.py")
-    if "runs.main(" in path.read_text() or path.stem in ("a3c", "i2a")
+    if "experiment = run.Experiment(" in path.read_text()
 )
 BAD = (-1, 0, math.nan, math.inf, 1e30)
 # Flags that may have one of these values, and why.
