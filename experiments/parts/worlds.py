@@ -127,7 +127,10 @@ def learned(folder: str, poor: bool, name: str, observation: Any, action: Any) -
     learner = frame_learner(spec, 1e-3, poor)
     shapes = jax.eval_shape(learner.init, keys.key(0), blank(spec, 1))
     with Checkpointer(Path(folder) / "checkpoints") as checkpoints:
-        found = checkpoints.restore(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), {})
+        try:
+            found = checkpoints.restore(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), {})
+        except ValueError as error:
+            raise ValueError(f"--agent.model {folder!r}: not of this task and size (--agent.poor): {error}") from None
     if found is None:
         raise ValueError(f"--agent.model {folder!r}: holds no model; the model stage of experiments.i2a makes one")
     return learner.model, learner.params(found[1])

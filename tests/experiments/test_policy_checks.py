@@ -5,10 +5,15 @@ from importlib import import_module
 from typing import Any, get_type_hints
 
 import jax
+import numpy as np
 import pytest
 
-from envs.base import Box, Discrete, Spec
+import envs
+from envs import keys
+from envs.base import Box, Discrete, Spec, blank
+from experiments.parts import worlds
 from experiments.run import flags, plans, prepare, ranges
+from experiments.run.checkpoint import Checkpointer
 from tests.experiments.running import call
 
 ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
@@ -177,6 +182,21 @@ def test_what_is_refused_is_one_line_and_leaves_nothing(experiment, words, messa
     outcome = call(experiment, *words.split(), "--out", tmp_path / "run")
     assert outcome.code == 2
     assert outcome.err.startswith("error: --") and outcome.err.count("\n") == 1 and message in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_learned_model_is_of_the_task_and_its_size(tmp_path):
+    i2a, spec, size = import_module("experiments.i2a"), envs.make("bellmax/sokoban").spec, plans.Size(4, 1, 10_000)
+    shapes = jax.eval_shape(worlds.frame_learner(spec, 1e-3, poor=True).init, keys.key(0), blank(spec, 1))
+    with Checkpointer(tmp_path / "model" / "checkpoints") as checkpoints:
+        checkpoints.save(1, jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), {}, wait=True)
+    fits = i2a.Config(model=str(tmp_path / "model"), poor=True, corrupt=0.1)
+    i2a.check(fits, spec, size)
+    assert i2a.make(fits, spec, size).schedule.unroll == 10
+    outcome = call("i2a", "--stages", "--agent.model", tmp_path / "model", "--out", tmp_path / "run")
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    told = f"error: --agent.model {str(tmp_path / 'model')!r}: not of this task and size (--agent.poor): "
+    assert outcome.err.startswith(told)
     assert not (tmp_path / "run").exists()
 
 
