@@ -27,17 +27,22 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size, learner: Any = None) -> Any:
-    """The parts of one run; with a `learner`, that optimiser takes the place of the flags'.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together.
 
     Raises:
-      ValueError: flags that do not go together.
+      ValueError: naming the flag.
     """
+    parts.actor_critics.check(config, spec)
+
+
+def make(config: Config, spec: Any, size: run.Size, learner: Any = None) -> Any:
+    """The parts of one run, of flags that `check` accepts; a `learner` takes the place of the flags' optimiser."""
     from agents.a2c import a2c
 
     agent = a2c(
         parts.actor_critics.network(config, spec),
-        learner or parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale)),
+        learner or parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size)),
         discount=config.discount,
         lambda_=config.gae_lambda,
         value_cost=config.value_cost,
@@ -46,7 +51,31 @@ def make(config: Config, spec: Any, scale: run.Size, learner: Any = None) -> Any
     return parts.actor_critics.parts(agent, config)
 
 
-experiment = run.Experiment("a2c", Flags, run.accept, make, parts.presets_policy.A2C)
+PRESETS: run.Presets = {
+    "cartpole": {
+        "env": "gymnax/CartPole-v1",
+        "steps": 500_000,
+        "num_envs": 8,
+        "agent.unroll": 5,
+        "agent.learning_rate": 7e-4,
+        "agent.anneal": True,
+        "agent.gae_lambda": 1.0,
+        "agent.entropy_cost": 0.0,
+    },
+    "atari": parts.presets_policy.ATARI
+    | {
+        "num_envs": 16,
+        "agent.unroll": 5,
+        "agent.optimiser": "rmsprop",
+        "agent.learning_rate": 7e-4,
+        "agent.gae_lambda": 1.0,
+    },
+}
+"""`cartpole` starts from the tuned settings of Stable-Baselines3's zoo, with Adam. `atari` is Stable-Baselines3's, with
+the step size falling to 0 as in Mnih et al. (2016); losses there are means, as here.
+"""
+
+experiment = run.Experiment("a2c", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -158,18 +158,42 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
     return summary
 
 
+def check(config: a2c.Config, spec: Any, size: run.Size) -> None:
+    """Refuses what A2C does, and normalisers.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    for name in ("normalise_observations", "normalise_rewards"):
+        if getattr(config, name):
+            raise ValueError(f"{run.flag('agent.' + name)}: A3C's workers share no statistics")
+    a2c.check(config, spec, size)
+
+
 def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
-    """Refuses flags that A3C has no use for, and trains."""
+    """Refuses flags that A3C has no use for, and trains.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from envs.base import Environment
+
     plain = Flags()
     for name in ("resume", "sweep", "wandb", "checkpoint_every", "keep", "nan"):
         if getattr(config, name) != getattr(plain, name):
             raise ValueError(f"{run.flag(name)} {getattr(config, name)}: A3C has no such thing")
-    env, _ = parts.workers.build(config, a2c.make, held=False)
+    for name in ("seeds", "devices"):
+        if getattr(config, name) != 1:
+            raise ValueError(f"{run.flag(name)} {getattr(config, name)}: A3C trains one seed, its workers side by side")
+    env = run.prepare.environment(config)
+    if not isinstance(env, Environment):
+        raise ValueError(f"--env {config.env}: A3C's workers play tasks in graph, bellmax/* and gymnax/*")
+    experiment.check(config.agent, env.spec, run.prepare.size_of(config))
     run.prepare.evaluation_task(config, env)
     return train(experiment, config, run.folders.folder_of("a3c", config))
 
 
-experiment = run.Experiment("a3c", Flags, a2c.experiment.check, a2c.make, launch=launch)
+experiment = run.Experiment("a3c", Flags, check, a2c.make, launch=launch)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -37,25 +37,24 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and actions that are not discrete.
 
     Raises:
-      ValueError: flags that do not go together.
+      ValueError: naming the flag.
     """
-    import replay
+    parts.discrete_actions(spec, "ACER")
+    parts.actor_critics.check_network(config, spec)
+    parts.actor_critics.check_replayed(config, size)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     from agents.acer import acer
 
-    network = parts.actor_critics.critic_of_actions(config, spec, "ACER")
-    for name in ("unroll", "updates", "replayed"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
-    size = scale.per_device(config.buffer_size, "agent.buffer_size")
-    replayed = scale.per_device(config.replayed, "agent.replayed")
-    parts.check_buffer(size, scale.num_envs, config.unroll + 1)
     agent = acer(
-        network,
-        parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale) * config.updates),
+        parts.actor_critics.critic_of_actions(config, spec),
+        parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size) * config.updates),
         discount=config.discount,
         bound=config.bound,
         trust=config.trust,
@@ -63,11 +62,27 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    storage = replay.fresh_and_replayed(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
+    storage, _ = parts.actor_critics.replayed(config, size)
     return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, config.updates, 1))
 
 
-experiment = run.Experiment("acer", Flags, run.accept, make, parts.presets_policy.ACER)
+PRESETS: run.Presets = {
+    "cartpole": {
+        "env": "gymnax/CartPole-v1",
+        "steps": 100_000,
+        "num_envs": 8,
+        "agent.unroll": 8,
+        "agent.updates": 16,
+        "agent.learning_rate": 1e-3,
+        "agent.value_cost": 8.0,
+        "agent.trust": 0.3,
+        "agent.max_grad_norm": 0.5,
+        "agent.entropy_cost": 0.0,
+    },
+}
+"""Not of Stable-Baselines3's zoo, which has no ACER."""
+
+experiment = run.Experiment("acer", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

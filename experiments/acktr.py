@@ -45,20 +45,25 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together.
 
     Raises:
-      ValueError: flags that do not go together.
+      ValueError: naming the flag.
     """
-    from agents.acktr import acktr
-
     if config.memory != "none":
         raise ValueError(f"--agent.memory {config.memory}: ACKTR's factors are those of feed-forward layers")
+    parts.actor_critics.check(config, spec)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
+    from agents.acktr import acktr
+
     agent = acktr(
         parts.actor_critics.network(config, spec),
         learning_rate=parts.actor_critics.annealed(
-            config.learning_rate, config.anneal, parts.actor_critics.iterations(config, scale)
+            config.learning_rate, config.anneal, parts.actor_critics.iterations(config, size)
         ),
         radius=config.radius,
         momentum=config.momentum,
@@ -73,7 +78,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return parts.actor_critics.parts(agent, config)
 
 
-experiment = run.Experiment("acktr", Flags, run.accept, make)
+experiment = run.Experiment("acktr", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

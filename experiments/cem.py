@@ -45,27 +45,32 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def searched(config: Searching, spec: Any) -> tuple[Any, Any, bool]:
-    """The policy, its parameters' shapes, and whether its actions are discrete.
+def check_actions(spec: Any) -> None:
+    """Refuses actions that are neither discrete nor bounded.
 
     Raises:
-      ValueError: naming the flag.
+      ValueError: naming the task.
     """
+    from envs.base import Discrete
+
+    if not isinstance(spec.action, Discrete):
+        parts.unit_box(spec, "policy search")
+
+
+def searched(config: Searching, spec: Any) -> tuple[Any, Any, bool]:
+    """The policy, its parameters' shapes, and whether its actions are discrete; if not, they are bounded."""
     import jax
 
     import networks
     from envs import keys
     from envs.base import Discrete, blank
 
-    for name in ("episodes", "unroll"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
     torso = parts.torso(spec, config.hidden, "small", "tanh")
     discrete = isinstance(spec.action, Discrete)
     if discrete:
         policy = networks.q_network(torso, networks.QValues(spec.action.num))
     else:
-        policy = networks.q_network(torso, networks.DeterministicPolicy(parts.unit_box(spec, "policy search").shape[0]))
+        policy = networks.q_network(torso, networks.DeterministicPolicy(spec.action.shape[0]))
     return policy, jax.eval_shape(policy.init, keys.key(0), blank(spec, 1).observation), discrete
 
 
@@ -78,16 +83,21 @@ def assembled(agent: Any, spec: Any, config: Searching, discrete: bool) -> run.P
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and actions that are neither discrete nor bounded.
 
     Raises:
-      ValueError: flags that do not go together, or actions that are neither discrete nor bounded.
+      ValueError: naming the flag.
     """
+    if config.best > config.population:
+        raise ValueError(f"--agent.best {config.best}: must be from 1 to --agent.population {config.population}")
+    check_actions(spec)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
     from agents.cem import cem
 
-    if not 1 <= config.best <= config.population:
-        raise ValueError(f"--agent.best {config.best}: must be from 1 to --agent.population {config.population}")
     policy, shapes, discrete = searched(config, spec)
     agent = cem(
         policy, shapes, config.population, config.best,
@@ -96,7 +106,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     return assembled(agent, spec, config, discrete)
 
 
-experiment = run.Experiment("cem", Flags, run.accept, make)
+experiment = run.Experiment("cem", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

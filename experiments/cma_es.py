@@ -29,16 +29,21 @@ class Flags(cem.Flags):
     agent: Config = field(default_factory=Config)  # type: ignore[assignment]
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses populations that are too small, and actions that are neither discrete nor bounded.
 
     Raises:
-      ValueError: flags that do not go together, or actions that are neither discrete nor bounded.
+      ValueError: naming the flag.
     """
+    if 0 < config.population < 4:
+        raise ValueError(f"--agent.population {config.population}: must be at least 4, or 0")
+    cem.check_actions(spec)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
     from agents.cma_es import cma_es
 
-    if config.population != 0 and config.population < 4:
-        raise ValueError(f"--agent.population {config.population}: must be at least 4, or 0")
     policy, shapes, discrete = cem.searched(config, spec)
     agent = cma_es(
         policy, shapes, config.population,
@@ -48,7 +53,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     return cem.assembled(agent, spec, config, discrete)
 
 
-experiment = run.Experiment("cma_es", Flags, run.accept, make)
+experiment = run.Experiment("cma_es", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -57,34 +57,38 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, continuous actions, and observations that are not vectors.
 
     Raises:
-      ValueError: flags that do not go together, continuous actions, or observations that are not vectors.
+      ValueError: naming the flag.
     """
+    from envs.base import Box
+
+    parts.discrete_actions(spec, "DQN")
+    if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
+        raise ValueError(f"--env {spec.name}: the model needs vectors, but observations are {spec.observation}")
+    size.per_device(config.batch_size, "agent.batch_size")
+    buffer = size.per_device(config.buffer_size, "agent.buffer_size")
+    parts.check_buffer(buffer, size.num_envs, 2)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay
     from agents.common import optimisers
     from agents.dqn import dqn
     from agents.dyna import dyna
     from agents.world.dynamics import ensemble, shuffled
-    from envs.base import Box
 
-    actions = parts.discrete_actions(spec, "DQN")
-    if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
-        raise ValueError(f"--env {spec.name}: the model needs vectors, but observations are {spec.observation}")
-    for name, least in {"planning": 0, "batch_size": 1, "unroll": 1, "updates": 1, "model_warmup": 0}.items():
-        if getattr(config, name) < least:
-            raise ValueError(f"{run.flag('agent.' + name)} {getattr(config, name)}: must be at least {least}")
     each = config.planning + 1
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    parts.check_buffer(buffer, scale.num_envs, 2)
-    per_iteration = config.unroll * scale.num_envs * scale.devices
-    updates = scale.steps / per_iteration * config.updates * each
+    buffer = size.per_device(config.buffer_size, "agent.buffer_size")
+    batch = size.per_device(config.batch_size, "agent.batch_size")
+    per_iteration = config.unroll * size.num_envs * size.devices
+    updates = size.steps / per_iteration * config.updates * each
     agent = dqn(
-        networks.q_network(parts.torso(spec, config.hidden, "small"), networks.QValues(actions)),
+        networks.q_network(parts.torso(spec, config.hidden, "small"), networks.QValues(spec.action.num)),
         optimisers.adam(config.learning_rate, config.max_grad_norm),
         discount=config.discount,
         epsilon=parts.linear(1.0, config.epsilon_end, config.epsilon_fraction * updates),
@@ -97,7 +101,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.uniform(buffer, each * batch), schedule)
 
 
-experiment = run.Experiment("dyna", Flags, run.accept, make)
+experiment = run.Experiment("dyna", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -41,26 +41,29 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses tasks whose states or actions cannot be counted, and several devices.
 
     Raises:
-      ValueError: flags that do not go together, or a task whose states cannot be counted.
+      ValueError: naming the flag.
     """
-    import replay
-    from agents.dyna_q import dyna_q
     from envs.base import Discrete
 
-    actions = parts.discrete_actions(spec, "a table")
+    parts.discrete_actions(spec, "a table")
     if not isinstance(spec.observation, Discrete):
         raise ValueError(f"--env {spec.name}: a table needs numbers as observations, but they are {spec.observation}")
-    if config.planning < 0:
-        raise ValueError(f"--agent.planning {config.planning}: must not be negative")
-    if scale.devices > 1:
-        raise ValueError(f"--devices {scale.devices}: a table is learned on one")
+    if size.devices > 1:
+        raise ValueError(f"--devices {size.devices}: a table is learned on one")
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
+    import replay
+    from agents.dyna_q import dyna_q
+
     agent = dyna_q(
         spec.observation.num,
-        actions,
+        spec.action.num,
         n=config.planning,
         learning_rate=config.learning_rate,
         discount=config.discount,
@@ -71,7 +74,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.on_policy(1), run.Schedule(1))
 
 
-experiment = run.Experiment("dyna_q", Flags, run.accept, make)
+experiment = run.Experiment("dyna_q", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -94,25 +94,36 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses tasks that cannot be imagined, and models that are not there.
 
     Raises:
-      ValueError: flags that do not go together, or a task that cannot be imagined.
+      ValueError: naming the flag.
     """
+    parts.discrete_actions(spec, "I2A")
+    if len(getattr(spec.observation, "shape", ())) != 3:
+        raise ValueError(f"--env {spec.name}: I2A needs frames, but observations are {spec.observation}")
+    if config.world == "exact":
+        parts.worlds.check_exact(spec, config.corrupt)
+    if config.world == "learned":
+        if not config.model:
+            raise ValueError(
+                "--agent.model (empty): --agent.world learned needs the folder of a model, or --stages model"
+            )
+        parts.worlds.check_corrupt(spec, config.corrupt)
+        parts.worlds.learned(config.model, config.poor, spec.name, spec.observation, spec.action)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.a2c import a2c
     from agents.common import optimisers
     from agents.i2a import i2a
     from agents.world import models
 
-    actions = parts.discrete_actions(spec, "I2A")
-    for name in ("depth", "unroll", "hidden", "code", "rollout_hidden"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{run.flag('agent.' + name)} {getattr(config, name)}: must be at least 1")
-    if len(getattr(spec.observation, "shape", ())) != 3:
-        raise ValueError(f"--env {spec.name}: I2A needs frames, but observations are {spec.observation}")
-    updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
+    actions = spec.action.num
+    updates = max(1, size.steps // (config.unroll * size.num_envs * size.devices))
 
     def optimiser(rate: Any) -> Any:
         rate = parts.linear(rate, 0.0, updates) if config.anneal else rate
@@ -164,21 +175,15 @@ def student(config: Config, actions: int) -> Any:
 
 
 def world(config: Config, spec: Any) -> tuple[Any, Any]:
-    """The model that imagines, and its parameters.
-
-    Raises:
-      ValueError: there is none.
-    """
+    """The model that imagines, and its parameters."""
     from agents.world import models
 
     if config.world == "copy":
         return models.copy(), ()
     if config.world == "exact":
         return parts.worlds.exact(spec, config.corrupt), ()
-    if not config.model:
-        raise ValueError("--agent.model (empty): --agent.world learned needs the folder of a model, or --stages model")
     model, params = parts.worlds.learned(config.model, config.poor, spec.name, spec.observation, spec.action)
-    return parts.worlds.distorted(spec, model, config.corrupt), params
+    return parts.worlds.distorted(model, config.corrupt), params
 
 
 def with_levels(config: Flags) -> Flags:
@@ -238,22 +243,29 @@ def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
 
 
 def refuse(config: Flags, folder: Path) -> None:
-    """Builds the last stage's parts, with a stand-in for the model to come, before the first stage costs anything.
+    """Checks what the stages need and have to begin with, before the first one costs anything.
 
     Raises:
       ValueError: naming a flag that does not fit.
     """
-    baseline = folder / "baseline"
-    if "model" in config.stages and "baseline" not in config.stages and not (baseline / "policies").is_dir():
+    agent, learned = config.agent, config.agent.world == "learned"
+    if "model" in config.stages and "baseline" not in config.stages and not (folder / "baseline/policies").is_dir():
         raise ValueError(
-            f"--stages {' '.join(config.stages)}: the model needs {baseline}, which the baseline stage makes"
+            f"--stages {' '.join(config.stages)}: the model needs {folder / 'baseline'}, which the baseline stage makes"
         )
-    world: World = "copy" if config.agent.world == "learned" else config.agent.world
-    trial = dataclasses.replace(config, stages=(), agent=dataclasses.replace(config.agent, world=world))
-    run.prepare.parts_maker(trial, run.prepare.environment(trial).spec, make)(run.grid(trial)[0])
+    trial = dataclasses.replace(config, stages=())
+    spec = run.prepare.environment(trial).spec
+    if learned and "agent" in config.stages and (agent.model or "model" not in config.stages):
+        agent = dataclasses.replace(agent, model=agent.model or str(folder / "model"))
+    elif learned:  # of a model to come
+        agent = dataclasses.replace(agent, world="none")
+    check(agent, spec, run.prepare.size_of(trial))
+    if learned and "model" in config.stages:
+        parts.worlds.check_corrupt(spec, config.agent.corrupt)
+        parts.worlds.coder(spec)
 
 
-experiment = run.Experiment("i2a", Flags, run.accept, make, launch=launch)
+experiment = run.Experiment("i2a", Flags, check, make, launch=launch)
 main = experiment.main
 
 if __name__ == "__main__":

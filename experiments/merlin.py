@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts.recurrent import check_counts
 
 
 @dataclass(frozen=True)
@@ -84,12 +83,20 @@ def scales(config: Config, modalities: tuple) -> dict[str, Any]:
     return each | {"return": config.return_cost, "kl": config.kl_cost}
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses networks without layers, a policy that never learns, and continuous actions.
 
     Raises:
-      ValueError: flags that do not go together, or continuous actions.
+      ValueError: naming the flag.
     """
+    parts.check_layers(config, "lstm", "hidden")
+    if config.policy_delay >= 1:
+        raise ValueError(f"--agent.policy-delay {config.policy_delay}: must be in [0, 1)")
+    parts.discrete_actions(spec, "merlin")
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 
     import replay
@@ -97,13 +104,9 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.merlin import merlin
     from networks.predictor import MemoryPolicy, Predictor, modalities
 
-    check_counts(config, "unroll", "latent", "rows", "keys", "width")
-    parts.check_layers(config, "lstm", "hidden")
-    if isinstance(config.policy_delay, float | int) and not 0 <= config.policy_delay < 1:
-        raise ValueError(f"--agent.policy-delay {config.policy_delay}: must be in [0, 1)")
-    actions = parts.discrete_actions(spec, "merlin")
+    actions = spec.action.num
     seen = modalities(spec.observation, spec.action if config.recall else None)
-    updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
+    updates = max(1, size.steps // (config.unroll * size.num_envs * size.devices))
     cnn = None if config.cnn == "none" else config.cnn
 
     def policy_rate(count: Any) -> Any:
@@ -130,7 +133,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-experiment = run.Experiment("merlin", Flags, run.accept, make)
+experiment = run.Experiment("merlin", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

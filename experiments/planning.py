@@ -71,19 +71,56 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
-    """The planner that is asked for.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, planners of other actions, and tasks that have no such model.
 
     Raises:
-      ValueError: it does not fit the task's actions.
+      ValueError: naming the flag.
     """
-    from agents.world import planning, tree_search
     from envs.base import Box
 
-    continuous, actions = isinstance(spec.action, Box), spec.action
+    if config.planner == "cem" and config.elites > config.population:
+        raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
+    if config.model == "true":
+        if config.shuffle_arrivals:
+            raise ValueError("--agent.shuffle-arrivals: for --agent.model learned only")
+        parts.worlds.check_exact(spec, config.corrupt)
+    else:
+        check_learned(config, spec, size)
+    continuous = isinstance(spec.action, Box)
     if (config.planner in ("cem", "mppi")) != continuous and config.planner != "shooting":
         allowed = "cem, mppi, shooting" if continuous else "mcts, monte-carlo, shooting"
         raise ValueError(f"--agent.planner {config.planner}: not for the actions of {spec.name}; allowed: {allowed}")
+
+
+def check_learned(config: Config, spec: Any, size: run.Size) -> None:
+    """The same for flags of a learned model.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from envs.base import Box
+
+    if config.corrupt:
+        raise ValueError(f"--agent.corrupt {config.corrupt}: for --agent.model true only")
+    if config.particles % config.members:
+        raise ValueError(
+            f"--agent.particles {config.particles}: must be a multiple of --agent.members {config.members}"
+        )
+    if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
+        raise ValueError(f"--env {spec.name}: the model needs vectors, but observations are {spec.observation}")
+    size.per_device(config.batch_size, "agent.batch_size")
+    buffer = size.per_device(config.buffer_size, "agent.buffer_size")
+    parts.check_buffer(buffer, size.num_envs, 2)
+    if config.reward == "known":
+        parts.worlds.check_reward(spec)
+
+
+def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
+    """The planner that is asked for, of the task's actions."""
+    from agents.world import planning, tree_search
+
+    actions = spec.action
     sizes: tuple[Any, ...]
     shared: dict[str, Any] = {"particles": particles, "discount": config.discount}
     if config.planner == "cem":
@@ -99,40 +136,19 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
     return tree_search.monte_carlo(model, actions, config.horizon, config.population, config.discount)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
-
-    Raises:
-      ValueError: flags that do not go together, or a task that has no such model.
-    """
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers
     from agents.world import models, planning
     from agents.world.dynamics import ensemble, shuffled
-    from envs.base import Box
 
-    for name in ("horizon", "population", "iterations", "simulations", "members", "particles", "unroll", "updates"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
-    if config.planner == "cem" and not 1 <= config.elites <= config.population:
-        raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
     if config.model == "true":
-        if config.shuffle_arrivals:
-            raise ValueError("--agent.shuffle-arrivals: for --agent.model learned only")
         model = parts.worlds.exact(spec, config.corrupt)
         agent = planning.mpc(planner(config, spec, model, 1), spec.action)
         return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
-    if config.corrupt:
-        raise ValueError(f"--agent.corrupt {config.corrupt}: for --agent.model true only")
-    if config.particles % config.members:
-        raise ValueError(
-            f"--agent.particles {config.particles}: must be a multiple of --agent.members {config.members}"
-        )
-    if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
-        raise ValueError(f"--env {spec.name}: the model needs vectors, but observations are {spec.observation}")
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size") * config.members
-    parts.check_buffer(buffer, scale.num_envs, 2)
+    buffer = size.per_device(config.buffer_size, "agent.buffer_size")
+    batch = size.per_device(config.batch_size, "agent.batch_size") * config.members
     optimiser = optimisers.adam(config.learning_rate, config.max_grad_norm)
     learner = ensemble(
         spec.action, optimiser, sizes=config.hidden, members=config.members, sampled=True,
@@ -144,7 +160,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.uniform(buffer, batch), run.Schedule(config.unroll, config.updates))
 
 
-experiment = run.Experiment("planning", Flags, run.accept, make)
+experiment = run.Experiment("planning", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -51,22 +51,27 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together.
 
     Raises:
-      ValueError: flags that do not go together.
+      ValueError: naming the flag.
     """
+    parts.check_passes(config, size)
+    if config.kl_target is not None and config.kl_cost is None:
+        raise ValueError(f"--agent.kl-target {config.kl_target}: needs --agent.kl-cost to begin with")
+    parts.actor_critics.check(config, spec)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     from agents.common import optimisers
     from agents.ppo import ppo
 
-    parts.check_passes(config, scale)
-    rollouts = parts.actor_critics.iterations(config, scale)
+    rollouts = parts.actor_critics.iterations(config, size)
     rate = parts.actor_critics.annealed(
         config.learning_rate, config.anneal, rollouts * config.epochs * config.minibatches
     )
-    if config.kl_target is not None and config.kl_cost is None:
-        raise ValueError(f"--agent.kl-target {config.kl_target}: needs --agent.kl-cost to begin with")
     clip = parts.linear(config.clip, 0.0, rollouts) if config.anneal_clip else config.clip
     agent = ppo(
         parts.actor_critics.network(config, spec),
@@ -86,7 +91,76 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return parts.actor_critics.parts(agent, config)
 
 
-experiment = run.Experiment("ppo", Flags, run.accept, make, parts.presets_policy.PPO)
+MUJOCO: dict[str, Any] = {
+    "env": "envpool/HalfCheetah-v4",
+    "steps": 1_000_000,
+    "num_envs": 8,
+    "agent.unroll": 256,
+    "agent.epochs": 10,
+    "agent.minibatches": 32,
+    "agent.learning_rate": 3e-4,
+    "agent.value_clip": 0.2,
+    "agent.entropy_cost": 0.0,
+    "agent.normalise_observations": True,
+    "agent.normalise_rewards": True,
+}
+PRESETS: run.Presets = {
+    "cartpole": {
+        "env": "gymnax/CartPole-v1",
+        "steps": 100_000,
+        "num_envs": 8,
+        "agent.unroll": 32,
+        "agent.epochs": 20,
+        "agent.minibatches": 1,
+        "agent.learning_rate": 1e-3,
+        "agent.anneal_clip": True,
+        "agent.discount": 0.98,
+        "agent.gae_lambda": 0.8,
+        "agent.entropy_cost": 0.0,
+    },
+    "acrobot": {
+        "env": "gymnax/Acrobot-v1",
+        "steps": 1_000_000,
+        "num_envs": 16,
+        "agent.unroll": 256,
+        "agent.epochs": 4,
+        "agent.minibatches": 32,
+        "agent.learning_rate": 3e-4,
+        "agent.gae_lambda": 0.94,
+        "agent.entropy_cost": 0.0,
+        "agent.normalise_observations": True,
+    },
+    "pendulum": {
+        "env": "bellmax/pendulum",
+        "steps": 100_000,
+        "num_envs": 4,
+        "agent.unroll": 512,
+        "agent.epochs": 10,
+        "agent.minibatches": 32,
+        "agent.learning_rate": 1e-3,
+        "agent.anneal": False,
+        "agent.discount": 0.9,
+        "agent.entropy_cost": 0.0,
+        "agent.normalise_observations": True,
+        "agent.normalise_rewards": True,
+    },
+    "mujoco": MUJOCO,
+    "dm-control": MUJOCO | {"env": "envpool/CheetahRun-v1"},
+    "atari": parts.presets_policy.ATARI
+    | {
+        "num_envs": 8,
+        "agent.unroll": 128,
+        "agent.clip": 0.1,
+        "agent.value_clip": 0.1,
+    },
+}
+"""`cartpole`, `acrobot` and `pendulum` start from the tuned settings of Stable-Baselines3's zoo; what differs, on some
+of them, is the size of minibatches, normalised observations or rewards, and the annealing. `mujoco` and `atari` are
+those of Schulman et al. (2017) as CleanRL has them, values clipped like the policy, with `mujoco`'s 2048 steps shared
+out over 8 environments. `dm-control` is `mujoco` on the DeepMind Control Suite.
+"""
+
+experiment = run.Experiment("ppo", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

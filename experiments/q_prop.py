@@ -37,17 +37,12 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and what Q-Prop does not act or see.
 
     Raises:
-      ValueError: flags that do not go together.
+      ValueError: naming the flag.
     """
-    import networks
-    import replay
-    from agents.common import optimisers
-    from agents.q_prop import q_prop
-    from agents.trpo import Region
     from envs.base import Box
 
     if not isinstance(spec.action, Box):
@@ -58,16 +53,23 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         raise ValueError("--agent.normalise-observations, --agent.normalise-rewards: not with a replay")
     if isinstance(spec.observation, dict):
         raise ValueError(f"--env {spec.name}: Q-Prop needs one array as observation")
-    trpo.check(config, scale)
-    if config.q_epochs < 1:
-        raise ValueError(f"--agent.q-epochs {config.q_epochs}: must be at least 1")
-    size = scale.per_device(config.buffer_size, "agent.buffer_size")
-    replayed = scale.per_device(config.replayed, "agent.replayed")
-    parts.check_buffer(size, scale.num_envs, config.unroll + 1)
-    if config.q_minibatches < 1 or replayed * config.unroll % config.q_minibatches:
+    trpo.check(config, spec, size)
+    parts.actor_critics.check_replayed(config, size)
+    windows = size.per_device(config.replayed, "agent.replayed")
+    if windows * config.unroll % config.q_minibatches:
         raise ValueError(
-            f"--agent.q-minibatches {config.q_minibatches}: must divide unroll x replayed, {replayed * config.unroll}"
+            f"--agent.q-minibatches {config.q_minibatches}: must divide unroll x replayed, {windows * config.unroll}"
         )
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
+    import networks
+    from agents.common import optimisers
+    from agents.q_prop import q_prop
+    from agents.trpo import Region
+
+    storage, replayed = parts.actor_critics.replayed(config, size)
     seen = {"observation": spec.observation, "action": spec.action}
     torso = parts.torso(spec._replace(observation=seen), config.hidden, config.cnn, "relu", config.dtype)
     agent = q_prop(
@@ -86,11 +88,10 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         target_rate=config.target_rate,
         replayed=replayed,
     )
-    storage = replay.fresh_and_replayed(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
     return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
 
 
-experiment = run.Experiment("q_prop", Flags, run.accept, make)
+experiment = run.Experiment("q_prop", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

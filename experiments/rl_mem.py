@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts.recurrent import check_counts
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,22 @@ def core(config: Config) -> Any:
     return Controller(config.lstm, access, skip=True, blind=config.blind)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and continuous actions.
 
     Raises:
-      ValueError: flags that do not go together, or continuous actions.
+      ValueError: naming the flag.
     """
+    parts.check_layers(config, "lstm", "head")
+    if config.blind and config.memory in ("lstm", "none"):
+        raise ValueError(
+            f"--agent.blind: --agent.memory {config.memory} has nothing to withhold; rows, ntm and dnc have"
+        )
+    parts.discrete_actions(spec, "rl_mem")
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import flax.linen as nn
 
     import networks
@@ -88,17 +97,9 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.a2c import a2c
     from agents.common import optimisers, wrappers
 
-    del scale
-    check_counts(config, "unroll", "rows", "row_size", "keys")
-    parts.check_layers(config, "lstm", "head")
-    if config.blind and config.memory in ("lstm", "none"):
-        raise ValueError(
-            f"--agent.blind: --agent.memory {config.memory} has nothing to withhold; rows, ntm and dnc have"
-        )
-    actions = parts.discrete_actions(spec, "rl_mem")
     seen = wrappers.recalled(spec.observation, spec.action) if config.recall else spec.observation
     torso = parts.torso(spec._replace(observation=seen), config.hidden, config.cnn, "tanh")
-    policy = nn.Sequential([networks.MLP(config.head, nn.tanh), networks.CategoricalPolicy(actions)])
+    policy = nn.Sequential([networks.MLP(config.head, nn.tanh), networks.CategoricalPolicy(spec.action.num)])
     value = nn.Sequential([networks.MLP(config.head, nn.tanh), networks.Value()])
     agent = a2c(
         networks.actor_critic(torso, policy, value, core(config)),
@@ -112,7 +113,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-experiment = run.Experiment("rl_mem", Flags, run.accept, make)
+experiment = run.Experiment("rl_mem", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -49,44 +49,46 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and tasks without an image or discrete actions.
 
     Raises:
-      ValueError: flags that do not go together.
+      ValueError: naming the flag.
     """
-    import flax.linen as nn
-
-    import networks
-    import replay
-    from agents.unreal import unreal
     from envs.base import Box
 
     parts.check_layers(config, "hidden")
     if not config.shared:
         raise ValueError("--agent.no-shared: UNREAL's tasks shape the layers that policy and value share")
-    actions, space = parts.discrete_actions(spec, "UNREAL"), spec.observation
+    parts.discrete_actions(spec, "UNREAL")
+    space = spec.observation
     if not isinstance(space, Box) or len(space.shape) != 3:
         raise ValueError(f"--env {spec.name}: UNREAL needs an image, but the task shows {space}")
-    if config.cell < 1 or space.shape[0] % config.cell or space.shape[1] % config.cell:
+    if space.shape[0] % config.cell or space.shape[1] % config.cell:
         raise ValueError(f"--agent.cell {config.cell}: must divide both sides of the image, {space.shape[:2]}")
-    if config.replayed < 1:
-        raise ValueError(f"--agent.replayed {config.replayed}: must be at least 1")
-    size = scale.per_device(config.buffer_size, "agent.buffer_size")
-    replayed = scale.per_device(config.replayed, "agent.replayed")
-    parts.check_buffer(size, scale.num_envs, config.unroll + 1)
-    cells = (space.shape[0] // config.cell, space.shape[1] // config.cell)
+    parts.actor_critics.check_replayed(config, size)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
+    import flax.linen as nn
+
+    import networks
+    from agents.unreal import unreal
+
+    actions, (height, width, _) = spec.action.num, spec.observation.shape
+    storage, replayed = parts.actor_critics.replayed(config, size)
     network = networks.unreal(
         parts.torso(spec, (), config.cnn, dtype=config.dtype),
         networks.MLP(config.hidden, getattr(nn, config.activation), dtype=config.dtype),
         networks.CategoricalPolicy(actions),
         networks.Value(),
-        networks.PixelValues(cells, actions),
+        networks.PixelValues((height // config.cell, width // config.cell), actions),
         parts.core(config.memory, config.hidden),
     )
     agent = unreal(
         network,
-        parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale)),
+        parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size)),
         cell=config.cell,
         replayed=replayed,
         scales={name: getattr(config, name) for name in ("pixel_control", "reward_prediction", "value_replay")},
@@ -96,11 +98,10 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    storage = replay.fresh_and_replayed(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
     return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
 
 
-experiment = run.Experiment("unreal", Flags, run.accept, make)
+experiment = run.Experiment("unreal", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -45,22 +45,29 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together.
 
     Raises:
-      ValueError: flags that do not go together.
+      ValueError: naming the flag.
     """
+    parts.check_passes(config, size)
+    if config.psi in ("q", "advantage"):
+        parts.discrete_actions(spec, f"psi {config.psi}")
+    parts.actor_critics.check(config, spec)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     from agents.common import optimisers
     from agents.vpg import vpg
 
-    parts.check_passes(config, scale)
     if config.psi in ("q", "advantage"):
-        network = parts.actor_critics.critic_of_actions(config, spec, f"psi {config.psi}")
+        network = parts.actor_critics.critic_of_actions(config, spec)
     else:
         network = parts.actor_critics.network(config, spec)
     rate = parts.actor_critics.annealed(
-        config.learning_rate, config.anneal, parts.actor_critics.iterations(config, scale)
+        config.learning_rate, config.anneal, parts.actor_critics.iterations(config, size)
     )
     agent = vpg(
         network,
@@ -78,7 +85,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return parts.actor_critics.parts(agent, config)
 
 
-experiment = run.Experiment("vpg", Flags, run.accept, make)
+experiment = run.Experiment("vpg", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments.parts import builders, learning
+from experiments.parts import builders, checks, learning
 from experiments.run import ranges
 from experiments.run.plans import Size
 
@@ -62,34 +62,73 @@ class Descent:
     """Weight of the entropy bonus."""
 
 
+def check(body: Any, spec: Any) -> None:
+    """Refuses flags of `Body` that do not go together, and actions that none of these policies takes.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if body.clip_rewards and body.normalise_rewards:
+        raise ValueError("--agent.clip-rewards, --agent.normalise-rewards: one or the other")
+    check_network(body, spec)
+
+
+def check_network(body: Any, spec: Any) -> None:
+    """The same for flags of `Layers`.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from envs.base import Box
+
+    if isinstance(spec.action, Box) and len(spec.action.shape) != 1:
+        raise ValueError(f"--env {spec.name}: actions must be discrete or a vector, but the task's are {spec.action}")
+    builders.core(body.memory, body.hidden)
+
+
+def check_replayed(config: Any, size: Size) -> None:
+    """Refuses a buffer, or a number of replayed windows, that the devices or the windows do not fit.
+
+    Args:
+      config: an agent's flags, with `buffer_size`, `replayed` and `unroll`.
+      size: of the run.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    size.per_device(config.replayed, "agent.replayed")
+    kept = size.per_device(config.buffer_size, "agent.buffer_size")
+    checks.check_buffer(kept, size.num_envs, config.unroll + 1)
+
+
+def replayed(config: Any, size: Size) -> tuple[Any, int]:
+    """The replay of fresh windows and of past ones, and how many of the past a device draws; arguments as above."""
+    import replay
+
+    kept = size.per_device(config.buffer_size, "agent.buffer_size")
+    drawn = size.per_device(config.replayed, "agent.replayed")
+    past = replay.uniform(kept, drawn, config.unroll)
+    return replay.fresh_and_replayed(replay.on_policy(config.unroll), past), drawn
+
+
 def network(body: Any, spec: Any) -> Any:
     """Observation -> (distribution, value)."""
     return builders.actor_critic(spec, body.hidden, body.cnn, body.memory, body.shared, body.dtype, body.activation)
 
 
-def critic_of_actions(body: Any, spec: Any, agent: str) -> Any:
-    """Observation -> (`Categorical`, action values).
-
-    Raises:
-      ValueError: the task's actions are not discrete.
-    """
+def critic_of_actions(body: Any, spec: Any) -> Any:
+    """Observation -> (`Categorical`, action values), of a task with discrete actions."""
     import networks
 
-    actions = builders.discrete_actions(spec, agent)
+    actions = spec.action.num
     torso = lambda: builders.torso(spec, body.hidden, body.cnn, body.activation, body.dtype)  # noqa: E731
     policy, core = networks.CategoricalPolicy(actions), builders.core(body.memory, body.hidden)
     return networks.actor_critic(torso(), policy, networks.QValues(actions), core, None if body.shared else torso())
 
 
-def iterations(body: Any, scale: Size) -> int:
-    """Rollouts of the whole run.
-
-    Raises:
-      ValueError: they are empty.
-    """
-    if body.unroll < 1:
-        raise ValueError(f"--agent.unroll {body.unroll}: must be at least 1")
-    return max(1, scale.steps // (body.unroll * scale.num_envs * scale.devices))
+def iterations(body: Any, size: Size) -> int:
+    """Rollouts of the whole run."""
+    return max(1, size.steps // (body.unroll * size.num_envs * size.devices))
 
 
 def annealed(rate: Any, anneal: bool, updates: int) -> Any:
@@ -106,15 +145,9 @@ def optimiser(descent: Any, updates: int) -> Any:
 
 
 def parts(agent: Any, body: Any) -> Any:
-    """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for.
-
-    Raises:
-      ValueError: both would rewrite the rewards.
-    """
+    """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for."""
     import replay
     from experiments.drivers.contract import Parts, Schedule
 
-    if body.clip_rewards and body.normalise_rewards:
-        raise ValueError("--agent.clip-rewards, --agent.normalise-rewards: one or the other")
     agent = learning.normalised(agent, body.normalise_observations, body.normalise_rewards, body.discount)
     return Parts(learning.clipped(agent, body), replay.on_policy(body.unroll), Schedule(body.unroll))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from experiments.parts import actor_critics
-from experiments.run import flags, plans, prepare
+from experiments.run import prepare
 
 Make = Callable[..., Any]
 """`(agent flags, spec, size, optimiser or None) -> Parts`; a function of a module, so that another process finds it."""
@@ -62,28 +62,9 @@ class Shared:
 
 
 def build(config: Any, make: Make, held: bool) -> Any:
-    """The task, and the parts of an agent on it with its own optimiser, or with one that holds the gradient.
-
-    Raises:
-      ValueError: flags that no run can have.
-    """
-    from envs.base import Environment
-
+    """The task, and the parts of an agent on it with its own optimiser, or with one that holds the gradient."""
     env = prepare.environment(config)
-    if not isinstance(env, Environment):
-        raise ValueError(f"--env {config.env}: A3C's workers play tasks in graph, bellmax/* and gymnax/*")
-    if config.workers < 1:
-        raise ValueError(f"--workers {config.workers}: must be at least 1")
-    for name in ("normalise_observations", "normalise_rewards"):
-        if getattr(config.agent, name):
-            raise ValueError(f"{flags.flag('agent.' + name)}: A3C's workers share no statistics")
-    for name in ("seeds", "devices"):
-        if getattr(config, name) != 1:
-            raise ValueError(
-                f"{flags.flag(name)} {getattr(config, name)}: A3C trains one seed, its workers side by side"
-            )
-    scale = plans.Size(config.num_envs, 1, config.steps)
-    return env, make(config.agent, env.spec, scale, hold() if held else None)
+    return env, make(config.agent, env.spec, prepare.size_of(config), hold() if held else None)
 
 
 def fresh(config: Any, make: Make) -> tuple[Any, Any]:
@@ -95,7 +76,7 @@ def fresh(config: Any, make: Make) -> tuple[Any, Any]:
     env, parts = build(config, make, held=False)
     _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(config.seed), 1))
     state = parts.agent.init(keys.key(config.seed), timestep)
-    updates = actor_critics.iterations(config.agent, plans.Size(config.num_envs, 1, config.steps))
+    updates = actor_critics.iterations(config.agent, prepare.size_of(config))
     return (state.params, state.optimiser), actor_critics.optimiser(config.agent, updates)
 
 

@@ -8,50 +8,64 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
     from envs.base import Spec
 
 
-def exact(spec: "Spec", corrupt: float = 0.0) -> Any:
-    """The rules of a task as an `agents.world.models.Model`.
-
-    Args:
-      spec: the task.
-      corrupt: probability with which each cell that is imagined is wrong.
+def check_exact(spec: "Spec", corrupt: float = 0.0) -> None:
+    """Refuses what `exact` cannot make.
 
     Raises:
       ValueError: the task's state cannot be told from its observation, or it has no cells.
     """
-    from agents.world import models
-
     if spec.rules is None:
         raise ValueError(
             f"--env {spec.name}: its rules are not known as a model; allowed: bellmax/cartpole-swingup, "
             "bellmax/minipacman in colours, and bellmax/sokoban with symbolic observations"
         )
-    return distorted(spec, models.simulator(*spec.rules[:3]), corrupt)
+    check_corrupt(spec, corrupt)
 
 
-def reward(spec: "Spec") -> Any:
-    """The reward of a task as a function of the observation that a step arrives at.
+def exact(spec: "Spec", corrupt: Any = 0.0) -> Any:
+    """The rules of a task, which it has, as an `agents.world.models.Model`.
 
-    Raises:
-      ValueError: it is not known as one.
-    """
-    if spec.rules is None or spec.rules.paid is None:
-        raise ValueError(f"--agent.reward known: that of {spec.name} is not; allowed: learned")
-    return spec.rules.paid
-
-
-def distorted(spec: "Spec", model: Any, corrupt: float) -> Any:
-    """The model with a probability of each cell's being wrong.
-
-    Raises:
-      ValueError: there are no cells.
+    Args:
+      spec: the task.
+      corrupt: probability with which each cell that is imagined is wrong.
     """
     from agents.world import models
 
-    if not corrupt:
-        return model
-    if spec.name != "bellmax/sokoban" or spec.observation.shape[-1] == 3:
+    rules: Any = spec.rules
+    return distorted(models.simulator(*rules[:3]), corrupt)
+
+
+def check_reward(spec: "Spec") -> None:
+    """Refuses a task whose reward is not known as a function of the observation that a step arrives at.
+
+    Raises:
+      ValueError: it is such a task.
+    """
+    if spec.rules is None or spec.rules.paid is None:
+        raise ValueError(f"--agent.reward known: that of {spec.name} is not; allowed: learned")
+
+
+def reward(spec: "Spec") -> Any:
+    """The reward of a task, which is known as one, as a function of the observation that a step arrives at."""
+    rules: Any = spec.rules
+    return rules.paid
+
+
+def check_corrupt(spec: "Spec", corrupt: float) -> None:
+    """Refuses wrong cells where there are no cells.
+
+    Raises:
+      ValueError: there are none.
+    """
+    if corrupt and (spec.name != "bellmax/sokoban" or spec.observation.shape[-1] == 3):
         raise ValueError(f"--agent.corrupt {corrupt}: needs symbolic observations of bellmax/sokoban, not {spec.name}")
-    return models.corrupted(model, corrupt)
+
+
+def distorted(model: Any, corrupt: Any) -> Any:
+    """The model with a probability, which may be traced, of each cell's being wrong; itself for a plain 0."""
+    from agents.world import models
+
+    return model if isinstance(corrupt, int | float) and corrupt == 0 else models.corrupted(model, corrupt)
 
 
 def coder(spec: "Spec") -> Any:
@@ -113,7 +127,10 @@ def learned(folder: str, poor: bool, name: str, observation: Any, action: Any) -
     learner = frame_learner(spec, 1e-3, poor)
     shapes = jax.eval_shape(learner.init, keys.key(0), blank(spec, 1))
     with Checkpointer(Path(folder) / "checkpoints") as checkpoints:
-        found = checkpoints.restore(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), {})
+        try:
+            found = checkpoints.restore(jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes), {})
+        except ValueError as error:
+            raise ValueError(f"--agent.model {folder!r}: not of this task and size (--agent.poor): {error}") from None
     if found is None:
         raise ValueError(f"--agent.model {folder!r}: holds no model; the model stage of experiments.i2a makes one")
     return learner.model, learner.params(found[1])

@@ -79,13 +79,10 @@ def test_processes_learn_together(tmp_path):
     ("words", "message"),
     [
         ("--workers 0", "--workers 0: must be at least 1"),
-        ("--seeds 2", "--seeds 2: A3C trains one seed"),
         ("--keep 5", "--keep 5: A3C has no such thing"),
         ("--nan continue", "--nan continue: A3C has no such thing"),
         ("--eval-env-options nonsense=3", "nonsense"),
         ("--out agents", "agents"),
-        ("--env gymnasium/CartPole-v1", "tasks in graph"),
-        ("--agent.normalise-rewards", "share no statistics"),
     ],
 )
 def test_refuses_what_it_cannot_do(words, message, capsys):
