@@ -54,6 +54,12 @@ IDS: dict[str, Callable[[], Iterable[str]]] = {
 }
 PACKAGES = {"atari": "envpool"}
 """What a suite needs, where it is not a package of the suite's name."""
+LIMITS = {
+    **dict.fromkeys(("gymnasium", "envpool", "atari"), "max_episode_steps"),
+    "gymnax": "max_steps_in_episode",
+    "mujoco": "time_limit",
+}
+"""The option that limits episodes, of the suites whose tasks share one."""
 SUITES = tuple(IDS)
 
 
@@ -107,6 +113,16 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     except TypeError as error:  # a value of the wrong type, or an option that an adapter takes otherwise
         raise ValueError(f"{name} refuses the options {options}: {error}") from error
     return env._replace(spec=env.spec._replace(name=name))
+
+
+def limiting_option(name: str) -> str | None:
+    """The option that gives a task `suite/id` a time limit; None if there is none, or it is no task of a suite."""
+    suite, _, id = name.partition("/")
+    if suite == "bellmax" and id in TASKS:
+        module, function = TASKS[id]
+        parameters = inspect.signature(getattr(import_module(module), function)).parameters
+        return "time_limit" if "time_limit" in parameters else None
+    return LIMITS.get(suite)
 
 
 def _check_whole(what: str, annotation: Any, value: Any) -> None:
