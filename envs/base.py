@@ -80,6 +80,8 @@ class Goals(NamedTuple):
     """The same for success, boolean."""
     terminates: bool = False
     """Whether success ends the episode; else it goes on to its time limit, and success is counted at its end."""
+    pays: tuple[float, float] = (-np.inf, np.inf)
+    """The least and the most that a reward can be."""
 
 
 class Rules(NamedTuple):

@@ -112,7 +112,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
             raise ValueError(f"{run.flag('agent.' + name)} {getattr(config, name)}: must be at least 1")
     if len(getattr(spec.observation, "shape", ())) != 3:
         raise ValueError(f"--env {spec.name}: I2A needs frames, but observations are {spec.observation}")
-    updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
+    updates = float(max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices)))
 
     def optimiser(rate: Any) -> Any:
         rate = parts.linear(rate, 0.0, updates) if config.anneal else rate

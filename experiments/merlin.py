@@ -103,7 +103,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         raise ValueError(f"--agent.policy-delay {config.policy_delay}: must be in [0, 1)")
     actions = parts.discrete_actions(spec, "merlin")
     seen = modalities(spec.observation, spec.action if config.recall else None)
-    updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
+    updates = float(max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices)))
     cnn = None if config.cnn == "none" else config.cnn
 
     def policy_rate(count: Any) -> Any:

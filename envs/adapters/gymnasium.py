@@ -5,7 +5,8 @@ registers it, first. Lanes reset in the step after an episode's last one (`Autor
 episode shows its true final observation and keeps discount 1.
 
 Lanes open without a renderer, which may need a screen; the one lane of `HostEnvironment.filmed` has one. An error that
-the task raises becomes an `envs.host.TaskError` that names the task and the call.
+the task raises becomes an `envs.host.TaskError` that names the task and the call. A task with goals, as those of
+gymnasium-robotics, pays by its own `compute_reward` whatever goal it is asked for.
 """
 
 import traceback
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from envs.adapters.goal_env import goals_of
 from envs.base import FIRST, LAST, MID, Box, Discrete, HostEnvironment, Pool, Spec, TimeStep, host_rows
 from envs.host import TaskError, calling, finite_or_inf, joined, lane_seeds, narrowed, run_seeds, unknown
 
@@ -62,9 +64,11 @@ def gymnasium(id: str, *, vectorization: str = "sync", **options: Any) -> HostEn
     name, metadata = f"gymnasium/{id}", single.metadata or {}
     fps = float(metadata.get("render_fps") or FPS)
     limit = entry.max_episode_steps  # -1 takes a registered one away
-    spec = Spec(name, observation, action, limit if limit and limit > 0 else None, fps=fps)
+    goals = goals_of(name, single, single.observation_space)
+    spec = Spec(name, observation, action, limit if limit and limit > 0 else None, goals, fps=fps)
     drawn = "rgb_array" in (metadata.get("render_modes") or ())
-    single.close()
+    if goals is None:
+        single.close()
 
     def pool(num_envs: int, seed: int | Sequence[int]) -> Pool:
         return opened(num_envs, seed, vectorization)

@@ -265,20 +265,22 @@ class _Lanes:
         began = self.done
         self.state = np.where(began[:, None], self.state, self.under_way.result())
         self.t = np.where(began, 0, self.t + 1)
-        reward, fallen = np.zeros(len(began), np.float32), np.zeros(len(began), bool)
+        reward, over = np.zeros(len(began), np.float32), np.zeros(len(began), bool)
         if self.gather:
             qpos, _ = self._ant()
             reward, self.left = self.gather.collect(qpos, self.items, self.left)
             fallen = (qpos[:, 2] < 0.2) | (qpos[:, 2] > 1.0) | ~np.isfinite(self.state).all(1)
+            reward = np.where(fallen, np.float32(self.gather.fall), reward)
+            over = fallen | ~self.left.any(1)
         for lane in np.flatnonzero(began):
             self._begin(int(lane))
         seen = self._observation()
         if rules:
             reward = rules.reward(seen["achieved_goal"], seen["desired_goal"])
-        fallen &= ~began
-        self.done = (fallen | (self.t >= self.limit)) & ~began
+        over &= ~began
+        self.done = (over | (self.t >= self.limit)) & ~began
         kind = np.where(began, FIRST, np.where(self.done, LAST, MID)).astype(np.int8)
-        return host_rows(kind, np.where(began, 0, reward).astype(np.float32), 1 - fallen.astype(np.float32), seen)
+        return host_rows(kind, np.where(began, 0, reward).astype(np.float32), 1 - over.astype(np.float32), seen)
 
     def close(self) -> None:
         self.worker.shutdown()
