@@ -81,7 +81,8 @@ def warn_of_endless(spec: Spec) -> None:
 def env_action(spec: Spec, action: Tree) -> Tree:
     """What the environment is given: Box actions are clipped to their bounds, the agent keeps what it sampled."""
     if isinstance(spec.action, Box):
-        return jnp.clip(action, spec.action.low, spec.action.high)
+        low, high = (jnp.broadcast_to(bound, action.shape) for bound in (spec.action.low, spec.action.high))
+        return jnp.clip(action, low, high)
     return action
 
 

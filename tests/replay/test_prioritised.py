@@ -331,7 +331,7 @@ def test_windows_enter_with_what_initial_says_of_them(kind):
             largest = max(largest, expected[t, b])
         np.testing.assert_allclose(state.largest, largest, rtol=1e-6)
         leaves = np.asarray(state.tree[0]).reshape(-1)
-        held = {(t % ROWS // kind.stride * LANES + b): expected[t, b] for t, b in plain.priority}
+        held = {(t % plain.rows // kind.stride * LANES + b): expected[t, b] for t, b in plain.priority}
         assert held.keys() == set(np.flatnonzero(leaves).tolist())
         np.testing.assert_allclose(leaves[list(held)], list(held.values()), rtol=1e-6)
     assert largest > 2
