@@ -10,9 +10,11 @@ first l rows, the burn-in, only bring it up to date; on the m transitions after 
 with h of `agents.losses.transforms` and p the priority of the window. Targets stop at the end of an episode.
 
 Lane i of N explores with probability ε^(1 + α i/(N-1)) (Horgan et al., "Distributed prioritized experience replay",
-ICLR 2018). The paper's network also reads the last action and reward: `agents.common.wrappers.recall`.
+ICLR 2018). The paper's network also reads the last action and reward: `agents.common.wrappers.recall`. Its actors give
+new windows the priority that their own values tell: `acting_priority`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,7 +25,7 @@ import rlax
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
 from agents.common import recurrence
-from agents.dqn import Actor, State, dqn
+from agents.dqn import Actor, State, dqn, epsilon_greedy
 from envs import parallel
 from networks.base import Network
 
@@ -59,6 +61,46 @@ def td_errors(
     )
 
 
+def mixed_priority(td: Array, steps: Step, eta: float | Array) -> Array:
+    """p = η max_t |δ_t| + (1 - η) mean_t |δ_t|, `[N]`, of |δ| `[m, N]` and the rows `[m+1, N]` that they are of."""
+    mean = jnp.sum(td, axis=0) / jnp.maximum(jnp.sum(valid(steps), axis=0), 1)
+    return eta * jnp.max(td, axis=0) + (1 - eta) * mean
+
+
+def acting_priority(
+    *,
+    discount: float | Array,
+    n_step: int,
+    burn_in: int,
+    eta: float | Array,
+    tx_pair: rlax.TxPair = losses.SIGNED_HYPERBOLIC_PAIR,
+    rewrite: Callable[[Array], Array] = lambda reward: reward,
+) -> Callable[[Step], Array]:
+    """The priority of windows `[l+m+1, N]` from the values that `r2d2(..., values=True)` acted with, `[N]`.
+
+    They serve as both networks' values; for `replay.prioritised(..., initial=...)`.
+
+    Args:
+      discount: γ; this and the following ones as for `r2d2`.
+      n_step: n.
+      burn_in: l.
+      eta: η.
+      tx_pair: h and its inverse.
+      rewrite: what is learned from in place of the rewards, such as clipped ones.
+    """
+
+    def priority(steps: Step) -> Array:
+        steps = jax.tree.map(lambda x: x[burn_in:], steps)
+        step_type, r, gamma, _ = steps.timestep
+        taken, best = steps.extras["value_taken"][:-1, :, None], steps.extras["value_best"][1:, :, None]
+        only = jnp.zeros(taken.shape[:2], jnp.int32)
+        over_lanes = jax.vmap(losses.transformed_n_step_q_learning, (1,) * 7 + (None, None), 1)
+        td = over_lanes(taken, only, best, only, rewrite(r[1:]), discount * gamma[1:], step_type, n_step, tx_pair)
+        return mixed_priority(jnp.abs(td), steps, eta)
+
+    return priority
+
+
 def r2d2(
     network: Network,
     optimiser: optax.GradientTransformation,
@@ -72,6 +114,7 @@ def r2d2(
     target_period: int | Array = 2500,
     target_rate: float | Array = 1.0,
     tx_pair: rlax.TxPair = losses.SIGNED_HYPERBOLIC_PAIR,
+    values: bool = False,
 ) -> Agent:
     """The R2D2 agent, for `replay.prioritised` of windows longer than the burn-in.
 
@@ -87,13 +130,21 @@ def r2d2(
       target_period: updates between moves of the target parameters θ⁻.
       target_rate: how far θ⁻ moves towards θ each time: 1 copies.
       tx_pair: h and its inverse; `losses.IDENTITY_PAIR` for no rescaling.
+      values: store with each row the values, under h, of the action that was taken and of the best one.
     """
 
     base = dqn(network, optimiser, epsilon=epsilon)
 
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
-        rates = lane_epsilons(actor.epsilon, ladder, timestep.reward.shape[0])
-        return base.act(actor._replace(epsilon=rates), key, carry, timestep, explore)
+        if not explore:
+            return base.act(actor, key, carry, timestep, explore)
+        k_network, k_explore = jax.random.split(key)
+        q, after = recurrence.step(network, actor.params, k_network, carry, timestep)
+        action = epsilon_greedy(k_explore, q, lane_epsilons(actor.epsilon, ladder, timestep.reward.shape[0]))
+        if not values:
+            return action, after, {}
+        taken = jnp.take_along_axis(q, action[:, None], axis=-1)[:, 0]
+        return action, after, {"value_taken": taken, "value_best": jnp.max(q, axis=-1)}
 
     def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, Array]:
         td = td_errors(
@@ -109,10 +160,9 @@ def r2d2(
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
-        trained = valid(sample.steps)[burn_in:]
-        mean = jnp.sum(td, axis=0) / jnp.maximum(jnp.sum(trained, axis=0), 1)
-        metrics = {"loss": value, "td_error": parallel.masked_mean(td, trained)}
-        return State(params, target, opt_state, count), Info(metrics, eta * jnp.max(td, axis=0) + (1 - eta) * mean)
+        learned = jax.tree.map(lambda x: x[burn_in:], sample.steps)
+        metrics = {"loss": value, "td_error": parallel.masked_mean(td, valid(learned))}
+        return State(params, target, opt_state, count), Info(metrics, mixed_priority(td, learned, eta))
 
     return base._replace(act=act, update=update)
 

@@ -80,6 +80,8 @@ class Goals(NamedTuple):
     """The same for success, boolean."""
     terminates: bool = False
     """Whether success ends the episode; else it goes on to its time limit, and success is counted at its end."""
+    pays: tuple[float, float] = (-np.inf, np.inf)
+    """The least and the most that a reward can be."""
 
 
 class Rules(NamedTuple):
@@ -104,6 +106,7 @@ class Spec(NamedTuple):
     time_limit: int | None = None  # steps after which an episode is truncated, if there is such a limit
     goals: Goals | None = None  # of a task with goals whose reward can be computed anew
     rules: Rules | None = None  # of a task whose state can be told from its observation
+    fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
 
 
 def blank(spec: Spec, lanes: int) -> TimeStep:
@@ -152,11 +155,13 @@ class HostEnvironment(NamedTuple):
     """A task that lives outside the graph: `pool(num_envs, seed)` opens lanes; different seeds share no lane.
 
     With a sequence of seeds, one per run, the lanes are theirs in equal blocks, in order: block i holds the episodes of
-    `pool(num_envs // len(seed), seed[i])`, whichever runs are beside it.
+    `pool(num_envs // len(seed), seed[i])`, whichever runs are beside it. `filmed(seed)` opens one lane that draws,
+    where lanes that draw cost more than others or may not open at all; else those of `pool` do.
     """
 
     pool: Callable[[int, int | Sequence[int]], Pool]
     spec: Spec
+    filmed: Callable[[int], Pool] | None = None
 
 
 class EpisodeState(NamedTuple):

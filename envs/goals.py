@@ -13,6 +13,8 @@ import numpy as np
 from envs.base import Array, Environment, Goals, Key, Space, Spec, TimeStep, Tree, select
 
 Pay = Literal["cost", "bonus", "distance", "exponential"]
+PAYS = {"cost": (-1.0, 0.0), "bonus": (0.0, 1.0), "distance": (-np.inf, 0.0), "exponential": (0.0, 1.0)}
+"""The least and the most of a reward."""
 
 
 def near(threshold: float, pay: Pay = "cost", terminates: bool = False) -> Goals:
@@ -27,9 +29,8 @@ def near(threshold: float, pay: Pay = "cost", terminates: bool = False) -> Goals
     Raises:
       ValueError: another `pay`.
     """
-    allowed = ("cost", "bonus", "distance", "exponential")
-    if pay not in allowed:
-        raise ValueError(f"reward is {pay!r}; allowed: {', '.join(allowed)}")
+    if pay not in PAYS:
+        raise ValueError(f"reward is {pay!r}; allowed: {', '.join(PAYS)}")
 
     def distance(achieved: Any, desired: Any) -> Any:
         xp = jnp if isinstance(achieved, jax.Array) or isinstance(desired, jax.Array) else np
@@ -45,7 +46,7 @@ def near(threshold: float, pay: Pay = "cost", terminates: bool = False) -> Goals
         xp = jnp if isinstance(far, jax.Array) else np
         return (xp.exp(-far) if pay == "exponential" else -far).astype(np.float32)
 
-    return Goals(reward, reached, terminates)
+    return Goals(reward, reached, terminates, PAYS[pay])
 
 
 def same(pay: Pay = "cost", terminates: bool = True) -> Goals:
@@ -63,7 +64,20 @@ def same(pay: Pay = "cost", terminates: bool = True) -> Goals:
     def reward(achieved: Any, desired: Any) -> Any:
         return reached(achieved, desired).astype(np.float32) - np.float32(pay == "cost")
 
-    return Goals(reward, reached, terminates)
+    return Goals(reward, reached, terminates, PAYS[pay])
+
+
+def value_bounds(rules: Goals, discount: Any) -> tuple[Any, Any]:
+    """The least and the most that rewards of a task with goals can sum to, discounted; infinite where unknown.
+
+    Args:
+      rules: of the task.
+      discount: γ, which may be traced.
+    """
+    never = isinstance(discount, float | int) and discount >= 1
+    steps = np.inf if never else 1 / (1 - discount)
+    low, high = rules.pays
+    return low * steps if low < 0 else 0.0, high * steps if high > 0 else 0.0
 
 
 def observed(observation: Array, achieved: Array, desired: Array) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """What the simulators outside the graph share, and an in-graph task driven like one of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,6 +13,29 @@ from envs import keys
 from envs.base import Environment, HostEnvironment, Key, Pool, TimeStep
 
 LANES = 4096  # seeds set aside for the lanes of one run
+
+
+class TaskError(RuntimeError):
+    """A fault in a task's own code, as opposed to a refusal of what a user asked for: it keeps its traceback."""
+
+
+@contextmanager
+def calling(name: str, call: str) -> Iterator[None]:
+    """Names the task and the call in an error that its code raises inside.
+
+    Args:
+      name: of the task.
+      call: such as "step".
+
+    Raises:
+      TaskError: from the error.
+    """
+    try:
+        yield
+    except TaskError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{name}: its {call} raised {type(error).__name__}: {error}") from error
 
 
 def run_seeds(seed: int | Sequence[int], num_envs: int) -> tuple[list[int], int]:

@@ -54,6 +54,12 @@ IDS: dict[str, Callable[[], Iterable[str]]] = {
 }
 PACKAGES = {"atari": "envpool"}
 """What a suite needs, where it is not a package of the suite's name."""
+LIMITS = {
+    **dict.fromkeys(("gymnasium", "envpool", "atari"), "max_episode_steps"),
+    "gymnax": "max_steps_in_episode",
+    "mujoco": "time_limit",
+}
+"""The option that limits episodes, of the suites whose tasks share one."""
 SUITES = tuple(IDS)
 
 
@@ -152,6 +158,16 @@ def _check_options(name: str, known: Mapping[str, inspect.Parameter], options: d
         if option not in known:
             raise ValueError(f"{name} has no option {option!r}; allowed: {', '.join(known) or 'none'}")
         _check_whole(f"{name}: option {option}", known[option].annotation, value)
+
+
+def limiting_option(name: str) -> str | None:
+    """The option that gives a task `suite/id` a time limit; None if there is none, or it is no task of a suite."""
+    suite, _, id = name.partition("/")
+    if suite == "bellmax" and id in TASKS:
+        module, function = TASKS[id]
+        parameters = inspect.signature(getattr(import_module(module), function)).parameters
+        return "time_limit" if "time_limit" in parameters else None
+    return LIMITS.get(suite)
 
 
 def _check_whole(what: str, annotation: Any, value: Any) -> None:

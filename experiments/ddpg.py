@@ -1,5 +1,6 @@
 """DDPG: `python -m experiments.ddpg --help`. `experiments.td3` is this module with other defaults."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,10 +33,10 @@ class Config(parts.off_policy.Learning):
     """Updates for which perturbed parameters are held."""
     target_period: run.Count = 1
     """Updates between moves of the targets."""
-    target_low: run.Real = -1e9
-    """Least value that a critic may be taught, such as -1 / (1 - γ)."""
-    target_high: run.Real = 1e9
-    """Largest value that a critic may be taught."""
+    target_low: run.Real | None = None
+    """Least value that a critic may be taught, such as -1 / (1 - γ); none for no bound."""
+    target_high: run.Real | None = None
+    """Largest value that a critic may be taught; none for no bound."""
     action_cost: run.NonNegative = 0.0
     """Weight of the mean squared action in the policy's loss."""
 
@@ -49,6 +50,12 @@ class Flags(run.Common):
     num_envs: run.Count = 4
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
+
+
+def target_range(config: Config) -> tuple[Any, Any]:
+    """What critics are taught lies between."""
+    low, high = config.target_low, config.target_high
+    return -math.inf if low is None else low, math.inf if high is None else high
 
 
 def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
@@ -83,7 +90,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         smoothing=config.smoothing,
         smoothing_limit=config.smoothing_limit,
         delay=config.delay,
-        target_range=(config.target_low, config.target_high),
+        target_range=target_range(config),
         action_cost=config.action_cost,
     )
     if config.noise == "parameters":

@@ -1,7 +1,7 @@
 """Hindsight experience replay over DQN, DDPG, TD3 or SAC: `python -m experiments.her --help`.
 
 The defaults are those of the released code for the robotics tasks (Plappert et al., 2018): a cycle is two episodes and
-40 updates, the targets move once in a cycle, values are clipped to what -1 per step can sum to, and what the networks
+40 updates, the targets move once in a cycle, values are clipped to what the rewards can sum to, and what the networks
 see is normalised with statistics of relabelled samples. That code runs 19 such workers side by side, and pools their
 gradients: for the harder tasks give `--num-envs 38`.
 """
@@ -39,8 +39,10 @@ class Config(ddpg.Config):
     updates: run.Count = 40
     sigma: run.NonNegative = 0.2
     epsilon: run.Unit = 0.3
-    target_low: run.Real = -50.0
-    target_high: run.Real = 0.0
+    target_low: run.Real | None = None
+    """Least value that a critic may be taught; none for what the task's rewards can sum to."""
+    target_high: run.Real | None = None
+    """Largest value that a critic may be taught; none for what the task's rewards can sum to."""
     action_cost: run.NonNegative = 1.0
     normalise_observations: bool = True
     clip_observations: run.Limit = 5.0
@@ -62,6 +64,18 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
+def bounded(config: Config, rules: Any) -> Config:
+    """The flags with the bounds of the values that a critic may be taught, from how the goals of a task pay."""
+    from envs import goals
+
+    low, high = (config.reward_scale * bound for bound in goals.value_bounds(rules, config.discount))
+    return dataclasses.replace(
+        config,
+        target_low=low if config.target_low is None else config.target_low,
+        target_high=high if config.target_high is None else config.target_high,
+    )
+
+
 def learner(config: Config, spec: Any, scale: run.Size) -> Any:
     """The agent that the flags describe, without normalisation."""
     import networks
@@ -72,7 +86,7 @@ def learner(config: Config, spec: Any, scale: run.Size) -> Any:
     kind = config.learner
     if kind == "auto":
         kind = "dqn" if isinstance(spec.action, Discrete) else "ddpg"
-    plain = dataclasses.replace(config, normalise_observations=False)
+    plain = dataclasses.replace(bounded(config, spec.goals), normalise_observations=False)
     if kind == "ddpg":
         return ddpg.make(plain, spec, scale).agent
     if kind == "sac":

@@ -123,7 +123,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     from agents.world import models
 
     actions = spec.action.num
-    updates = max(1, size.steps // (config.unroll * size.num_envs * size.devices))
+    updates = float(max(1, size.steps // (config.unroll * size.num_envs * size.devices)))
 
     def optimiser(rate: Any) -> Any:
         rate = parts.linear(rate, 0.0, updates) if config.anneal else rate

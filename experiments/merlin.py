@@ -106,7 +106,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
 
     actions = spec.action.num
     seen = modalities(spec.observation, spec.action if config.recall else None)
-    updates = max(1, size.steps // (config.unroll * size.num_envs * size.devices))
+    updates = float(max(1, size.steps // (config.unroll * size.num_envs * size.devices)))
     cnn = None if config.cnn == "none" else config.cnn
 
     def policy_rate(count: Any) -> Any:

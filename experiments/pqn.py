@@ -73,7 +73,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.pqn import pqn
 
     parts.check_passes(config, scale)
-    rollouts = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
+    rollouts = float(max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices)))
     steps = rollouts * config.epochs * config.minibatches
     rate = parts.linear(config.learning_rate, 0.0, steps) if config.anneal else config.learning_rate
     head = networks.QValues(parts.discrete_actions(spec, "pqn"))

@@ -58,6 +58,9 @@ class Config:
     """Exponent of the priorities."""
     beta: run.Unit = 0.6
     """Exponent of the importance weights."""
+    initial_priority: Literal["acting", "largest"] = "acting"
+    """Priority with which windows enter the replay: what the values that were acted with tell, as in the paper, or the
+    largest seen so far."""
     eta: run.Unit = 0.9
     """Weight of the largest error of a window in its priority, against the mean one."""
     frames: run.Count = 1
@@ -103,10 +106,12 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     Raises:
       ValueError: flags that do not go together, or continuous actions.
     """
+    import jax.numpy as jnp
+
     import replay
     from agents import losses
     from agents.common import optimisers
-    from agents.r2d2 import r2d2
+    from agents.r2d2 import acting_priority, r2d2
 
     counts = ("length", "stride", "n_step", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period")
     parts.recurrent.check_counts(config, *counts)
@@ -115,6 +120,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates
     rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
+    pair = losses.SIGNED_HYPERBOLIC_PAIR if config.rescale else losses.IDENTITY_PAIR
+    acting = config.initial_priority == "acting"
     agent = r2d2(
         parts.recurrent.recurrent(config, spec),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
@@ -126,15 +133,27 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         ladder=config.ladder,
         target_period=config.target_period,
         target_rate=config.target_rate,
-        tx_pair=losses.SIGNED_HYPERBOLIC_PAIR if config.rescale else losses.IDENTITY_PAIR,
+        tx_pair=pair,
+        values=acting,
     )
+    told = acting_priority(
+        discount=config.discount, n_step=config.n_step, burn_in=config.burn_in, eta=config.eta, tx_pair=pair,
+        rewrite=lambda reward: jnp.clip(reward, -1.0, 1.0) if config.clip_rewards else reward,
+    )  # fmt: skip
     buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
     batch = scale.per_device(config.batch_size, "agent.batch_size")
     window = config.burn_in + config.length
     rows = window + config.frames + config.stride - 1
     parts.check_buffer(buffer, scale.num_envs, -(-rows // config.stride) * config.stride)
     storage = replay.prioritised(
-        buffer, batch, window, config.frames, alpha=config.alpha, beta=config.beta, stride=config.stride
+        buffer,
+        batch,
+        window,
+        config.frames,
+        alpha=config.alpha,
+        beta=config.beta,
+        stride=config.stride,
+        initial=told if acting else None,
     )
     schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
     return run.Parts(parts.recurrent.wrapped(agent, config, spec), storage, schedule)

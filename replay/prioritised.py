@@ -5,7 +5,8 @@ Schaul, Quan, Antonoglou and Silver, "Prioritized Experience Replay", ICLR 2016.
     P(i) = p_i^α / Σ_k p_k^α,      p_i = |δ_i| + ε  (proportional)   or   p_i = 1 / rank(i)  (by |δ_i|, largest first)
 
 and counts by its importance weight w_i = (n P(i))^-β / max_j w_j. Draws are stratified: the cumulative mass is cut into
-as many equal parts as the batch has windows, and each part gives one. New windows enter with the largest |δ| seen.
+as many equal parts as the batch has windows, and each part gives one. New windows enter with the largest |δ| seen, or
+with one that what acting stored tells (`initial`).
 """
 
 import math
@@ -49,6 +50,7 @@ def prioritised(
     stride: int = 1,
     episodes: bool = False,
     single: bool = False,
+    initial: Callable[[Step], Array] | None = None,
 ) -> Replay:
     """The ring and the windows of `replay.uniform`, drawn by priority.
 
@@ -79,6 +81,9 @@ def prioritised(
       episodes: windows begin only at FIRST rows, as in the sequential updates of DRQN. The ring should be long enough
         to hold one.
       single: whether all that is learned from a longer window is its first transition, as with `replay.n_step`.
+      initial: `(steps[T + 1, n]) -> [n]`, the priority with which windows enter, from their rows without observations
+        and carries, such as `agents.r2d2.acting_priority`; where it is negative or not finite, and by default, it is
+        the largest seen.
 
     Raises:
       ValueError: if an argument is out of range, or `episodes` has a `stride`; from `init` and `add`, as
@@ -126,9 +131,22 @@ def prioritised(
             kinds = storage.rows.timestep.step_type
             opens &= ring.read(storage, after[:, None], jnp.arange(lanes)[None], kinds) != FIRST
         drawn = opens.reshape(-1).astype(jnp.float32)
-        tree = sum_tree.update(state.tree, leaf, drawn * leaf_of(state.largest))
+        priority = jnp.broadcast_to(state.largest, leaf.shape)
+        if initial is not None:
+            told = entering(storage, initial, complete)
+            told = jnp.where(jnp.isfinite(told) & (told >= 0), told, state.largest)
+            priority = priority.at[: told.size].set(told)
+        tree = sum_tree.update(state.tree, leaf, drawn * leaf_of(priority))
         even = sum_tree.update(state.even, leaf, drawn) if state.even else ()
-        return state._replace(ring=storage, tree=tree, even=even)
+        largest = jnp.max(jnp.where((leaf >= 0) & (drawn > 0), priority, state.largest))
+        return state._replace(ring=storage, tree=tree, even=even, largest=jnp.maximum(state.largest, largest))
+
+    def entering(storage: Ring, initial: Callable[[Step], Array], age: Array) -> Array:
+        """What `initial` says of the windows that begin at rows `age`, lanes next to each other, float32 `[n * B]`."""
+        lane = jnp.tile(jnp.arange(storage.lanes, dtype=jnp.int32), age.size)
+        rows = jnp.repeat(age, storage.lanes)[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None]
+        bare = storage.rows._replace(timestep=storage.rows.timestep._replace(observation=()), carry=())
+        return initial(ring.read(storage, ring.position(storage, rows), lane[None], bare)).astype(jnp.float32)
 
     def draw(tree: sum_tree.Tree, even: sum_tree.Tree, key: Key) -> tuple[Array, Array]:
         """Leaves and their probabilities, `[N]`."""

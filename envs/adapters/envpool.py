@@ -33,6 +33,7 @@ FIXED_LIMIT = ("jumanji", "highway", "pgx")  # `max_episode_steps` is ignored
 PAID_WHEN_SOLVED = ("Maze-v0", "RubiksCube-v0", "RubiksCube-partly-scrambled-v0")
 CELL_KINDS = (11, 6, 3)  # objects, colours and states of a cell in MiniGrid
 NO_LIMIT = 2**31 - 1
+FPS, ATARI_FPS = 30, 60  # of films: the simulator says no rate; of raw frames
 # Options that are not a user's, and those that are but are in no task's configuration.
 RESERVED = (
     *("num_envs", "batch_size", "num_threads", "max_num_players", "thread_affinity_offset", "base_path", "seed"),
@@ -84,7 +85,8 @@ def envpool(
         observation, observe = _cells(observation, observe)
     action, convert = _action(id, task)
     limit = task.config.max_episode_steps
-    spec = Spec(f"envpool/{id}", observation, action, limit if 0 < limit < NO_LIMIT else None, _goals(id))
+    fps = ATARI_FPS / task.config.frame_skip if family == "atari" else FPS
+    spec = Spec(f"envpool/{id}", observation, action, limit if 0 < limit < NO_LIMIT else None, _goals(id), fps=fps)
     stretched = spec.time_limit is not None and family in STRETCHABLE
     paid_when_solved = id.removeprefix("Jumanji/") in PAID_WHEN_SOLVED
     lives_count = family == "atari" and task.config.zero_discount_on_life_loss

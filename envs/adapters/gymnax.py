@@ -1,7 +1,8 @@
 """Tasks of gymnax (Lange, 2022) as environments with next-step auto-reset and exact truncation.
 
 gymnax's own `step` resets within the step that ends an episode. Here its physics (`reset_env`, `step_env`) run under
-`envs.base.episodic` instead, so the LAST row carries the true final observation and the time limit truncates.
+`envs.base.episodic` instead, so the LAST row carries the true final observation and the time limit truncates. Films are
+drawn here, CartPole as our own and all others as what they observe: gymnax's own pictures are matplotlib's figures.
 """
 
 import inspect
@@ -11,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from envs import drawing
 from envs.base import Array, Box, Discrete, Environment, Key, Space, Spec, Tree, episodic
 from envs.host import unknown
+from envs.tasks import cartpole
 
 IDS = (
     *("CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"),
@@ -64,8 +67,14 @@ def gymnax(id: str, **options: Any) -> Environment:
     shown = jax.eval_shape(initial, jax.random.key(0))[1]
     observations = _space(env.observation_space(params))._replace(**_real(shown, env.observation_space(params)))
     limit = int(params.max_steps_in_episode)
+    seconds = getattr(params, "tau", None) or getattr(params, "dt", None)  # of a step, where it has a length
     spec = Spec(id, observations, _space(env.action_space(params)), limit)
-    return episodic(initial, transition, lambda state: state[1], spec)
+    spec = spec._replace(fps=1 / float(seconds)) if seconds else spec
+
+    def render(state: tuple[Any, Tree]) -> Array:
+        return cartpole.render(state[1]) if id == "CartPole-v1" else drawing.observed(observations, state[1])
+
+    return episodic(initial, transition, lambda state: state[1], spec, render)
 
 
 def _make(id: str, options: dict[str, Any]) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from envs.base import FIRST, LAST, MID, Box, Goals, HostEnvironment, Pool, Spec,
 from envs.host import lane_seeds
 from envs.tasks.gather import Gather
 
-CELL, HEIGHT, TORQUE, SKIP, LIMIT = 8.0, 4.0, 30.0, 5, 500
+CELL, HEIGHT, TORQUE, STEP, SKIP, LIMIT = 8.0, 4.0, 30.0, 0.02, 5, 500
 QPOS, QVEL = 15, 14  # of the ant itself, which comes first
 REACHED = 5.0  # metres to the goal, at the end of the episode
 
@@ -101,7 +101,7 @@ def build(task: Task | None, boxes: list[tuple[str, np.ndarray, np.ndarray]]) ->
     if not path.exists():
         raise ValueError(f"the ant is gymnasium's {path}, which this version does not have")
     spec = mujoco.MjSpec.from_file(str(path))
-    spec.option.timestep = 0.02
+    spec.option.timestep = STEP
     for motor in spec.actuators:
         motor.ctrlrange, motor.gear = [-TORQUE, TORQUE], [1, 0, 0, 0, 0, 0]
     kinds = [kind for kind, _, _ in boxes]
@@ -171,7 +171,7 @@ def ant_maze(
     if task is not None:
         rules = goals.near(REACHED, reward)
         space = goals.spaces(Box((size,)), Box((len(task.target),)))
-    spec = Spec(f"mujoco/{id}", space, Box((8,), -torque, torque), time_limit, rules)
+    spec = Spec(f"mujoco/{id}", space, Box((8,), -torque, torque), time_limit, rules, fps=1 / (SKIP * STEP))
 
     def pool(num_envs: int, seed: int | Sequence[int]) -> Pool:
         lanes = _Lanes(model, task, gather, goal, time_limit, lane_seeds(seed, num_envs), num_threads)
@@ -265,20 +265,22 @@ class _Lanes:
         began = self.done
         self.state = np.where(began[:, None], self.state, self.under_way.result())
         self.t = np.where(began, 0, self.t + 1)
-        reward, fallen = np.zeros(len(began), np.float32), np.zeros(len(began), bool)
+        reward, over = np.zeros(len(began), np.float32), np.zeros(len(began), bool)
         if self.gather:
             qpos, _ = self._ant()
             reward, self.left = self.gather.collect(qpos, self.items, self.left)
             fallen = (qpos[:, 2] < 0.2) | (qpos[:, 2] > 1.0) | ~np.isfinite(self.state).all(1)
+            reward = np.where(fallen, np.float32(self.gather.fall), reward)
+            over = fallen | ~self.left.any(1)
         for lane in np.flatnonzero(began):
             self._begin(int(lane))
         seen = self._observation()
         if rules:
             reward = rules.reward(seen["achieved_goal"], seen["desired_goal"])
-        fallen &= ~began
-        self.done = (fallen | (self.t >= self.limit)) & ~began
+        over &= ~began
+        self.done = (over | (self.t >= self.limit)) & ~began
         kind = np.where(began, FIRST, np.where(self.done, LAST, MID)).astype(np.int8)
-        return host_rows(kind, np.where(began, 0, reward).astype(np.float32), 1 - fallen.astype(np.float32), seen)
+        return host_rows(kind, np.where(began, 0, reward).astype(np.float32), 1 - over.astype(np.float32), seen)
 
     def close(self) -> None:
         self.worker.shutdown()

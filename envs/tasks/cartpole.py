@@ -44,13 +44,15 @@ def cartpole(time_limit: int | None = 500) -> Environment:
         fell = (abs(state[0]) > MAX_POSITION) | (abs(state[2]) > MAX_ANGLE)
         return state, jnp.float32(1), fell
 
-    def render(state: Array) -> Array:
-        x, theta = state[0] / 4, state[2]
-        frame = drawing.rectangle(drawing.canvas(160, 240), (0, -0.3), (2, 0.01), drawing.GREY)
-        frame = drawing.rectangle(frame, (x, -0.25), (0.25, 0.1), drawing.BLACK)
-        tip = x + 0.55 * jnp.sin(theta), -0.2 + 0.55 * jnp.cos(theta)
-        return drawing.segment(frame, (x, -0.2), tip, 0.04, drawing.ORANGE)
-
     high = np.array([2 * MAX_POSITION, np.inf, 2 * MAX_ANGLE, np.inf], np.float32)
-    spec = Spec("cartpole", Box((4,), -high, high), Discrete(2), time_limit)
+    spec = Spec("cartpole", Box((4,), -high, high), Discrete(2), time_limit, fps=1 / TIME)
     return episodic(initial, transition, lambda state: state, spec, render)
+
+
+def render(state: Array) -> Array:
+    """An RGB frame, uint8 [160, 240, 3], of a state or an observation float32 [4]."""
+    x, theta = state[0] / 4, state[2]
+    frame = drawing.rectangle(drawing.canvas(160, 240), (0, -0.3), (2, 0.01), drawing.GREY)
+    frame = drawing.rectangle(frame, (x, -0.25), (0.25, 0.1), drawing.BLACK)
+    tip = x + 0.55 * jnp.sin(theta), -0.2 + 0.55 * jnp.cos(theta)
+    return drawing.segment(frame, (x, -0.2), tip, 0.04, drawing.ORANGE)

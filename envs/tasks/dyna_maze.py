@@ -17,21 +17,24 @@ LAYOUTS = {
 }
 
 
-def dyna_maze(layout: Literal["dyna", "barrier", "shortcut"] = "dyna") -> Environment:
+def dyna_maze(layout: Literal["dyna", "barrier", "shortcut"] = "dyna", time_limit: int | None = None) -> Environment:
     """Reward 1 at the goal, which terminates, and 0 elsewhere; a move into a wall or off the board stays.
 
     Args:
       layout: "dyna" (figure 8.2, whose shortest path takes 14 steps), or "barrier" and "shortcut" (figure 8.5), which
         share their cells, so that an agent can be taken from one to the other.
+      time_limit: steps, or None for no limit.
 
     Returns:
       Observation int32, row * 9 + column. Actions: up, down, left, right.
 
     Raises:
-      ValueError: for another layout.
+      ValueError: for another layout, or a time limit below 1.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"dyna_maze: layout is {layout!r}; allowed: {', '.join(LAYOUTS)}")
+    if time_limit is not None and time_limit < 1:
+        raise ValueError(f"dyna_maze: time_limit must be at least 1 or None, got {time_limit}")
     cells = np.array([list(row) for row in LAYOUTS[layout]])
     start, goal = (int(np.flatnonzero(cells == mark)[0]) for mark in "SG")
     after = np.tile(np.arange(CELLS, dtype=np.int32)[:, None], (1, ACTIONS))
@@ -55,4 +58,5 @@ def dyna_maze(layout: Literal["dyna", "barrier", "shortcut"] = "dyna") -> Enviro
         here = np.arange(CELLS).reshape(ROWS, COLUMNS) == state
         return drawing.grid(jnp.where(here, 3, kinds), (drawing.GREY, drawing.BLACK, drawing.GREEN, drawing.ORANGE))
 
-    return episodic(initial, transition, lambda state: state, Spec("dyna_maze", Discrete(CELLS), Discrete(4)), render)
+    spec = Spec("dyna_maze", Discrete(CELLS), Discrete(4), time_limit)
+    return episodic(initial, transition, lambda state: state, spec, render)

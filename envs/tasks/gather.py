@@ -1,7 +1,8 @@
 """Apples and bombs for an ant: what it senses of them, and what they pay.
 
-Duan et al., "Benchmarking deep reinforcement learning for continuous control", ICML 2016, as the code released with it
-(rllab) has them.
+Duan et al., "Benchmarking deep reinforcement learning for continuous control", ICML 2016, in the variant of the code
+released with it, rllab's GatherEnv around its AntEnv: things lie on the 35 free places with even coordinates in
+{-6, -4, ..., 4}², a fall pays -10 and nothing else, and ends the episode, as collecting the last thing does.
 """
 
 from typing import NamedTuple
@@ -14,11 +15,13 @@ class Gather(NamedTuple):
 
     items: int = 16  # the first half are apples
     reach: float = 6.0  # half side of the square, m
+    grid: float = 2.0  # between places, m; of the square's two ends only the lower one is a place
     spacing: float = 2.0  # free space around the start, m
     catch: float = 1.0  # distance at which something is collected, m
     bins: int = 10  # of the sensors, for apples and for bombs
     sight: float = 6.0  # their range, m
     span: float = np.pi  # their field of view
+    fall: float = -10.0  # what a fall pays
 
     @property
     def size(self) -> int:
@@ -26,8 +29,8 @@ class Gather(NamedTuple):
         return 2 * self.bins
 
     def scatter(self, rng: np.random.Generator) -> np.ndarray:
-        """Places on a grid of 1 m, all different, `[items, 2]`."""
-        line = np.arange(-int(self.reach), int(self.reach) + 1)
+        """Places on the grid, all different, `[items, 2]`."""
+        line = np.arange(-self.reach, self.reach, self.grid)
         grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
         free = grid[(grid**2).sum(1) >= self.spacing**2]
         return free[rng.permutation(len(free))[: self.items]].astype(float)

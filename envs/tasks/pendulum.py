@@ -56,5 +56,5 @@ def pendulum(time_limit: int | None = 200) -> Environment:
         return drawing.segment(frame, (0.0, 0.0), (0.0, 0.0), 0.04, drawing.BLACK)
 
     high = np.array([1.0, 1.0, MAX_SPEED], np.float32)
-    spec = Spec("pendulum", Box((3,), -high, high), Box((1,), -MAX_TORQUE, MAX_TORQUE), time_limit)
+    spec = Spec("pendulum", Box((3,), -high, high), Box((1,), -MAX_TORQUE, MAX_TORQUE), time_limit, fps=1 / TIME)
     return episodic(initial, transition, observe, spec, render)

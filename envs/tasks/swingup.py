@@ -48,7 +48,7 @@ def swingup(time_limit: int = 200) -> Environment:
 
     high = np.array([1, 1, np.inf, np.inf, np.inf], np.float32)
     rules = Rules(restore, transition, observe, paid)
-    spec = Spec("swingup", Box((5,), -high, high), Box((1,), -1.0, 1.0), time_limit, rules=rules)
+    spec = Spec("swingup", Box((5,), -high, high), Box((1,), -1.0, 1.0), time_limit, rules=rules, fps=1 / TIME)
     return episodic(initial, transition, observe, spec, render)
 
 

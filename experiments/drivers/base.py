@@ -5,6 +5,7 @@ static schedule, with the warm-up in `init`, because a condition on a counter in
 the state is batched over seeds.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +16,11 @@ from agents.base import Agent, Array, Key, Step, TimeStep, Tree
 from envs import parallel
 from envs.base import Box, Spec
 from envs.keys import split
+from envs.registry import limiting_option
 from replay.base import Replay
+
+ENDLESS = 100_000
+"""Steps after which an evaluation cuts an episode of a task without a time limit."""
 
 
 class Finished(NamedTuple):
@@ -54,15 +59,30 @@ class Loop(NamedTuple):
     step: Callable[[RunState], tuple[RunState, dict[str, Any]]]
     """`(run) -> (run, metrics)`: scalars of the chunk, the agent's and the episodes' number, mean return and length."""
     evaluate: Callable[[Any, Key], dict[str, Any]]
-    """`(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`; "eval_success" too if the task has goals."""
+    """`(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`; "eval_success" too if the task has goals,
+    and "eval_cut", 1 for an episode that was cut at `ENDLESS` steps, if it has no time limit."""
     actor: Callable[[RunState], Any]
     """What `evaluate` needs of a run."""
+
+
+def warn_of_endless(spec: Spec) -> None:
+    """Says on stderr that evaluations may be cut, for a task without a time limit, and what limits it."""
+    if spec.time_limit:
+        return
+    option = limiting_option(spec.name)
+    remedy = f"; --env-options {option}=N limits them" if option else ""
+    print(
+        f"warning: {spec.name} has no time limit: evaluations cut its episodes at {ENDLESS:,} steps, "
+        f"for which Ctrl-C waits, and eval_cut tells the share that was cut{remedy}",
+        file=sys.stderr,
+    )
 
 
 def env_action(spec: Spec, action: Tree) -> Tree:
     """What the environment is given: Box actions are clipped to their bounds, the agent keeps what it sampled."""
     if isinstance(spec.action, Box):
-        return jnp.clip(action, spec.action.low, spec.action.high)
+        low, high = (jnp.broadcast_to(bound, action.shape) for bound in (spec.action.low, spec.action.high))
+        return jnp.clip(action, low, high)
     return action
 
 

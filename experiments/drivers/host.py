@@ -42,7 +42,8 @@ def driver(
     """Runs of one agent around a simulator: one pool of lanes for each device, driven by a thread of its own.
 
     Runs on different devices know nothing of each other, so neither waits for the other, and while one simulates the
-    other computes. Where devices share the runs there is one pool for all.
+    other computes. A pool is made, stepped and closed by one thread, since some simulators belong to the thread that
+    made them. Where devices share the runs there is one pool for all.
 
     Args:
       env: opens pools of lanes.
@@ -52,6 +53,7 @@ def driver(
       seeds: of the runs, R of them; a run's episodes do not depend on which others there are.
       **numbers: those of `around_pool`.
     """
+    base.warn_of_endless((numbers.get("judged") or env).spec)
     if lay.shared or len(lay.devices) == 1:
         return around_pool(env, make, hypers, lay, seeds=seeds, **numbers)
     members, index = devices.groups(lay), devices.order(lay)
@@ -60,13 +62,14 @@ def driver(
         around_pool(env, make, h, member, seeds=s.tolist(), **numbers)
         for member, (h, s) in zip(members, chosen, strict=True)
     ]
-    threads = ThreadPoolExecutor(len(drivers), thread_name_prefix="device")
+    threads = [ThreadPoolExecutor(1, thread_name_prefix=f"device{i}") for i in range(len(drivers))]
 
     def each(function: Callable[[Driver], Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
-            calls = [threads.submit(function(d), *own) for d, *own in zip(drivers, *arguments, strict=True)]
+            each_own = zip(threads, drivers, *arguments, strict=True)
+            calls = [thread.submit(function(d), *own) for thread, d, *own in each_own]
             return [call.result() for call in calls]
         finally:
             sys.setswitchinterval(before)
@@ -92,9 +95,9 @@ def driver(
         return laid_out(lay, jax.tree.map(whole, drivers[0].shape()))
 
     def close() -> None:
-        threads.shutdown()
-        for d in drivers:
-            d.close()
+        each(lambda d: d.close)
+        for thread in threads:
+            thread.shutdown()
 
     return Driver(Loop(init, step, evaluate, lambda run: actor_all(placed, run)), shape, close)
 
@@ -277,7 +280,7 @@ def around_pool(
         over, t = np.zeros(lanes.num_envs, bool), 0
         returns, lengths = np.zeros(lanes.num_envs, np.float32), np.zeros(lanes.num_envs, np.int32)
         success = np.zeros(lanes.num_envs, bool)
-        while not over.all() and t < (spec.time_limit or 100_000):
+        while not over.all() and t < (spec.time_limit or base.ENDLESS):
             action, carry = greedy_all(hypers, actors, carry, k_act, devices.lanes_in(lay, timestep), t)
             lanes.send(devices.lanes_out(lay, action))
             timestep = lanes.recv()
@@ -288,7 +291,8 @@ def around_pool(
             t += 1
         by_run = lambda x: x.reshape(devices.places(lay), eval_episodes)[: lay.runs]  # noqa: E731
         reached = {"eval_success": by_run(success.astype(np.float32))} if spec.goals else {}
-        return {"eval_return": by_run(returns), "eval_length": by_run(lengths), **reached}
+        cut = {} if spec.time_limit else {"eval_cut": by_run((~over).astype(np.float32))}
+        return {"eval_return": by_run(returns), "eval_length": by_run(lengths), **reached, **cut}
 
     def shape() -> Any:
         keys = devices.place(lay, run_keys.key(np.arange(lay.runs)))

@@ -11,7 +11,7 @@ from agents.base import Agent, Array, Key, Step
 from envs import goals, keys
 from envs.base import Environment
 from envs.keys import split
-from experiments.drivers import devices
+from experiments.drivers import base, devices
 from experiments.drivers.base import (
     Driver,
     Loop,
@@ -27,6 +27,7 @@ from experiments.drivers.base import (
     repeat,
     row_keys,
     summary,
+    warn_of_endless,
 )
 from experiments.drivers.contract import Parts, Schedule
 from experiments.drivers.devices import Layout, laid_out
@@ -100,13 +101,14 @@ def loop(
     return Loop(init, step, evaluation(judged or env, agent, eval_episodes), lambda run: agent.actor(run.agent))
 
 
-def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int = 100_000) -> Callable[..., Any]:
+def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int | None = None) -> Callable[..., Any]:
     """Greedy evaluation in graph: `(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`.
 
-    Every lane plays one episode, so long and short episodes count alike. Episodes longer than `max_steps` are cut. For
-    tasks with goals there is also "eval_success": whether the goal is reached in the last row.
+    Every lane plays one episode, so long and short episodes count alike. Of a task without a time limit, episodes
+    longer than `max_steps`, by default `base.ENDLESS`, are cut, and "eval_cut" says which are. For tasks with goals
+    there is also "eval_success": whether the goal is reached in the last row.
     """
-    limit = env.spec.time_limit or max_steps
+    limit = env.spec.time_limit or max_steps or base.ENDLESS
 
     def evaluate(actor: Any, key: Key) -> dict[str, Array]:
         k_env, k_act = split(key)
@@ -127,9 +129,10 @@ def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int = 1
         over = jnp.zeros(episodes, bool)
         nothing = (jnp.zeros(episodes), jnp.zeros(episodes, jnp.int32), over)
         state = (jnp.int32(0), env_state, timestep, agent.begin(episodes), over, *nothing)
-        *_, returns, lengths, success = jax.lax.while_loop(unfinished, body, state)
+        *_, over, returns, lengths, success = jax.lax.while_loop(unfinished, body, state)
         reached = {"eval_success": success.astype(jnp.float32)} if env.spec.goals else {}
-        return {"eval_return": returns, "eval_length": lengths, **reached}
+        cut = {} if env.spec.time_limit else {"eval_cut": (~over).astype(jnp.float32)}
+        return {"eval_return": returns, "eval_length": lengths, **reached, **cut}
 
     return evaluate
 
@@ -159,6 +162,7 @@ def driver(
       judged: the task of evaluations, where it is not `env`.
       backend: see `devices.mapped`.
     """
+    warn_of_endless((judged or env).spec)
     hypers = devices.place(lay, hypers)
 
     def one(hypers: Any) -> Loop:

@@ -10,6 +10,8 @@ def linear(start: Any, end: Any, over: Any) -> Any:
     """A schedule of the number of updates: from `start` to `end` linearly over `over` updates, then constant."""
     import jax.numpy as jnp
 
+    over = float(over) if isinstance(over, int) else over  # there can be more updates than a 32-bit integer holds
+
     def part(updates: Any) -> Any:
         return jnp.where(over > 0, jnp.clip(updates / jnp.maximum(over, 1e-9), 0.0, 1.0), 1.0)
 

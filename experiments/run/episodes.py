@@ -59,7 +59,7 @@ def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
 
 
 def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_000) -> None:
-    """Films one greedy episode.
+    """Films one greedy episode, at the rate of the task.
 
     Raises:
       ValueError: the task cannot draw itself.
@@ -73,7 +73,8 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     from envs.host import pool_of
     from experiments.drivers.base import env_action
 
-    lane = (pool_of(env) if isinstance(env, Environment) else env).pool(1, seed)
+    host = pool_of(env) if isinstance(env, Environment) else env
+    lane = host.filmed(seed) if host.filmed else host.pool(1, seed)
     if lane.frame is None:
         raise ValueError(f"--video {path}: {env.spec.name} has no frames to film")
     act = jax.jit(lambda key, carry, timestep: agent.act(actor, key, carry, timestep, False)[:2])
@@ -89,8 +90,8 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     # Video codecs want even sides.
     even = [np.asarray(f)[: f.shape[0] // 2 * 2, : f.shape[1] // 2 * 2] for f in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
-    mp4: dict[str, Any] = {"macro_block_size": 2, "fps": 30}
-    gif: dict[str, Any] = {"loop": 0, "duration": 1000 / 30}
+    mp4: dict[str, Any] = {"macro_block_size": 2, "fps": env.spec.fps}
+    gif: dict[str, Any] = {"loop": 0, "duration": 1000 / env.spec.fps}
     with warnings.catch_warnings():
         # The encoder is another program; what runs between fork and exec touches no lock of JAX's.
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ def folder_of(experiment: str, config: Any) -> Path:
     if config.resume:
         return Path(config.resume)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = Path(config.out or f"runs/{experiment}-{config.env.replace('/', '-')}-{stamp}")
+    folder = Path(config.out or f"runs/{experiment}-{re.sub('[/:]', '-', config.env)}-{stamp}")
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
     if not nearest.is_dir():
         raise ValueError(f"--out {folder}: cannot be written ({nearest} is not a folder)")

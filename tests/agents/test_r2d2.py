@@ -13,7 +13,7 @@ import networks
 from agents import losses
 from agents.base import FIRST, Agent, Sample, Step, TimeStep
 from agents.common import optimisers, recurrence, wrappers
-from agents.r2d2 import lane_epsilons, r2d2, staleness, td_errors
+from agents.r2d2 import acting_priority, lane_epsilons, r2d2, staleness, td_errors
 from envs import keys
 from envs.base import Box, Discrete
 from experiments.drivers import devices
@@ -216,6 +216,33 @@ def test_priorities_mix_the_largest_and_the_mean_error(eta: float) -> None:
     count = (np.asarray(acted().timestep.step_type)[BURN_IN + 1 :] != FIRST).sum(0)
     expected = eta * td.max(0) + (1 - eta) * td.sum(0) / count
     np.testing.assert_allclose(updated(eta=eta)[1].priority, expected, rtol=1e-4)
+
+
+def test_acting_tells_the_priority_that_learning_would_find() -> None:
+    """While nothing was learned since: with the parameters that were acted with in both networks."""
+    eta, it = 0.7, agent(values=True)
+    steps = acted()
+    actor = it.actor(
+        it.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep))._replace(params=parameters("lstm", 0))
+    )
+    carry = jax.tree.map(lambda x: x[0], steps.carry)
+
+    def step(carry: Any, row: tuple) -> tuple[Any, Any]:
+        action, after, extras = it.act(actor, row[0], carry, row[1], True)
+        return after, (action, extras)
+
+    rows = (jax.random.split(keys.key(2), ROWS), steps.timestep)
+    action, extras = jax.jit(lambda c, x: jax.lax.scan(step, c, x))(carry, rows)[1]
+    np.testing.assert_array_equal(action, steps.action)
+    told = acting_priority(discount=0.9, n_step=N, burn_in=BURN_IN, eta=eta)
+    bare = steps._replace(extras=extras, carry=(), timestep=steps.timestep._replace(observation=()))
+    params = parameters("lstm", 0)
+    td = np.abs(compiled_errors("lstm", BURN_IN)(params, params, keys.key(0), steps))
+    count = (np.asarray(steps.timestep.step_type)[BURN_IN + 1 :] != FIRST).sum(0)
+    np.testing.assert_allclose(told(bare), eta * td.max(0) + (1 - eta) * td.sum(0) / count, rtol=1e-4)
+    clipped = acting_priority(discount=0.9, n_step=N, burn_in=BURN_IN, eta=eta, rewrite=lambda r: jnp.clip(r, -1, 1))
+    reward = np.clip(steps.timestep.reward, -1, 1)
+    np.testing.assert_array_equal(clipped(bare), told(bare._replace(timestep=bare.timestep._replace(reward=reward))))
 
 
 def test_a_window_without_a_transition_has_priority_0() -> None:

@@ -143,8 +143,24 @@ def test_a_fallen_gatherer_is_terminated():
     pool.send(np.zeros((2, 8)))
     row = pool.recv()
     assert row.step_type.tolist() == [LAST, MID] and row.discount.tolist() == [0, 1]
+    assert row.reward.tolist() == [-10, 0]
     pool.send(np.zeros((2, 8)))
     assert pool.recv().step_type.tolist() == [FIRST, MID]
+    pool.close()
+
+
+def test_the_last_thing_that_is_collected_ends_the_episode():
+    pool = envs.make("mujoco/AntGather").pool(2, 0)
+    pool.reset()
+    lanes = lanes_of(pool)
+    lanes.left[:, 1:], lanes.items[:, 0] = False, [[0.5, 0.0], [6.0, 0.0]]  # an apple each, within reach of one ant
+    pool.send(np.zeros((2, 8)))
+    row = pool.recv()
+    assert row.reward.tolist() == [1, 0] and row.step_type.tolist() == [LAST, MID] and row.discount.tolist() == [0, 1]
+    pool.send(np.zeros((2, 8)))
+    row = pool.recv()
+    assert row.reward.tolist() == [0, 0] and row.step_type.tolist() == [FIRST, MID] and row.discount.tolist() == [1, 1]
+    assert lanes.left.sum(1).tolist() == [16, 1]
     pool.close()
 
 
@@ -153,6 +169,8 @@ def test_apples_and_bombs():
     rng = np.random.default_rng(0)
     items = np.stack([world.scatter(rng) for _ in range(50)])
     assert all(len(np.unique(x, axis=0)) == 16 for x in items) and (np.linalg.norm(items, axis=-1) >= 2).all()
+    even = {(x, y) for x in range(-6, 5, 2) for y in range(-6, 5, 2)} - {(0, 0)}  # rllab's places
+    assert {tuple(place) for place in items.reshape(-1, 2)} == even and len(even) == 35
     qpos = np.zeros((1, 15))
     qpos[:, 3] = 1
     items = np.full((1, 16, 2), 50.0)

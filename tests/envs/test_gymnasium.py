@@ -1,4 +1,5 @@
 import sys
+import traceback
 from typing import Any
 
 import gymnasium as gym
@@ -9,6 +10,7 @@ from agents.base import FIRST, LAST, MID
 from envs import make
 from envs.adapters.gymnasium import gymnasium
 from envs.base import Box, Discrete
+from envs.host import TaskError
 from tests.envs.test_envpool import check, check_runs_share_a_pool, roll
 
 
@@ -48,6 +50,49 @@ class Counter(gym.Env):
         return self.observe()["image"]
 
 
+class Bad(Counter):
+    """Does `what` wrongly, in the second episode if it is to raise."""
+
+    metadata = {"render_modes": None}  # noqa: RUF012
+
+    def __init__(self, what: str = "nothing") -> None:
+        super().__init__()
+        self.what, self.episode = what, 0
+        if what == "constructor":
+            len(3)  # type: ignore[arg-type]
+
+    def reset(self, **options: Any) -> Any:
+        self.episode += 1
+        if self.what == "raises in reset" and self.episode > 1:
+            raise ValueError("no room")
+        returned = super().reset(**options)
+        return returned[0] if self.what == "old reset" else returned
+
+    def step(self, action: int) -> Any:
+        if self.what == "raises in step" and self.episode > 1:
+            raise ValueError("no way")
+        observation, reward, terminated, truncated, info = super().step(action)
+        if self.what == "old step":
+            return observation, reward, terminated, info
+        return observation, np.array([reward]) if self.what == "rewards" else reward, terminated, truncated, info
+
+
+class Screen(Counter):
+    """Opens a window with its renderer, where there is none."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__(render_mode=render_mode)
+        if render_mode is not None:
+            raise OSError("no screen")
+
+
+class Keywordless(Counter):
+    """Lists a mode and takes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+
 class Odd(Counter):
     def __init__(self, **spaces: Any) -> None:
         super().__init__()
@@ -58,6 +103,12 @@ class Odd(Counter):
 if "BellmaxCounter-v0" not in gym.registry:
     gym.register("BellmaxCounter-v0", Counter, max_episode_steps=4)
     gym.register("BellmaxOdd-v0", Odd)
+    gym.register("BellmaxBad-v0", Bad, max_episode_steps=4)
+    gym.register("BellmaxScreen-v0", Screen)
+    gym.register("BellmaxKeywordless-v0", Keywordless)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*WARN:UserWarning", "ignore:.*WARN:DeprecationWarning")
+"""gymnasium's own, of tasks that do things wrongly."""
 
 NEVER, ALWAYS = (lambda _: np.zeros(3, int)), (lambda _: np.ones(3, int))
 
@@ -76,8 +127,62 @@ def test_registered_task() -> None:
     assert (reward[:, 0] == [0, 1, 2, 3, 4] * 2 + [0, 1, 2]).all()
     assert (observation["count"][..., 0] == reward).all()
     assert (discount == 1).all()
-    assert pool.frame().shape == (4, 4, 3)
     pool.close()
+
+
+def test_only_films_open_a_renderer() -> None:
+    env = gymnasium("BellmaxCounter-v0")
+    pool = env.pool(2, 0)
+    assert pool.frame is None
+    pool.close()
+    lane = env.filmed(0)
+    seen = roll(lane, 2, lambda _: np.zeros(1, int)).observation["image"]
+    assert (lane.frame() == seen[-1, 0]).all() and lane.num_envs == 1
+    assert env.spec.fps == 4
+    lane.close()
+    for id, message in (("Screen", "OSError: no screen"), ("Keywordless", "unexpected keyword argument 'render_mode'")):
+        env = gymnasium(f"Bellmax{id}-v0")
+        pool = env.pool(2, 0)
+        assert (roll(pool, 2, lambda _: np.zeros(2, int)).step_type == [[FIRST] * 2, [MID] * 2, [MID] * 2]).all()
+        pool.close()
+        with pytest.raises(ValueError, match=f"gymnasium/Bellmax{id}-v0 cannot be drawn: .*{message}"):
+            env.filmed(0)
+    assert gymnasium("BellmaxBad-v0").filmed is None
+    assert gymnasium("BellmaxBad-v0").spec.fps == 30
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("raises in reset", "its step raised ValueError: no room"),  # lanes reset themselves
+        ("raises in step", "its step raised ValueError: no way"),
+        ("old step", r"its step returned 4 values; allowed: 5, observation, reward, terminated, truncated, info"),
+        ("old reset", r"its reset returned a dict; allowed: 2, observation, info"),
+        ("rewards", r"its step returned a reward of shape \(1,\); allowed: a number"),
+    ],
+)
+def test_faults_of_a_task_say_where_they_are(what: str, message: str) -> None:
+    with pytest.raises(TaskError, match=f"gymnasium/BellmaxBad-v0: {message}") as caught:
+        roll(gymnasium("BellmaxBad-v0", what=what).pool(2, 0), 8, lambda _: np.zeros(2, int))
+    if "raises" in what:
+        assert "in step" in "".join(traceback.format_exception(caught.value))  # its own lines are told
+        assert traceback.extract_tb(caught.value.__cause__.__traceback__)[-1].filename == __file__
+
+
+def test_faults_of_constructors_are_no_refused_options() -> None:
+    with pytest.raises(TaskError, match=r"BellmaxBad-v0: its constructor raised object of type 'int' has no len"):
+        gymnasium("BellmaxBad-v0", what="constructor")
+
+
+def test_rewards_of_another_shape_in_processes() -> None:
+    pool = gymnasium("BellmaxBad-v0", what="rewards", vectorization="async").pool(2, 0)
+    with pytest.raises(TaskError, match=r"BellmaxBad-v0: its rewards have shape \(2, 1\); allowed: \(2,\), numbers"):
+        roll(pool, 2, lambda _: np.zeros(2, int))
+    pool.close()
+
+
+def test_a_limit_that_is_taken_away() -> None:
+    assert gymnasium("BellmaxCounter-v0", max_episode_steps=-1).spec.time_limit is None
 
 
 def test_termination_and_restart() -> None:
@@ -120,9 +225,12 @@ def test_other_vectorizations(vectorization: str) -> None:
     check(pool, rows)
     if vectorization == "async":
         assert (rows.observation == roll(slow.pool(3, 0), 30).observation).all()
-    frame = pool.frame()
-    assert (frame.shape, frame.dtype) == ((400, 600, 3), np.uint8)
     pool.close()
+    lane = fast.filmed(0)
+    lane.reset()
+    frame = lane.frame()
+    assert (frame.shape, frame.dtype) == ((400, 600, 3), np.uint8)
+    lane.close()
 
 
 def test_continuous_actions_are_clipped() -> None:

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from agents.base import FIRST, LAST
+from envs import drawing
 from envs.adapters import gymnax as adapter
 from envs.base import Box, Discrete, EpisodeState
 from envs.tasks.cartpole import cartpole
+from envs.tasks.cartpole import render as drawn_pole
 from tests.envs.contract import check_environment, play
 
 
@@ -50,6 +52,39 @@ def test_options_reach_the_task():
     env = adapter.gymnax("MemoryChain-bsuite", memory_length=3)
     kind = play(env, steps=20, lanes=1).timestep.step_type[:, 0]
     assert np.flatnonzero(kind == LAST)[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("id", "fps", "shape"),
+    [
+        ("CartPole-v1", 50, (160, 240, 3)),
+        ("Breakout-MinAtar", 10, (160, 160, 3)),
+        ("Pendulum-v1", 20, (160, 162, 3)),
+        ("FrozenLake-misc", 10, (160, 160, 3)),
+        ("DeepSea-bsuite", 10, (160, 160, 3)),
+        ("Pong-misc", 10, (120, 160, 3)),
+    ],
+)
+def test_films(id, fps, shape):
+    env = adapter.gymnax(id)
+    assert env.spec.fps == pytest.approx(fps)
+    state, timestep = jax.jit(env.reset)(jax.random.key(0))
+    frame = np.asarray(jax.jit(env.render)(state))
+    assert frame.dtype == np.uint8 and frame.shape == shape
+    if id == "CartPole-v1":
+        np.testing.assert_array_equal(frame, jax.jit(drawn_pole)(timestep.observation))
+    if id == "Breakout-MinAtar":  # paddle, ball, trail and three rows of bricks
+        seen = np.asarray(timestep.observation)
+        for channel in range(4):
+            others = seen[..., channel + 1 :].any(-1)
+            cells = frame[8::16, 8::16]
+            own = (cells == drawing.COLOURS[channel]).all(-1)
+            np.testing.assert_array_equal(own, (seen[..., channel] > 0) & ~others)
+    if id == "FrozenLake-misc":
+        assert (frame[-1, 5] == drawing.BLUE).all() and (frame[-1, 15] == drawing.WHITE).all()
+    if id == "Pendulum-v1":  # cos, sin, speed in [-1, 1], [-1, 1] and [-8, 8]: as high as they are
+        level = (frame[:, 27::54] == drawing.BLUE).all(-1).mean(0)
+        np.testing.assert_allclose(level, (np.asarray(timestep.observation) / [1, 1, 8] + 1) / 2, atol=1 / 160)
 
 
 def test_truncation_is_exact_and_the_last_observation_true():

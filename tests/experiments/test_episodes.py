@@ -1,14 +1,17 @@
-"""Episodes of policies, timed reward by reward."""
+"""Episodes of policies, timed reward by reward and filmed, and the folder that a run is given."""
+
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import envs
 from agents.base import Agent
 from envs.base import Box, Discrete, Spec, episodic
 from experiments.drivers.contract import Parts
-from experiments.run import episodes
+from experiments.run import episodes, folders
 
 
 def test_evaluate_times_each_reward():
@@ -33,3 +36,22 @@ def test_evaluate_times_each_reward():
     assert found[:3] == [3, 3, 1] and np.isnan(found[3])
     with pytest.raises(ValueError, match="--rewards 1: needs a task in graph with a time limit"):
         episodes.stepping(env._replace(spec=spec._replace(time_limit=None)), agent, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "milliseconds"), [("gymnax/CartPole-v1", (160, 240), 20), ("bellmax/catch", (320, 160), 100)]
+)
+def test_films_play_at_the_rate_of_the_task(name, shape, milliseconds, tmp_path):
+    from PIL import Image
+
+    env = envs.make(name)
+    act = lambda actor, key, carry, timestep, explore: (jnp.zeros(1, jnp.int32), carry, {})  # noqa: E731
+    episodes.film(env, Agent(None, None, lambda batch: (), act, None), (), 0, tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames >= 9 and film.info["duration"] == milliseconds
+        assert film.size == shape[::-1]
+
+
+def test_the_folder_of_a_run_has_a_name_for_every_file_system():
+    config = SimpleNamespace(resume="", out="", env="gymnasium/my.module:Task-v0")
+    assert folders.folder_of("ppo", config).name.startswith("ppo-gymnasium-my.module-Task-v0-")

@@ -5,10 +5,12 @@ import jax
 import numpy as np
 import pytest
 
+from agents import losses
 from agents.base import MID, Sample, Step, TimeStep
 from envs import keys
+from envs.goals import near
 from envs.tasks.point_maze import point_maze
-from experiments import her, hiro
+from experiments import ddpg, her, hiro
 from experiments.drivers import in_graph
 from experiments.reports import sinks
 from experiments.run.plans import Size
@@ -56,6 +58,32 @@ def test_hindsight_goes_with_every_learner(learner):
     after, metrics = jax.eval_shape(loop.step, run)
     chex.assert_trees_all_equal_shapes_and_dtypes(run, after)
     assert {"loss", "policy_loss"} <= metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("pay", "discount", "expected"),
+    [
+        ("cost", 0.98, (-50, 0)),
+        ("bonus", 0.98, (0, 50)),
+        ("distance", 0.9, (-np.inf, 0)),
+        ("exponential", 0.75, (0, 4)),
+        ("cost", 1.0, (-np.inf, 0)),
+    ],
+)
+def test_values_are_clipped_to_what_the_goals_can_pay(pay, discount, expected):
+    config = her.bounded(her.Config(discount=discount), near(0.1, pay))
+    np.testing.assert_allclose(ddpg.target_range(config), expected, rtol=1e-6)
+    scaled = her.bounded(her.Config(discount=discount, reward_scale=0.1, target_high=3.0), near(0.1, pay))
+    np.testing.assert_allclose(ddpg.target_range(scaled), (0.1 * expected[0], 3), rtol=1e-6)
+    unknown = her.bounded(her.Config(discount=discount), near(0.1, pay)._replace(pays=(-np.inf, np.inf)))
+    assert ddpg.target_range(unknown) == (-np.inf, np.inf) == ddpg.target_range(ddpg.Config())
+
+
+def test_a_goal_that_pays_1_is_worth_more_than_0():
+    bounds = ddpg.target_range(her.bounded(her.Config(), near(0.1, "bonus")))
+    q = np.full((1, 1), 0.5, np.float32)
+    y = losses.pessimistic_target(np.ones(1, np.float32), np.full(1, 0.98, np.float32), q, *bounds)
+    np.testing.assert_allclose(y, 1.49, rtol=1e-6)
 
 
 def test_the_representation_of_goals_is_learned_with_the_higher_policy():

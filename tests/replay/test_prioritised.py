@@ -306,6 +306,37 @@ def test_nothing_to_draw_weighs_nothing(rank):
     assert np.all((np.asarray(sample.index.time) < ROWS) & (np.asarray(sample.index.lane) < LANES))
 
 
+@pytest.mark.parametrize("kind", [Kind(), Kind(length=4, stride=3), Kind(length=3, frames=model.FRAMES)])
+def test_windows_enter_with_what_initial_says_of_them(kind):
+    """Where that makes no sense, with the largest priority seen before."""
+    kind = kind._replace(alpha=1.0, epsilon=0.0)
+
+    def told(steps):
+        assert steps.timestep.observation == () and steps.carry == ()
+        rewards = 3 * jnp.sum(abs(steps.timestep.reward), axis=0) + steps.action[0] % 1000 / 100
+        return jnp.where(steps.action[0] % 5 == 2, jnp.nan, rewards)
+
+    it = replay.prioritised(ROWS * LANES + 2, DRAWS, **kind._asdict(), initial=told)
+    steps, add = model.history(DULL, TOTAL, kind.frames), jax.jit(it.add)
+    state, plain = it.init(jax.tree.map(lambda x: x[0], steps)), model.Prioritised(steps, ROWS, *kind[:5])
+    expected: dict[tuple[int, int], float] = {}
+    largest = 1.0
+    for size in [8, 8, 1, 1, 8, 1, 8, 1, 1]:
+        state = add(state, model.rows(steps, plain.total, plain.total + size))
+        plain.add(size)
+        before = largest
+        for t, b in plain.priority.keys() - expected.keys():
+            rewards = 3 * np.abs(steps.timestep.reward[t : t + kind.length + 1, b]).sum() + t / 100
+            expected[t, b] = before if (t + 1000 * b) % 5 == 2 else float(rewards)
+            largest = max(largest, expected[t, b])
+        np.testing.assert_allclose(state.largest, largest, rtol=1e-6)
+        leaves = np.asarray(state.tree[0]).reshape(-1)
+        held = {(t % plain.rows // kind.stride * LANES + b): expected[t, b] for t, b in plain.priority}
+        assert held.keys() == set(np.flatnonzero(leaves).tolist())
+        np.testing.assert_allclose(leaves[list(held)], list(held.values()), rtol=1e-6)
+    assert largest > 2
+
+
 def test_feedback_does_not_revive_a_window():
     """The rows of a sampled window are overwritten before its priority comes."""
     kind = Kind(length=4)
