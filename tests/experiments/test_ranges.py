@@ -13,7 +13,7 @@ from tests.experiments.running import call
 COMMANDS = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "experiments").glob("*.py")
-    if "runs.main(" in path.read_text() or path.stem in ("a3c", "i2a")
+    if "run.Experiment(" in path.read_text()
 )
 BAD = (-1, 0, math.nan, math.inf, 1e30)
 # Flags that may have one of these values, and why.
@@ -43,7 +43,8 @@ POSITIVE = {
     "optimiser_eps", "reward_scale", "radius", "clip", "munchausen_temperature", "parameter_noise_epsilon", "threshold",
     "seeds", "steps", "num_envs", "devices", "eval_episodes", "keep", "unroll", "updates", "batch_size", "buffer_size",
     "n_step", "epochs", "minibatches", "target_period", "length", "atoms", "quantiles", "frames", "hold", "delay",
-    "critics", "hidden", "rows", "workers", "population", "levels", "horizon", "period", "depth",
+    "critics", "hidden", "head", "memory_size", "rows", "workers", "population", "levels", "horizon", "period", "depth",
+    "goals", "subgoal_entries", "stride", "parameter_noise_period",
 }  # fmt: skip
 ZERO = {
     ("hac", "agent.unroll"): "an episode",
