@@ -19,8 +19,15 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-make = dqn.make
-experiment = run.Experiment("c51", Flags, run.accept, make, parts.presets.C51)
+check, make = dqn.check, dqn.make
+ATARI = {"learning_rate": 2.5e-4, "adam_eps": 3.125e-4, **parts.presets.ATOMS}
+PRESETS: run.Presets = {
+    "atari": parts.merge(parts.presets.DOPAMINE, **ATARI),
+    "atari-classic": parts.merge(parts.presets.ZOO, **ATARI),
+}
+"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` of DQN Zoo's; see `experiments.parts.presets`."""
+
+experiment = run.Experiment("c51", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

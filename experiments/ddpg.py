@@ -58,24 +58,31 @@ def target_range(config: Config) -> tuple[Any, Any]:
     return -math.inf if low is None else low, math.inf if high is None else high
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and actions that are not bounded.
 
     Raises:
-      ValueError: flags that do not go together, or actions that are not bounded.
+      ValueError: naming the flag.
     """
+    low, high = target_range(config)
+    if low >= high:
+        raise ValueError(f"--agent.target-low {low}: must be below --agent.target-high {high}")
+    parts.unit_box(spec, "ddpg")
+    parts.off_policy.check(config, size)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
     import networks
     from agents.common import action_noise, exploration, optimisers
     from agents.ddpg import Params, ddpg
 
-    parts.off_policy.check(config, ("critics", "delay", "target_period", "parameter_noise_period"))
-    box = parts.unit_box(spec, "ddpg")
-    (size,) = box.shape
+    (actions,) = spec.action.shape
     torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
-    policy = networks.q_network(torso, networks.DeterministicPolicy(size))
+    policy = networks.q_network(torso, networks.DeterministicPolicy(actions))
     processes = {
         "gaussian": lambda: action_noise.gaussian(config.sigma),
-        "ornstein-uhlenbeck": lambda: action_noise.ornstein_uhlenbeck(size, config.sigma, config.theta),
+        "ornstein-uhlenbeck": lambda: action_noise.ornstein_uhlenbeck(actions, config.sigma, config.theta),
         "parameters": lambda: action_noise.gaussian(0.0),
     }
     agent = ddpg(
@@ -96,10 +103,18 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     if config.noise == "parameters":
         distance = exploration.action_distance(policy)
         agent = exploration.parameter_noise(agent, distance, config.sigma, period=config.parameter_noise_period)
-    return parts.off_policy.parts(agent, box, config, scale, config.delay)
+    return parts.off_policy.parts(agent, spec.action, config, size, config.delay)
 
 
-experiment = run.Experiment("ddpg", Flags, run.accept, make, parts.presets_control.DDPG)
+PRESETS: run.Presets = {
+    "mujoco": parts.presets.DETERMINISTIC,
+    "dm-control": parts.merge(parts.presets.DETERMINISTIC, parts.presets.SUITE),
+    "mountain-car": parts.merge(parts.presets.MOUNTAIN, **parts.presets.CORRELATED),
+}
+"""`mujoco` is the setting of TD3's authors for DDPG too (Fujimoto et al., 2018), in place of that of DDPG's of 2016;
+`dm-control` is the same on the DeepMind Control Suite; see `experiments.parts.presets`."""
+
+experiment = run.Experiment("ddpg", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -119,6 +119,30 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and continuous actions.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if config.hold > 1 and config.parameter_noise:
+        raise ValueError(f"--agent.hold {config.hold}: --agent.parameter-noise takes no random actions to hold")
+    parts.check_atoms(config)
+    if config.batch_size > config.buffer_size:
+        raise ValueError(
+            f"--agent.batch-size {config.batch_size}: larger than --agent.buffer-size {config.buffer_size}"
+        )
+    if has_own_layer(config) and not config.hidden:
+        raise ValueError("--agent.hidden (empty): --agent.dueling and the implicit objective need a layer")
+    parts.discrete_actions(spec, "dqn")
+    parts.check_replay(config, size, config.n_step + config.frames)
+
+
+def has_own_layer(config: Config) -> bool:
+    """Whether the last dense layer belongs to the head."""
+    return config.dueling or config.objective == "implicit"
+
+
 def network(config: Config, spec: Any) -> Any:
     """The Q-network that the flags describe."""
     import jax.numpy as jnp
@@ -126,14 +150,11 @@ def network(config: Config, spec: Any) -> Any:
     import networks
 
     noise = None if config.noisy == "none" else networks.Noise(config.sigma, config.noisy == "factorised")
-    own_layer = config.dueling or config.objective == "implicit"
-    cut = len(config.hidden) - own_layer
-    if cut < 0:
-        raise ValueError("--agent.hidden (empty): --agent.dueling and the implicit objective need a layer")
+    cut = len(config.hidden) - has_own_layer(config)
     in_torso, in_head = config.hidden[:cut], config.hidden[cut:]
     shared: dict[str, Any] = {"layer_norm": config.layer_norm, "noise": noise, "dtype": jnp.dtype(config.dtype)}
     head = {"hidden": in_head, "dueling": config.dueling, **shared}
-    actions = parts.discrete_actions(spec, "dqn")
+    actions = spec.action.num
     heads = {
         "expected": lambda: networks.QValues(actions, **head),
         "categorical": lambda: networks.CategoricalQ(actions, atoms=config.atoms, **head),
@@ -156,15 +177,13 @@ def objective(config: Config) -> Any:
     return objectives.quantile(config.kappa)
 
 
-def storage(config: Config, scale: run.Size, updates: float) -> Any:
+def storage(config: Config, size: run.Size, updates: float) -> Any:
     """The replay, of n-step transitions, whose rewards are clipped one by one if they are to be."""
     import jax.numpy as jnp
 
     import replay
 
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    parts.check_buffer(buffer, scale.num_envs, config.n_step + config.frames)
+    buffer, batch = parts.shares(config, size)
     if config.priorities == "none":
         memory = replay.uniform(buffer, batch, config.n_step, config.frames)
     else:
@@ -178,34 +197,14 @@ def storage(config: Config, scale: run.Size, updates: float) -> Any:
     return replay.mapped(memory, *relabels) if relabels else memory
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
-
-    Raises:
-      ValueError: flags that do not go together, or continuous actions.
-    """
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     from agents.common import exploration, optimisers
     from agents.dqn import Munchausen, dqn
 
-    counts = ("batch_size", "buffer_size", "n_step", "frames", "unroll", "updates", "target_period", "quantiles")
-    for name in (*counts, "parameter_noise_period", "hold"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
-    if config.epsilon_steps < 0:
-        raise ValueError(f"--agent.epsilon-steps {config.epsilon_steps}: must not be negative")
-    if config.hold > 1 and config.parameter_noise:
-        raise ValueError(f"--agent.hold {config.hold}: --agent.parameter-noise takes no random actions to hold")
-    if config.atoms < 2:
-        raise ValueError(f"--agent.atoms {config.atoms}: must be at least 2")
-    if isinstance(config.v_min, float) and isinstance(config.v_max, float) and config.v_min >= config.v_max:
-        raise ValueError(f"--agent.v-min {config.v_min}: must be below --agent.v-max {config.v_max}")
-    if config.batch_size > config.buffer_size:
-        raise ValueError(
-            f"--agent.batch-size {config.batch_size}: larger than --agent.buffer-size {config.buffer_size}"
-        )
-    per_iteration = config.unroll * scale.num_envs * scale.devices
-    updates = scale.steps / per_iteration * config.updates
-    part = config.epsilon_steps / scale.steps if config.epsilon_steps else config.epsilon_fraction
+    per_iteration = config.unroll * size.num_envs * size.devices
+    updates = size.steps / per_iteration * config.updates
+    part = config.epsilon_steps / size.steps if config.epsilon_steps else config.epsilon_fraction
     rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     net, aim = network(config, spec), objective(config)
     agent = dqn(
@@ -231,10 +230,37 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     elif config.hold > 1:
         agent = exploration.extended(agent, spec.action.num, config.hold)
     schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
-    return run.Parts(agent, storage(config, scale, updates), schedule)
+    return run.Parts(agent, storage(config, size, updates), schedule)
 
 
-experiment = run.Experiment("dqn", Flags, run.accept, make, parts.presets.DQN)
+SQUARED = {"learning_rate": 6.25e-5, "adam_eps": 0.75e-4}
+PRESETS: run.Presets = {
+    "atari": parts.merge(parts.presets.DOPAMINE, **SQUARED),
+    "atari-classic": parts.merge(parts.presets.ZOO, **SQUARED),
+    "minatar": parts.presets.MINATAR,
+    "atari-cpu": parts.merge(
+        parts.presets.CPU | {"num_envs": 16, "checkpoint_every": 250_000},
+        learning_rate=3e-4,
+        adam_eps=0.75e-4,
+        hidden=(256,),
+        n_step=10,
+        batch_size=32,
+        buffer_size=200_000,
+        frames=4,
+        warmup=10_000,
+        unroll=1,
+        updates=1,
+        target_period=500,
+        target_rate=1.0,
+        epsilon_end=0.01,
+        epsilon_steps=100_000,
+        clip_rewards=True,
+    ),
+}
+"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` those of DQN Zoo, `minatar` those of MinAtar's
+authors; `atari-cpu` is for a few cores and an hour; see `experiments.parts.presets`."""
+
+experiment = run.Experiment("dqn", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

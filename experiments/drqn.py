@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from experiments import parts, run
-from experiments.parts.recurrent import check_counts, default_core, recurrent, wrapped
+from experiments.parts.recurrent import default_core, recurrent, wrapped
 
 
 @dataclass(frozen=True)
@@ -94,25 +94,32 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size, core: Any = default_core) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and continuous actions.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    parts.recurrent.check(config, spec, size, config.length + config.frames)
+    if config.alpha > 0 and config.sampling == "random":
+        raise ValueError(f"--agent.alpha {config.alpha}: must be 0, or positive with --agent.sampling sequential")
+
+
+def make(config: Config, spec: Any, size: run.Size, core: Any = default_core) -> Any:
+    """The parts of one run, of flags that `check` accepts.
 
     Args:
       config: the agent's flags.
       spec: the task.
-      scale: of the run.
+      size: of the run.
       core: from flags to the recurrent core, or None without one.
-
-    Raises:
-      ValueError: flags that do not go together, or continuous actions.
     """
     import replay
     from agents.common import objectives, optimisers
     from agents.dqn import dqn
 
-    check_counts(config, "length", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period", "hold")
-    per_iteration = config.unroll * scale.num_envs * scale.devices
-    updates = scale.steps / per_iteration * config.updates
+    per_iteration = config.unroll * size.num_envs * size.devices
+    updates = size.steps / per_iteration * config.updates
     rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = dqn(
         recurrent(config, spec, core),
@@ -124,11 +131,7 @@ def make(config: Config, spec: Any, scale: run.Size, core: Any = default_core) -
         target_rate=config.target_rate,
         double=config.double,
     )
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    parts.check_buffer(buffer, scale.num_envs, config.length + config.frames)
-    if isinstance(config.alpha, float) and (config.alpha < 0 or (config.alpha > 0 and config.sampling == "random")):
-        raise ValueError(f"--agent.alpha {config.alpha}: must be 0, or positive with --agent.sampling sequential")
+    buffer, batch = parts.shares(config, size)
     if config.sampling == "random":
         storage = replay.uniform(buffer, batch, config.length, config.frames)
     else:
@@ -138,7 +141,7 @@ def make(config: Config, spec: Any, scale: run.Size, core: Any = default_core) -
     return run.Parts(wrapped(agent, config, spec, config.hold), storage, schedule)
 
 
-experiment = run.Experiment("drqn", Flags, run.accept, make)
+experiment = run.Experiment("drqn", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ class Config:
     """H, actions of a level for each of the one above."""
     testing: run.Unit = 0.3
     """λ, the probability that a subgoal is a test."""
-    goals: run.Whole = 3
+    goals: run.Count = 3
     """Hindsight goals for each action."""
     hindsight_actions: bool = True
     """Learn as if what was reached was asked for."""
@@ -70,42 +70,43 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def subgoals(config: Config, spec: Any) -> Any:
-    """The space of subgoals.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and a task that is not for such a hierarchy.
 
     Raises:
-      ValueError: a task without goals or of another kind, or bounds that do not fit.
+      ValueError: naming the flag.
     """
     import numpy as np
 
-    from envs.base import Box
-
+    parts.unit_box(spec, "hac")
     if spec.goals is None or spec.time_limit is None:
         raise ValueError(f"--env {spec.name}: hac needs a task with goals and a time limit, such as bellmax/point-maze")
-    shape, size = spec.observation["observation"].shape, config.subgoal_entries
-    if len(shape) != 1 or not 1 <= size <= shape[0]:
-        raise ValueError(f"--agent.subgoal-entries {size}: must be 1 to the entries of a vector, which has {shape}")
-    ends = []
-    for name in ("low", "high"):
-        given = getattr(config, f"subgoal_{name}")
-        bound = np.broadcast_to(getattr(spec.observation["observation"], name), shape)[:size]
-        if given and len(given) != size:
-            raise ValueError(f"--agent.subgoal-{name} {' '.join(map(str, given))}: must be {size} numbers")
-        ends.append(np.array(given if given else bound, np.float32))
-    if not (np.isfinite(ends[0]).all() and np.isfinite(ends[1]).all() and (ends[0] < ends[1]).all()):
+    shape, entries = spec.observation["observation"].shape, config.subgoal_entries
+    if len(shape) != 1 or entries > shape[0]:
+        raise ValueError(f"--agent.subgoal-entries {entries}: must be 1 to the entries of a vector, which has {shape}")
+    for name, given in (("low", config.subgoal_low), ("high", config.subgoal_high)):
+        if given and len(given) != entries:
+            raise ValueError(f"--agent.subgoal-{name} {' '.join(map(str, given))}: must be {entries} numbers")
+    low, high = bounds(config, spec)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise ValueError(
-            f"--agent.subgoal-low {ends[0].tolist()}, --agent.subgoal-high {ends[1].tolist()}: must be finite, and "
-            "low < high"
+            f"--agent.subgoal-low {low.tolist()}, --agent.subgoal-high {high.tolist()}: must be finite, and low < high"
         )
-    return Box((size,), *ends)
+    parts.check_replay(config, size, spec.time_limit + 1)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def bounds(config: Config, spec: Any) -> tuple[Any, Any]:
+    """The least and the largest subgoal, float32 `[subgoal_entries]` each: those given, or the observation's."""
+    import numpy as np
 
-    Raises:
-      ValueError: flags that do not go together, or a task that is not for such a hierarchy.
-    """
+    seen, entries = spec.observation["observation"], config.subgoal_entries
+    ends = ((config.subgoal_low, seen.low), (config.subgoal_high, seen.high))
+    low, high = (np.array(given or np.broadcast_to(bound, seen.shape)[:entries], np.float32) for given, bound in ends)
+    return low, high
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay
     from agents.common import action_noise, optimisers, wrappers
@@ -114,18 +115,13 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.hac import hac
     from envs.base import Box
 
-    for name in ("levels", "horizon", "batch_size", "buffer_size", "updates", "goals"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
-    box, between = parts.unit_box(spec, "hac"), subgoals(config, spec)
-    size, k = between.shape[0], config.levels
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    parts.check_buffer(buffer, scale.num_envs, spec.time_limit + 1)
+    entries, k = config.subgoal_entries, config.levels
+    between = Box((entries,), *bounds(config, spec))
+    buffer, batch = parts.shares(config, size)
 
     def level(i: int) -> Any:
         goal = spec.observation["desired_goal"] if i == k - 1 else between
-        action = box if i == 0 else between
+        action = spec.action if i == 0 else between
         seen = {"observation": spec.observation["observation"], "desired_goal": goal}
         joined = with_action(seen, Box(action.shape, -1.0, 1.0))
         policy = parts.torso(spec._replace(observation=seen), config.hidden, "nature")
@@ -143,15 +139,15 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         )
         return wrappers.unit_actions(agent, action)
 
-    threshold = (config.threshold,) * size
-    levels = replay.Levels(k, config.horizon, lambda x: x[..., :size], threshold, spec.goals, spec.time_limit)
-    agent = hac([level(i) for i in range(k)], levels, size, testing=config.testing)
+    threshold = (config.threshold,) * entries
+    levels = replay.Levels(k, config.horizon, lambda x: x[..., :entries], threshold, spec.goals, spec.time_limit)
+    agent = hac([level(i) for i in range(k)], levels, entries, testing=config.testing)
     found = replay.subgoal_attempts(levels, config.goals, config.hindsight_actions)
     memory = replay.mapped(replay.uniform(buffer, batch), found)
     return run.Parts(agent, memory, run.Schedule(config.unroll or spec.time_limit + 1, config.updates))
 
 
-experiment = run.Experiment("hac", Flags, run.accept, make)
+experiment = run.Experiment("hac", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

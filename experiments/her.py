@@ -76,27 +76,60 @@ def bounded(config: Config, rules: Any) -> Config:
     )
 
 
-def learner(config: Config, spec: Any, scale: run.Size) -> Any:
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and a task without goals or with other actions than the learner's.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if spec.goals is None:
+        raise ValueError(
+            f"--env {spec.name}: her needs a task with goals whose reward can be computed anew, such as "
+            "envpool/FetchReach-v4 or bellmax/bit-flip"
+        )
+    kind = kind_of(config, spec)
+    if kind == "ddpg":
+        ddpg.check(bounded(config, spec.goals), spec, size)
+    elif kind == "sac":
+        sac.check(soft(config), spec, size)
+    else:
+        parts.discrete_actions(spec, "dqn")
+        parts.off_policy.check(config, size)
+        if config.rank and not config.hidden:
+            raise ValueError(f"--agent.hidden (empty): the two streams of --agent.rank {config.rank} need a layer")
+
+
+def kind_of(config: Config, spec: Any) -> str:
+    """The learner: "dqn", "ddpg" or "sac"."""
+    from envs.base import Discrete
+
+    if config.learner != "auto":
+        return config.learner
+    return "dqn" if isinstance(spec.action, Discrete) else "ddpg"
+
+
+def soft(config: Config) -> sac.Config:
+    """The flags of SAC that these are."""
+    shared: dict[str, Any] = {
+        field.name: getattr(config, field.name) for field in dataclasses.fields(parts.off_policy.Learning)
+    }
+    shared |= {name: getattr(config, name) for name in ("policy_learning_rate", "critics", "delay")}
+    return sac.Config(**shared | {"target_rate": config.target_rate / config.target_period})
+
+
+def learner(config: Config, spec: Any, size: run.Size) -> Any:
     """The agent that the flags describe, without normalisation."""
     import networks
     from agents.common import optimisers
     from agents.dqn import dqn
-    from envs.base import Discrete
 
-    kind = config.learner
-    if kind == "auto":
-        kind = "dqn" if isinstance(spec.action, Discrete) else "ddpg"
+    kind = kind_of(config, spec)
     plain = dataclasses.replace(bounded(config, spec.goals), normalise_observations=False)
     if kind == "ddpg":
-        return ddpg.make(plain, spec, scale).agent
+        return ddpg.make(plain, spec, size).agent
     if kind == "sac":
-        shared: dict[str, Any] = {
-            field.name: getattr(plain, field.name) for field in dataclasses.fields(parts.off_policy.Learning)
-        }
-        shared |= {name: getattr(plain, name) for name in ("policy_learning_rate", "critics", "delay")}
-        shared["target_rate"] = plain.target_rate / plain.target_period
-        return sac.make(sac.Config(**shared), spec, scale).agent
-    actions = parts.discrete_actions(spec, "dqn")
+        return sac.make(soft(plain), spec, size).agent
+    actions = spec.action.num
     if config.rank:
         streams = networks.Streams(spec.observation, config.hidden)
         network = networks.q_network(streams, networks.DotProduct(actions, config.rank))
@@ -115,45 +148,46 @@ def learner(config: Config, spec: Any, scale: run.Size) -> Any:
     return parts.off_policy.scaled(agent, config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
-
-    Raises:
-      ValueError: a task without goals, or flags that do not go together.
-    """
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents import uvfa
     from agents.common import wrappers
 
-    parts.off_policy.check(config, ("critics", "delay", "target_period"))
-    if spec.goals is None:
-        raise ValueError(
-            f"--env {spec.name}: her needs a task with goals whose reward can be computed anew, such as "
-            "envpool/FetchReach-v4 or bellmax/bit-flip"
-        )
-    if isinstance(config.k, float | int) and not config.k >= 0:
-        raise ValueError(f"--agent.k {config.k}: must not be negative")
-    if config.rank < 0:
-        raise ValueError(f"--agent.rank {config.rank}: must not be negative")
     rules = spec.goals
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    parts.check_buffer(buffer, scale.num_envs, config.n_step + 1)
-    horizon = min(spec.time_limit or 1_000, buffer // scale.num_envs)
+    buffer, batch = parts.shares(config, size)
+    horizon = min(spec.time_limit or 1_000, buffer // size.num_envs)
     ends = rules.reached if rules.terminates else None
     relabels: list[Any] = [replay.hindsight(config.strategy, config.k, rules.reward, horizon, ends)]
     if config.n_step > 1:
         relabels.append(replay.n_step(config.n_step, config.discount))
     memory = replay.mapped(replay.uniform(buffer, batch * config.delay, config.n_step), *relabels)
     seen = spec._replace(observation={name: spec.observation[name] for name in uvfa.SEEN})
-    agent = uvfa.goal_conditioned(learner(config, seen, scale))
+    agent = uvfa.goal_conditioned(learner(config, seen, size))
     if config.normalise_observations:
         agent = wrappers.normalise_observations(agent, config.clip_observations, config.least_deviation)
-    warmup = -(-config.warmup // (config.unroll * scale.num_envs * scale.devices))
+    warmup = -(-config.warmup // (config.unroll * size.num_envs * size.devices))
     return run.Parts(agent, memory, run.Schedule(config.unroll, config.updates, warmup))
 
 
-experiment = run.Experiment("her", Flags, run.accept, make, parts.presets_goals.HER)
+PRESETS: run.Presets = {
+    "bit-flip": {
+        "env": "bellmax/bit-flip",
+        "num_envs": 16,
+        "eval_episodes": 256,
+        "agent.hidden": (256,),
+        "agent.batch_size": 128,
+        "agent.buffer_size": 200_000,
+        "agent.unroll": 21,
+        "agent.epsilon": 0.2,
+        "agent.normalise_observations": False,
+    },
+    "push": {"env": "envpool/FetchPush-v4", "num_envs": 38, "steps": 2_000_000, "eval_episodes": 64},
+}
+"""`bit-flip` is section 3.1 of the paper, with DQN. `push` is FetchPush at the scale of the released code, whose 19
+workers play two episodes each per cycle."""
+
+experiment = run.Experiment("her", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -80,20 +80,15 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, scale: run.Size) -> int:
-    """Refuses what does not go together, and says how many updates a learning phase has.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and a task that is not for a hierarchy.
 
     Raises:
       ValueError: naming the flag.
     """
-    counts = ("period", "delay", "batch_size", "buffer_size", "unroll")
-    for name in counts:
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
+    parts.unit_box(spec, "hiro")
     seen = spec.observation.get("observation") if isinstance(spec.observation, dict) else None
     shape: tuple[int, ...] = getattr(seen, "shape", ())
-    if config.embedding < 0:
-        raise ValueError(f"--agent.embedding {config.embedding}: must be 0, or the size of a representation")
     if config.embedding and len(shape) != 1:
         raise ValueError(
             f"--agent.embedding is of a vector `observation`; --env {spec.name} observes {spec.observation}"
@@ -105,15 +100,15 @@ def check(config: Config, spec: Any, scale: run.Size) -> int:
         )
     if any(bound <= 0 for bound in config.goal_range):
         raise ValueError(f"--agent.goal-range {' '.join(map(str, config.goal_range))}: must be positive")
-    if not 0 <= config.hidden_entries <= shape[0]:
+    if config.hidden_entries > shape[0]:
         raise ValueError(f"--agent.hidden-entries {config.hidden_entries}: must be 0 to {shape[0]}")
-    steps, each = config.unroll * scale.num_envs * scale.devices, config.period * config.delay
+    steps, each = config.unroll * size.num_envs * size.devices, config.period * config.delay
     if not config.updates and steps % each:
         raise ValueError(
             f"--agent.period {config.period}: an update takes period x delay = {each} environment steps, which must "
             f"divide the {steps} of a learning phase (unroll x --num-envs); or give --agent.updates"
         )
-    return config.updates or steps // each
+    parts.check_replay(config, size, config.period + 1)
 
 
 def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0, embedding: Any = None) -> Any:
@@ -165,26 +160,18 @@ def subject(config: Config) -> tuple[Any, Any]:
     return Subgoals(tuple(-x for x in bound), bound, config.hidden_entries, embed), layer
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
-
-    Raises:
-      ValueError: flags that do not go together, or a task that is not for a hierarchy.
-    """
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.hierarchy import hierarchy
 
-    box = parts.unit_box(spec, "hiro")
-    updates = check(config, spec, scale)
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    parts.check_buffer(buffer, scale.num_envs, config.period + 1)
+    buffer, batch = parts.shares(config, size)
     subgoals, embedding = subject(config)
     agent = hierarchy(
         td3(config, subgoals.higher(spec), config.high_sigma, config.high_epsilon, embedding),
         td3(config, subgoals.lower(spec), config.low_sigma),
         subgoals,
-        box,
+        spec.action,
         period=config.period,
         reward_scale=config.reward_scale,
         correction=config.correction,
@@ -192,11 +179,40 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         reward=config.reward,
     )
     memory = replay.mapped(replay.uniform(buffer, batch * config.delay), replay.segments(config.period))
-    warmup = -(-max(config.warmup, 1) // (config.unroll * scale.num_envs * scale.devices))
-    return run.Parts(agent, memory._replace(minimum=config.period + 1), run.Schedule(config.unroll, updates, warmup))
+    steps = config.unroll * size.num_envs * size.devices
+    schedule = run.Schedule(
+        config.unroll, config.updates or steps // (config.period * config.delay), -(-max(config.warmup, 1) // steps)
+    )
+    return run.Parts(agent, memory._replace(minimum=config.period + 1), schedule)
 
 
-experiment = run.Experiment("hiro", Flags, run.accept, make, parts.presets_goals.HIRO)
+PRESETS: run.Presets = {
+    "point": {
+        "env": "bellmax/point-maze",
+        "env_options": ("goal=any",),
+        "eval_env_options": ("goal=far",),
+        "num_envs": 8,
+        "steps": 80_000,
+        "eval_episodes": 32,
+        "agent.discount": 0.95,
+        "agent.goal_range": (2.0, 2.0),
+        "agent.low_sigma": 0.2,
+        "agent.high_sigma": 0.5,
+        "agent.high_epsilon": 0.5,
+        "agent.smoothing": 0.1,
+        "agent.smoothing_limit": 0.2,
+        "agent.policy_learning_rate": 3e-4,
+        "agent.target_rate": 0.01,
+        "agent.hidden": (64, 64),
+        "agent.warmup": 4_000,
+        "agent.unroll": 10,
+        "agent.updates": 8,
+    },
+}
+"""`point` is a point maze, in whose units are goals and noise; as in the paper's AntMaze training has goals anywhere,
+and evaluation the far one."""
+
+experiment = run.Experiment("hiro", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

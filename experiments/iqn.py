@@ -19,8 +19,15 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-make = dqn.make
-experiment = run.Experiment("iqn", Flags, run.accept, make, parts.presets.IQN)
+check, make = dqn.check, dqn.make
+ATARI = {"learning_rate": 5e-5, "adam_eps": 3.125e-4, "quantiles": 64}
+PRESETS: run.Presets = {
+    "atari": parts.merge(parts.presets.DOPAMINE, **ATARI, n_step=3),
+    "atari-classic": parts.merge(parts.presets.ZOO, **ATARI, max_grad_norm=parts.presets.UNCLIPPED, warmup=20_000),
+}
+"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` of DQN Zoo's; see `experiments.parts.presets`."""
+
+experiment = run.Experiment("iqn", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -40,34 +40,33 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def core(config: Config) -> Any:
-    """The core that the flags describe.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and continuous actions.
 
     Raises:
       ValueError: naming the flag.
     """
+    drqn.check(config, spec, size)
+    if config.memory in ("lstm", "gru", "none") and (config.timed or config.blind):
+        name = "timed" if config.timed else "blind"
+        raise ValueError(f"--agent.{name}: --agent.memory {config.memory} has no reads; mqn, rmqn and frmqn have")
+
+
+def core(config: Config) -> Any:
+    """The core that the flags describe."""
     from networks.mqn import MemoryQ
 
     if config.memory not in ("mqn", "rmqn", "frmqn"):
-        if config.timed or config.blind:
-            name = "timed" if config.timed else "blind"
-            raise ValueError(f"--agent.{name}: --agent.memory {config.memory} has no reads; mqn, rmqn and frmqn have")
-        return parts.core(config.memory, (config.memory_size,))
-    if config.rows < 1:
-        raise ValueError(f"--agent.rows {config.rows}: must be at least 1")
+        return parts.recurrent.default_core(config)
     return MemoryQ(config.memory, config.memory_size, config.rows, config.timed, config.blind)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
-
-    Raises:
-      ValueError: flags that do not go together, or continuous actions.
-    """
-    return drqn.make(config, spec, scale, core)
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
+    return drqn.make(config, spec, size, core)
 
 
-experiment = run.Experiment("mqn", Flags, run.accept, make)
+experiment = run.Experiment("mqn", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

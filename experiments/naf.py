@@ -31,34 +31,43 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and actions that are not bounded.
 
     Raises:
-      ValueError: flags that do not go together, or actions that are not bounded.
+      ValueError: naming the flag.
     """
+    parts.unit_box(spec, "naf")
+    parts.off_policy.check(config, size)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
     import networks
     from agents.common import action_noise, optimisers
     from agents.naf import naf
 
-    parts.off_policy.check(config)
-    box = parts.unit_box(spec, "naf")
-    (size,) = box.shape
+    (actions,) = spec.action.shape
     torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
     correlated = config.noise == "ornstein-uhlenbeck"
     agent = naf(
-        networks.q_network(torso, networks.QuadraticQ(size, config.precision)),
+        networks.q_network(torso, networks.QuadraticQ(actions, config.precision)),
         optimisers.adam(config.learning_rate),
         discount=config.discount,
-        noise=action_noise.ornstein_uhlenbeck(size, config.sigma, config.theta)
+        noise=action_noise.ornstein_uhlenbeck(actions, config.sigma, config.theta)
         if correlated
         else action_noise.gaussian(config.sigma),
         target_rate=config.target_rate,
     )
-    return parts.off_policy.parts(agent, box, config, scale)
+    return parts.off_policy.parts(agent, spec.action, config, size)
 
 
-experiment = run.Experiment("naf", Flags, run.accept, make, parts.presets_control.NAF)
+MUJOCO = parts.merge(parts.presets.OFF_POLICY, sigma=0.1)
+PRESETS: run.Presets = {"mujoco": MUJOCO, "dm-control": parts.merge(MUJOCO, parts.presets.SUITE)}
+"""`mujoco` has the networks, batches and steps of the authors of TD3 and SAC, in place of those of NAF's of 2016, and
+`dm-control` is the same on the DeepMind Control Suite; see `experiments.parts.presets`."""
+
+experiment = run.Experiment("naf", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

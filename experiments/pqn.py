@@ -59,12 +59,19 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and continuous actions.
 
     Raises:
-      ValueError: flags that do not go together, or continuous actions.
+      ValueError: naming the flag.
     """
+    parts.check_passes(config, size)
+    parts.discrete_actions(spec, "pqn")
+    parts.check_memory(config.memory, config.hidden)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import optax
 
     import networks
@@ -72,14 +79,12 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.common import optimisers, wrappers
     from agents.pqn import pqn
 
-    parts.check_passes(config, scale)
-    rollouts = float(max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices)))
+    rollouts = float(max(1, size.steps // (config.unroll * size.num_envs * size.devices)))
     steps = rollouts * config.epochs * config.minibatches
     rate = parts.linear(config.learning_rate, 0.0, steps) if config.anneal else config.learning_rate
-    head = networks.QValues(parts.discrete_actions(spec, "pqn"))
     torso = parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype, layer_norm=config.layer_norm)
     agent = pqn(
-        networks.q_network(torso, head, parts.core(config.memory, config.hidden)),
+        networks.q_network(torso, networks.QValues(spec.action.num), parts.core(config.memory, config.hidden)),
         optimisers.chain(optax.radam(rate), config.max_grad_norm),
         discount=config.discount,
         lambda_=config.q_lambda,
@@ -92,7 +97,41 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-experiment = run.Experiment("pqn", Flags, run.accept, make, parts.presets.PQN)
+PRESETS: run.Presets = {
+    name: parts.merge(
+        parts.presets.RUN | {"num_envs": 128, "env_options": (f"protocol={protocol}",)},
+        learning_rate=2.5e-4,
+        anneal=False,
+        hidden=(512,),
+        q_lambda=0.65,
+        epsilon_end=0.001,
+        epsilon_fraction=0.1,
+        unroll=32,
+        epochs=2,
+        minibatches=32,
+        reward_scale=1.0,
+        clip_rewards=True,
+    )
+    for name, protocol in (("atari", "sticky"), ("atari-classic", "classic"))
+} | {
+    "atari-cpu": parts.merge(
+        parts.presets.CPU | {"num_envs": 32},
+        learning_rate=5e-4,
+        hidden=(256,),
+        q_lambda=0.65,
+        epsilon_end=0.01,
+        epsilon_fraction=0.1,
+        unroll=32,
+        epochs=2,
+        minibatches=16,
+        reward_scale=1.0,
+        clip_rewards=True,
+    )
+}
+"""`atari` and `atari-classic` are the paper's under the protocols of `envs.adapters.atari`; layers are normalised after
+the convolutions alone. `atari-cpu` is for a few cores and an hour."""
+
+experiment = run.Experiment("pqn", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

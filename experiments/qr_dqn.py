@@ -19,8 +19,15 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-make = dqn.make
-experiment = run.Experiment("qr_dqn", Flags, run.accept, make, parts.presets.QR_DQN)
+check, make = dqn.check, dqn.make
+ATARI = {"learning_rate": 5e-5, "adam_eps": 3.125e-4}
+PRESETS: run.Presets = {
+    "atari": parts.merge(parts.presets.DOPAMINE, **ATARI, quantiles=200, **parts.presets.PRIORITIES),
+    "atari-classic": parts.merge(parts.presets.ZOO, **ATARI, quantiles=201),
+}
+"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` of DQN Zoo's; see `experiments.parts.presets`."""
+
+experiment = run.Experiment("qr_dqn", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -100,12 +100,18 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and continuous actions.
 
     Raises:
-      ValueError: flags that do not go together, or continuous actions.
+      ValueError: naming the flag.
     """
+    rows = config.burn_in + config.length + config.frames + config.stride - 1
+    parts.recurrent.check(config, spec, size, -(-rows // config.stride) * config.stride)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 
     import replay
@@ -113,12 +119,8 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.common import optimisers
     from agents.r2d2 import acting_priority, r2d2
 
-    counts = ("length", "stride", "n_step", "batch_size", "buffer_size", "frames", "unroll", "updates", "target_period")
-    parts.recurrent.check_counts(config, *counts)
-    if config.burn_in < 0:
-        raise ValueError(f"--agent.burn-in {config.burn_in}: must not be negative")
-    per_iteration = config.unroll * scale.num_envs * scale.devices
-    updates = scale.steps / per_iteration * config.updates
+    per_iteration = config.unroll * size.num_envs * size.devices
+    updates = size.steps / per_iteration * config.updates
     rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     pair = losses.SIGNED_HYPERBOLIC_PAIR if config.rescale else losses.IDENTITY_PAIR
     acting = config.initial_priority == "acting"
@@ -140,16 +142,10 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         discount=config.discount, n_step=config.n_step, burn_in=config.burn_in, eta=config.eta, tx_pair=pair,
         rewrite=lambda reward: jnp.clip(reward, -1.0, 1.0) if config.clip_rewards else reward,
     )  # fmt: skip
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    window = config.burn_in + config.length
-    rows = window + config.frames + config.stride - 1
-    parts.check_buffer(buffer, scale.num_envs, -(-rows // config.stride) * config.stride)
+    buffer, batch = parts.shares(config, size)
+    sizes = (buffer, batch, config.burn_in + config.length, config.frames)
     storage = replay.prioritised(
-        buffer,
-        batch,
-        window,
-        config.frames,
+        *sizes,
         alpha=config.alpha,
         beta=config.beta,
         stride=config.stride,
@@ -159,7 +155,39 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     return run.Parts(parts.recurrent.wrapped(agent, config, spec), storage, schedule)
 
 
-experiment = run.Experiment("r2d2", Flags, run.accept, make, parts.presets.R2D2)
+PRESETS: run.Presets = {
+    name: parts.merge(
+        parts.presets.RUN | {"num_envs": 64, "env_options": options},
+        learning_rate=1e-4,
+        anneal=False,
+        adam_eps=1e-3,
+        discount=0.997,
+        hidden=(512,),
+        memory_size=512,
+        head=(512,),
+        burn_in=40,
+        length=80,
+        stride=40,
+        n_step=5,
+        batch_size=64,
+        buffer_size=500_000,
+        frames=4,
+        warmup=50_000,
+        unroll=40,
+        updates=1,
+        target_period=2_500,
+        epsilon_start=0.4,
+        epsilon_end=0.4,
+    )
+    for name, options in (
+        ("atari", ("protocol=sticky",)),
+        ("atari-classic", ("protocol=classic", "zero_discount_on_life_loss=false", "full_action_space=true")),
+    )
+}
+"""The paper's protocol is the classic one without the loss of lives. It has 256 actors and 4 M frames, and does not say
+how often it learns: here each step is replayed twice. `atari` is the same under the sticky protocol."""
+
+experiment = run.Experiment("r2d2", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

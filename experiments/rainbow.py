@@ -31,8 +31,20 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-make = dqn.make
-experiment = run.Experiment("rainbow", Flags, run.accept, make, parts.presets.RAINBOW)
+check, make = dqn.check, dqn.make
+NOISY = {"sigma": 0.5, "epsilon_start": 0.0, "epsilon_end": 0.0, "epsilon_steps": 0}
+PARTS = {"double": True, **parts.presets.ATOMS, **parts.presets.PRIORITIES, **NOISY}
+PRESETS: run.Presets = {
+    "atari": parts.merge(parts.presets.DOPAMINE, learning_rate=6.25e-5, adam_eps=1.5e-4, **PARTS),
+    "atari-classic": parts.merge(
+        parts.presets.ZOO, learning_rate=6.25e-5, adam_eps=1.5625e-4, warmup=20_000, target_period=2_000, **PARTS
+    ),
+    "minatar": parts.merge(parts.presets.MINATAR, **PARTS),
+}
+"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` those of DQN Zoo; `minatar` is DQN's with Rainbow's
+parts on top; see `experiments.parts.presets`."""
+
+experiment = run.Experiment("rainbow", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

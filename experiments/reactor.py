@@ -87,13 +87,26 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and continuous actions.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if config.distributional:
+        parts.check_atoms(config)
+    parts.discrete_actions(spec, "reactor")
+    parts.check_memory(config.memory, config.hidden)
+    parts.check_replay(config, size, config.length + 1)
+
+
 def network(config: Config, spec: Any) -> Any:
     """Policy and critic, as the flags have them."""
     import jax.numpy as jnp
 
     import networks
 
-    actions = parts.discrete_actions(spec, "reactor")
+    actions = spec.action.num
     precision: dict[str, Any] = {"layer_norm": config.layer_norm, "dtype": jnp.dtype(config.dtype)}
     head: dict[str, Any] = {"hidden": config.head, "dueling": config.dueling, **precision}
     critic = networks.CategoricalQ(actions, atoms=config.atoms, **head)
@@ -105,12 +118,8 @@ def network(config: Config, spec: Any) -> Any:
     )
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> Any:
-    """The parts of one run.
-
-    Raises:
-      ValueError: flags that do not go together, or continuous actions.
-    """
+def make(config: Config, spec: Any, size: run.Size) -> Any:
+    """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
     import optax
 
@@ -118,11 +127,6 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     from agents.common import optimisers, recurrence
     from agents.reactor import reactor
 
-    for name in ("length", "batch_size", "buffer_size", "unroll", "updates", "target_period"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
-    if config.atoms < 2:
-        raise ValueError(f"--agent.atoms {config.atoms}: must be at least 2")
     agent = reactor(
         network(config, spec),
         optimisers.chain(optax.adam(config.learning_rate, b1=config.momentum), config.max_grad_norm),
@@ -139,18 +143,16 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     )
     agent = recurrence.forgetful(agent) if config.memory != "none" else agent
     agent = parts.clipped(agent, config)
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    parts.check_buffer(buffer, scale.num_envs, config.length + 1)
+    buffer, batch = parts.shares(config, size)
     if config.prioritised:
         storage = replay.prioritised(buffer, batch, config.length, alpha=config.alpha, beta=1.0, mix=config.mix)
     else:
         storage = replay.uniform(buffer, batch, config.length)
-    per_iteration = config.unroll * scale.num_envs * scale.devices
+    per_iteration = config.unroll * size.num_envs * size.devices
     return run.Parts(agent, storage, run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration)))
 
 
-experiment = run.Experiment("reactor", Flags, run.accept, make)
+experiment = run.Experiment("reactor", Flags, check, make)
 main = experiment.main
 
 if __name__ == "__main__":

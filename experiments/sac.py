@@ -38,12 +38,23 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
-    """The parts of one run.
+def check(config: Config, spec: Any, size: run.Size) -> None:
+    """Refuses flags that do not go together, and actions that are neither discrete nor bounded.
 
     Raises:
-      ValueError: flags that do not go together, or actions that are neither discrete nor bounded.
+      ValueError: naming the flag.
     """
+    from envs.base import Discrete
+
+    if config.automatic and config.temperature <= 0:
+        raise ValueError(f"--agent.temperature {config.temperature}: must be above 0, or --agent.no-automatic")
+    if not isinstance(spec.action, Discrete):
+        parts.unit_box(spec, "sac")
+    parts.off_policy.check(config, size)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
     import math
 
     import networks
@@ -51,10 +62,6 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     from agents.sac import Params, sac
     from envs.base import Discrete
 
-    parts.off_policy.check(config, ("critics", "delay"))
-    # One that is swept is traced, and not looked at.
-    if config.automatic and isinstance(config.temperature, float) and config.temperature <= 0:
-        raise ValueError(f"--agent.temperature {config.temperature}: must be above 0, or --agent.no-automatic")
     torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
     discrete = isinstance(spec.action, Discrete)
     if discrete:
@@ -62,7 +69,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         policy = networks.q_network(torso, networks.CategoricalPolicy(spec.action.num))
         critic = networks.ensemble(networks.q_network(torso, networks.QValues(spec.action.num)), config.critics)
     else:
-        box = parts.unit_box(spec, "sac")
+        box = spec.action
         entropy = -float(box.shape[0])
         policy = networks.q_network(torso, networks.TanhGaussianPolicy(box.shape[0]))
         critic = parts.off_policy.critics(config, spec, config.critics)
@@ -78,10 +85,31 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         delay=config.delay,
         discrete=discrete,
     )
-    return parts.off_policy.parts(agent, box, config, scale, config.delay)
+    return parts.off_policy.parts(agent, box, config, size, config.delay)
 
 
-experiment = run.Experiment("sac", Flags, run.accept, make, parts.presets_control.SAC)
+MUJOCO = parts.merge(parts.presets.OFF_POLICY, policy_learning_rate=3e-4, temperature_learning_rate=3e-4, warmup=10_000)
+PRESETS: run.Presets = {
+    "mujoco": MUJOCO,
+    "dm-control": parts.merge(MUJOCO, parts.presets.SUITE),
+    "mountain-car": parts.merge(
+        parts.presets.MOUNTAIN | {"steps": 100_000},
+        discount=0.9999,
+        learning_rate=3e-4,
+        policy_learning_rate=3e-4,
+        temperature=0.1,
+        automatic=False,
+        batch_size=512,
+        unroll=32,
+        updates=32,
+        target_rate=0.01,
+    ),
+}
+"""`mujoco` is the setting of the authors, and `dm-control` the same on the DeepMind Control Suite; see
+`experiments.parts.presets`. `mountain-car` has the settings of Stable-Baselines3's zoo but for a fourth of its
+updates per step, and explores by its entropy."""
+
+experiment = run.Experiment("sac", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

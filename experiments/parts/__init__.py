@@ -4,36 +4,46 @@ from experiments.parts import (
     actor_critics,
     off_policy,
     presets,
-    presets_control,
-    presets_goals,
     presets_policy,
     recurrent,
     workers,
     worlds,
 )
 from experiments.parts.builders import Precision, actor_critic, core, critics, discrete_actions, torso, unit_box
-from experiments.parts.checks import check_buffer, check_layers, check_passes
+from experiments.parts.checks import (
+    check_atoms,
+    check_buffer,
+    check_layers,
+    check_memory,
+    check_passes,
+    check_replay,
+    shares,
+)
 from experiments.parts.learning import clipped, linear, normalised
+from experiments.parts.presets import merge
 
 __all__ = [
     "Precision",
     "actor_critic",
     "actor_critics",
+    "check_atoms",
     "check_buffer",
     "check_layers",
+    "check_memory",
     "check_passes",
+    "check_replay",
     "clipped",
     "core",
     "critics",
     "discrete_actions",
     "linear",
+    "merge",
     "normalised",
     "off_policy",
     "presets",
-    "presets_control",
-    "presets_goals",
     "presets_policy",
     "recurrent",
+    "shares",
     "torso",
     "unit_box",
     "workers",

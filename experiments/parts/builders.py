@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from experiments.parts.checks import check_memory
+
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from envs.base import Spec
 
@@ -37,8 +39,6 @@ def torso(
 
     import networks
 
-    if any(size < 1 for size in hidden):
-        raise ValueError(f"--agent.hidden {' '.join(map(str, hidden))}: layer sizes must be positive")
     options = {
         "cnn": None if cnn == "none" else cnn,
         "activation": getattr(nn, activation),
@@ -56,12 +56,9 @@ def core(kind: str, hidden: tuple[int, ...]) -> Any:
     """
     import networks
 
+    check_memory(kind, hidden)
     if kind == "none":
         return None
-    if not hidden:
-        raise ValueError(
-            f"--agent.hidden (empty): --agent.memory {kind} has the last layer's size, so give one or more"
-        )
     return {"lstm": networks.LSTM, "gru": networks.GRU}[kind](hidden[-1])
 
 

@@ -1,4 +1,4 @@
-"""Refusals that several experiments share."""
+"""Refusals that several experiments share. Numeric ranges are no part of them: the types of the flags declare those."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,27 +24,71 @@ def check_buffer(size: int, lanes: int, rows: int) -> None:
         )
 
 
-def check_passes(config: Any, scale: "Size") -> None:
-    """Refuses rollouts that cannot be dealt into minibatches.
+def shares(config: Any, size: "Size") -> tuple[int, int]:
+    """What each device has of a replay: steps that it holds, `buffer_size`, and windows of a batch, `batch_size`.
+
+    Raises:
+      ValueError: one does not divide over the devices.
+    """
+    buffer = size.per_device(config.buffer_size, "agent.buffer_size")
+    return buffer, size.per_device(config.batch_size, "agent.batch_size")
+
+
+def check_replay(config: Any, size: "Size", rows: int) -> None:
+    """Refuses a replay that cannot be shared out over the devices, or has no room for one window of each lane.
 
     Args:
-      config: an agent's flags, with `unroll`, `epochs`, `minibatches` and `memory`.
-      scale: of the run.
+      config: an agent's flags, with `buffer_size` and `batch_size`.
+      size: of the run.
+      rows: of a window, with what rebuilding it reads.
 
     Raises:
       ValueError: naming the flag.
     """
-    for name in ("unroll", "epochs", "minibatches"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name} {getattr(config, name)}: must be at least 1")
-    items = scale.num_envs * (config.unroll if config.memory == "none" else 1)
+    buffer, _ = shares(config, size)
+    check_buffer(buffer, size.num_envs, rows)
+
+
+def check_memory(kind: str, hidden: tuple[int, ...]) -> None:
+    """Refuses a recurrent core, of the size of the last hidden layer, where there is no layer.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if kind != "none" and not hidden:
+        raise ValueError(
+            f"--agent.hidden (empty): --agent.memory {kind} has the last layer's size, so give one or more"
+        )
+
+
+def check_atoms(config: Any) -> None:
+    """Refuses atoms whose lowest, `v_min`, is not below the highest, `v_max`.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if config.v_min >= config.v_max:
+        raise ValueError(f"--agent.v-min {config.v_min}: must be below --agent.v-max {config.v_max}")
+
+
+def check_passes(config: Any, size: "Size") -> None:
+    """Refuses rollouts that cannot be dealt into minibatches.
+
+    Args:
+      config: an agent's flags, with `unroll`, `minibatches` and `memory`.
+      size: of the run.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    items = size.num_envs * (config.unroll if config.memory == "none" else 1)
     if items % config.minibatches:
         what = "unroll x --num-envs" if config.memory == "none" else "--num-envs, for an agent with memory,"
         raise ValueError(f"--agent.minibatches {config.minibatches}: must divide {what} per device, {items}")
 
 
 def check_layers(config: Any, *names: str) -> None:
-    """Refuses lists of layer sizes that are empty or not positive.
+    """Refuses lists of layer sizes that are empty.
 
     Args:
       config: an agent's flags.
@@ -55,5 +99,5 @@ def check_layers(config: Any, *names: str) -> None:
     """
     for name in names:
         sizes = getattr(config, name)
-        if not sizes or min(sizes) < 1:
+        if not sizes:
             raise ValueError(f"--agent.{name.replace('_', '-')} {sizes}: one or more positive sizes are needed")

@@ -1,9 +1,6 @@
 """What agents learn from, and how fast."""
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
-    pass
+from typing import Any
 
 
 def linear(start: Any, end: Any, over: Any) -> Any:

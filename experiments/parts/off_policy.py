@@ -46,22 +46,13 @@ class Learning:
     """Running mean 0 and variance 1 for observations that are not images."""
 
 
-def check(config: Learning, names: tuple[str, ...] = ()) -> None:
-    """Refuses counts below 1, and a factor of the rewards that is not positive.
-
-    Args:
-      config: the flags.
-      names: of further counts among them.
+def check(config: Learning, size: plans.Size) -> None:
+    """Refuses a replay that `parts` cannot build.
 
     Raises:
       ValueError: naming the flag.
     """
-    for name in ("n_step", "batch_size", "buffer_size", "unroll", "updates", *names):
-        if getattr(config, name) < 1:
-            raise ValueError(f"--agent.{name.replace('_', '-')} {getattr(config, name)}: must be at least 1")
-    # One that is swept is traced, and not looked at.
-    if isinstance(config.reward_scale, float) and not config.reward_scale > 0:
-        raise ValueError(f"--agent.reward-scale {config.reward_scale}: must be above 0")
+    checks.check_replay(config, size, config.n_step + 1)
 
 
 def scaled(agent: Any, config: Learning) -> Any:
@@ -76,30 +67,25 @@ def critics(config: Learning, spec: Any, num: int) -> Any:
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 
 
-def parts(agent: Any, box: Any, config: Learning, scale: plans.Size, steps: int = 1) -> "Parts":
+def parts(agent: Any, box: Any, config: Learning, size: plans.Size, steps: int = 1) -> "Parts":
     """The parts of a run of an agent that acts in [-1, 1].
 
     Args:
       agent: inside of the task's bounds and of normalisation.
       box: the task's actions; None for an agent that acts in them itself.
       config: the flags.
-      scale: of the run.
+      size: of the run.
       steps: gradient steps of an update, each on a batch of its own.
-
-    Raises:
-      ValueError: the buffer is too small.
     """
     import replay
     from agents.common import wrappers
     from experiments.drivers.contract import Parts, Schedule
 
-    buffer = scale.per_device(config.buffer_size, "agent.buffer_size")
-    batch = scale.per_device(config.batch_size, "agent.batch_size")
-    checks.check_buffer(buffer, scale.num_envs, config.n_step + 1)
+    buffer, batch = checks.shares(config, size)
     memory = replay.uniform(buffer, batch * steps, config.n_step)
     memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
     agent = agent if box is None else wrappers.unit_actions(agent, box)
     agent = scaled(agent, config)
     agent = wrappers.normalise_observations(agent) if config.normalise_observations else agent
-    warmup = -(-config.warmup // (config.unroll * scale.num_envs * scale.devices))
+    warmup = -(-config.warmup // (config.unroll * size.num_envs * size.devices))
     return Parts(agent, memory, Schedule(config.unroll, config.updates, warmup))

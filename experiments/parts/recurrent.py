@@ -1,9 +1,25 @@
-"""What the experiments of agents with a recurrent Q-network share: the network, the wrappers and refusals."""
+"""What the experiments of agents with a recurrent Q-network share: what they refuse, the network and the wrappers."""
 
 from typing import Any
 
-from experiments.parts import builders, learning
-from experiments.run import flags
+from experiments.parts import builders, checks, learning
+from experiments.run import flags, plans
+
+
+def check(config: Any, spec: Any, size: plans.Size, rows: int) -> None:
+    """Refuses a task without discrete actions, and a replay without room for one window of each lane.
+
+    Args:
+      config: the agent's flags.
+      spec: the task.
+      size: of the run.
+      rows: of a window, with what rebuilding it reads.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    builders.discrete_actions(spec, "this agent")
+    checks.check_replay(config, size, rows)
 
 
 def default_core(config: Any) -> Any:
@@ -18,26 +34,17 @@ def recurrent(config: Any, spec: Any, core: Any = default_core) -> Any:
       config: the agent's flags.
       spec: the task.
       core: from flags to the recurrent core, or None without one.
-
-    Raises:
-      ValueError: naming the flag.
     """
     import networks
     from agents.common import wrappers
 
-    for name in ("head", "memory_size"):
-        sizes = getattr(config, name)
-        if any(size < 1 for size in (sizes if isinstance(sizes, tuple) else (sizes,))):
-            raise ValueError(f"{flags.flag(f'agent.{name}')} {sizes}: sizes must be positive")
-    actions = builders.discrete_actions(spec, "this agent")
     seen = wrappers.recalled(spec.observation, spec.action) if config.recall else spec.observation
     torso = builders.torso(
         spec._replace(observation=seen), config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
     )
     return networks.q_network(
-        torso, networks.QValues(actions, hidden=config.head, dueling=config.dueling),
-        core(config),
-    )  # fmt: skip
+        torso, networks.QValues(spec.action.num, hidden=config.head, dueling=config.dueling), core(config)
+    )
 
 
 def wrapped(agent: Any, config: Any, spec: Any, hold: int = 1) -> Any:

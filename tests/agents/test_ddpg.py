@@ -245,11 +245,12 @@ def test_flags_are_refused_by_name() -> None:
     from envs.base import Discrete, Spec
     from experiments import ddpg as experiment
 
-    scale = Size(4, 1, 1000)
+    size, spec = Size(4, 1, 1000), Spec("x", Box((3,)), Box((1,), -1, 1))
     with pytest.raises(ValueError, match="--env x: ddpg needs a vector of bounded actions"):
-        experiment.make(experiment.Config(), Spec("x", Box((3,)), Discrete(2)), scale)
-    with pytest.raises(ValueError, match=r"--agent\.delay 0: must be at least 1"):
-        experiment.make(experiment.Config(delay=0), Spec("x", Box((3,)), Box((1,), -1, 1)), scale)
+        experiment.check(experiment.Config(), spec._replace(action=Discrete(2)), size)
+    with pytest.raises(ValueError, match=r"--agent\.target-low 0\.0: must be below --agent\.target-high 0\.0"):
+        experiment.check(experiment.Config(target_low=0.0, target_high=0.0), spec, size)
+    experiment.check(experiment.Config(), spec, size)
     with pytest.raises(ValueError, match="needs a vector"):
         builders.unit_box(Spec("x", Box((3,)), Box((2, 2), -1, 1)), "ddpg")
     with pytest.raises(ValueError, match="at least 1"):

@@ -15,11 +15,14 @@ from agents.dqn import State
 from envs.base import Box, Discrete, Spec
 from experiments import dqn, evaluate
 from experiments.drivers import devices
-from experiments.parts.presets import PRESETS
 from experiments.run import flags, plans, prepare
 from experiments.run import train as training
 from tests.experiments.running import FLAGS, call
 
+PRESETS = {
+    name: import_module(f"experiments.{name}").experiment.presets
+    for name in ("dqn", "c51", "qr_dqn", "iqn", "rainbow", "pqn", "r2d2")
+}
 ALL = [(experiment, name) for experiment, presets in PRESETS.items() for name in presets]
 every = pytest.mark.parametrize(("experiment", "name"), ALL)
 
@@ -53,6 +56,7 @@ def test_a_preset_is_a_run(experiment, name):
     assert flags.grid(config) == [{}]
     env = prepare.environment(config)
     assert env.spec.name == ("gymnax/Breakout-MinAtar" if name == "minatar" else "atari/Pong")
+    module.check(config.agent, env.spec, prepare.size_of(config))
     parts = prepare.parts_maker(config, env.spec, module.make)({})
     _, plan = plans.planned(config, parts)
     assert plan.chunks >= 95, "a hundred log points, less what rounding and the warm-up take"
@@ -191,5 +195,3 @@ def test_epsilon_decays_over_steps_whatever_the_length_of_the_run(steps):
     for taken, epsilon in ((0, 1.0), (500, 0.6), (1_000, 0.2), (2_000, 0.2)):
         actor = parts.agent.actor(empty._replace(updates=jnp.int32(taken / 10 * 3)))
         np.testing.assert_allclose(actor.epsilon, epsilon, atol=1e-6)
-    with pytest.raises(ValueError, match=r"--agent.epsilon-steps -1: must not be negative"):
-        dqn.make(dqn.Config(epsilon_steps=-1), spec, plans.Size(5, 1, steps))

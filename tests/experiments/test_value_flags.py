@@ -26,7 +26,9 @@ def parsed(experiment: str, *words: str) -> Any:
 
 def parts(experiment: str, config: Any, env: str = "bellmax/catch", lanes: int = 4) -> Any:
     module = import_module(f"experiments.{experiment}")
-    return module.make(config, envs.make(env).spec, plans.Size(lanes, 1, 10_000))
+    spec, size = envs.make(env).spec, plans.Size(lanes, 1, 10_000)
+    module.check(config, spec, size)
+    return module.make(config, spec, size)
 
 
 def shapes(experiment: str, config: Any, env: str = "bellmax/catch") -> base.RunState:
@@ -145,14 +147,6 @@ def test_held_actions_go_with_what_is_learned_from(words: list[str]) -> None:
         )
 
 
-@pytest.mark.parametrize("experiment", ["dqn", "drqn"])
-def test_actions_are_held_for_at_least_a_step(experiment: str) -> None:
-    with pytest.raises(ValueError, match=r"--agent\.hold 0: must be at least 1"):
-        parts(experiment, parsed(experiment, "--agent.hold", "0"))
-    with pytest.raises(ValueError, match=r"--agent\.hold 9: --agent\.parameter-noise"):
-        parts("dqn", parsed("dqn", "--agent.hold", "9", "--agent.parameter-noise"))
-
-
 def test_sequential_windows_are_drawn_by_priority_where_alpha_says_so() -> None:
     words = ["--agent.length", "2", *SMALL[3:], "--agent.sampling", "sequential"]
     env = envs.make("bellmax/catch", rows=2)
@@ -163,8 +157,6 @@ def test_sequential_windows_are_drawn_by_priority_where_alpha_says_so() -> None:
         leaves = jax.jit(lambda key, loop=loop: loop.step(loop.init(key))[0].replay.tree[0])(keys.key(0))
         held = np.asarray(leaves)[np.asarray(leaves) > 0]
         assert (held.std() > 0) == spread
-    with pytest.raises(ValueError, match=r"--agent\.alpha 0\.5: must be 0, or positive"):
-        parts("drqn", parsed("drqn", "--agent.alpha", "0.5"))
 
 
 def test_each_reward_is_clipped_and_not_their_sum() -> None:
