@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.drivers.contract import Parts
-from experiments.run import flags, prepare, records
+from experiments.run import flags, interrupts, prepare, records
 from experiments.run.plans import Size
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class Experiment(NamedTuple):
         Errors that come out of other code than bellmax and this experiment keep their traceback.
         """
         try:
-            return self.start(self.parse(sys.argv[1:] if argv is None else argv))
+            with interrupts.early():
+                return self.start(self.parse(sys.argv[1:] if argv is None else argv))
         except ValueError as error:
             if not self.refuses(error):
                 raise
