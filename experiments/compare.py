@@ -6,6 +6,7 @@ The table gives the IQM over the seeds with its 95 % bootstrap interval, and the
 higher than one of the first run. Runs of other tasks or lengths are compared too, but not without a remark.
 """
 
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import run
-from experiments.reports import sinks, stats
+from experiments.reports import files, sinks, stats
+from experiments.reports.texts import plain
 
 
 @dataclass(frozen=True)
@@ -54,28 +56,45 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such run folder")
+    config, summary = (_json(folder, name) for name in ("config.json", "summary.json"))
     try:
-        config = json.loads((folder / "config.json").read_text())
-        summary = json.loads((folder / "summary.json").read_text())
         table = sinks.read_metrics(folder / "metrics.csv")
     except OSError as error:
-        missing = Path(error.filename).name if error.filename else "a file"
-        hint = "; an unfinished run?" if missing == "summary.json" else ""
-        raise ValueError(f"{folder}: cannot read {missing} ({error.strerror}){hint}") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder}: config.json or summary.json is not JSON ({error})") from None
-    if not isinstance(config, dict) or not isinstance(summary, dict):
-        raise ValueError(f"{folder}: config.json or summary.json holds no JSON object")
+        raise ValueError(f"{folder}: cannot read metrics.csv ({error.strerror})") from None
     absent = [key for key in ("experiment", "env", "env_steps") if key not in summary]
     if absent:
         raise ValueError(f"{folder}: summary.json has no {', '.join(absent)}")
+    for key, kind, words in (("experiment", str, "text"), ("env", str, "text"), ("env_steps", int, "a whole number")):
+        if not isinstance(summary[key], kind) or isinstance(summary[key], bool):
+            raise ValueError(f"{folder}: summary.json has {plain(summary[key])} as {key}; must be {words}")
+    flags = config.get("flags", config)
+    if not isinstance(flags, dict):
+        raise ValueError(f"{folder}: config.json has {plain(flags)} as flags; must be an object")
     try:
         steps, values = sinks.series(table, metric)
     except ValueError as error:
         raise ValueError(f"{folder}: {error}") from None
     if not steps.size:
         raise ValueError(f"{folder}: metrics.csv reports no {metric}")
-    return Run(label or folder.name, folder, _flat(config.get("flags", config)), summary, values[:, -1])
+    return Run(label or folder.name, folder, _flat(flags), summary, values[:, -1])
+
+
+def _json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object of a run folder.
+
+    Raises:
+      ValueError: the file is missing or holds none.
+    """
+    try:
+        content = json.loads(files.read(folder / name))
+    except OSError as error:
+        hint = "; an unfinished run?" if name == "summary.json" and error.errno == errno.ENOENT else ""
+        raise ValueError(f"{folder}: cannot read {name} ({error.strerror}){hint}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder}: {name} is not JSON ({plain(error)})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{folder}: {name} holds no JSON object")
+    return content
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -96,7 +115,7 @@ def labels(folders: Sequence[str]) -> list[str]:
 
 def table(runs: Sequence[Run]) -> str:
     """The comparison as text, a line per run."""
-    lines = [("run", "env", "seeds", "IQM", "95 % interval", f"P(better than {runs[0].label})")]
+    lines = [("run", "env", "seeds", "IQM", "95 % interval", f"P(better than {plain(runs[0].label)})")]
     for each in runs:
         alive = stats.living(each.scores).size
         seeds = str(alive) if alive == each.scores.size else f"{alive} of {each.scores.size}"
@@ -104,7 +123,7 @@ def table(runs: Sequence[Run]) -> str:
         better = "-" if each is runs[0] else f"{chance:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
         low, high = stats.interval(each.scores)
         cells = f"{stats.iqm(each.scores):.4g}", f"[{low:.4g}, {high:.4g}]", better
-        lines.append((each.label, each.summary["env"], seeds, *cells))
+        lines.append((plain(each.label), plain(each.summary["env"]), seeds, *cells))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
@@ -115,18 +134,18 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     for key, what in (("env", "tasks"), ("env_steps", "numbers of environment steps per seed")):
         values = [each.summary[key] for each in runs]
         if len({str(value) for value in values}) > 1:
-            found.append(f"note: the runs are of different {what}: {', '.join(map(str, values))}")
+            found.append(f"note: the runs are of different {what}: {', '.join(map(plain, values))}")
     for each in runs:
         dead = each.scores.size - stats.living(each.scores).size
         if dead:
             found.append(
-                f"note: {each.label}: {dead} of {each.scores.size} seeds have no finite score and are left out"
+                f"note: {plain(each.label)}: {dead} of {each.scores.size} seeds have no finite score and are left out"
             )
     names = list(dict.fromkeys(name for each in runs for name in each.config if name not in ("out", "resume", "quiet")))
     for name in names:
-        shown = [str(each.config.get(name, "-")) for each in runs]
-        if len(set(shown)) > 1:
-            found.append(f"flag {name}: {', '.join(shown)}")
+        values = [each.config.get(name, "-") for each in runs]
+        if len({str(value) for value in values}) > 1:
+            found.append(f"flag {plain(name)}: {', '.join(map(plain, values))}")
     return found
 
 

@@ -1,17 +1,22 @@
 """Learning curves: IQM over seeds with a 95 % bootstrap band, and each seed faintly behind it."""
 
+import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.reports import sinks, stats
+from experiments.reports import files, sinks, stats
+from experiments.reports.texts import plain
 
 COLOURS = ("#2066a8", "#d1615d", "#3a8f5c", "#8e6bbf", "#c58a1b", "#3d9fb0", "#b4588f", "#6b6b6b")
 MARKERS = ("o", "s", "D", "^")
 INK, GRID = "#333333", "#e6e6e6"
 NAMES = {"eval_return": "evaluation return", "episode_return": "training return"}
+LABEL, TITLE = 48, 80
+"""Characters after which a label and a title are shortened."""
 POINTS = 400
 """Curves of more points are thinned to this many."""
 
@@ -33,8 +38,8 @@ def curve(
       reference: draws a dashed line there, such as a score to reach.
 
     Raises:
-      OSError: the file cannot be read or written.
-      ValueError: there is no such column.
+      OSError: the file cannot be read, or the plot cannot be written (`files.UnwritableError`).
+      ValueError: there is no such column, or the file is damaged.
     """
     steps, values, name = (*source, metric) if isinstance(source, tuple) else load(source, metric)
     _draw({"": (steps, values)}, out, title, name, reference)
@@ -57,8 +62,8 @@ def curves(
       published: label -> `(env_steps[points], scores[points])`, drawn as points.
 
     Raises:
-      OSError: a file cannot be read or written.
-      ValueError: there is no such column.
+      OSError: a file cannot be read, or the plot cannot be written (`files.UnwritableError`).
+      ValueError: there is no such column, or a file is damaged.
     """
     tables = {label: sinks.read_metrics(Path(folder) / "metrics.csv") for label, folder in runs.items()}
     found = {label: sinks.series(table, metric) for label, table in tables.items()}
@@ -98,7 +103,7 @@ def _draw(
     for i, (label, (steps, values)) in enumerate(runs.items()):
         _curve(
             axes,
-            label,
+            plain(label, LABEL),
             *_thin(steps, values),
             COLOURS[i % len(COLOURS)],
             ("-", "--", ":")[i // len(COLOURS) % 3],
@@ -106,15 +111,26 @@ def _draw(
         )
     for i, (label, points) in enumerate((published or {}).items()):
         colour = COLOURS[(len(runs) + i) % len(COLOURS)]
-        axes.plot(*points, MARKERS[i % len(MARKERS)], color=colour, label=label)
+        axes.plot(*points, MARKERS[i % len(MARKERS)], color=colour, label=_shown(plain(label, LABEL)))
     if reference is not None:
         axes.axhline(reference, color=INK, linewidth=1, linestyle=(0, (5, 4)), alpha=0.6, zorder=1)
     if not any(steps.size for steps, _ in runs.values()):
         axes.text(0.5, 0.5, "no episode has ended yet", transform=axes.transAxes, ha="center", color=INK)
     else:
-        axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best", reverse=single)
-    _style(axes, title, NAMES.get(metric, metric.replace("_", " ")))
-    figure.savefig(str(out), format="png")
+        legend = axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best", reverse=single)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    _style(axes, plain(title, TITLE), plain(NAMES.get(metric, metric.replace("_", " ")), LABEL))
+    image = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing from font")
+        figure.savefig(image, format="png")
+    files.write(Path(out), image.getvalue())
+
+
+def _shown(label: str) -> str:
+    """A label that the legend shows: it leaves out those that begin with an underscore."""
+    return f" {label}" if label.startswith("_") else label
 
 
 def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +150,7 @@ def _curve(axes: Any, label: str, steps: np.ndarray, values: np.ndarray, colour:
         name = "95 % bootstrap interval" if single else None
         axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0, zorder=3, label=name)
     axes.plot(
-        steps, middle, color=colour, linewidth=2, linestyle=dash, marker=marker, label=label, zorder=4,
+        steps, middle, color=colour, linewidth=2, linestyle=dash, marker=marker, label=_shown(label), zorder=4,
         solid_capstyle="round", solid_joinstyle="round",
     )  # fmt: skip
 
@@ -142,9 +158,9 @@ def _curve(axes: Any, label: str, steps: np.ndarray, values: np.ndarray, colour:
 def _style(axes: Any, title: str, ylabel: str) -> None:
     from matplotlib.ticker import EngFormatter
 
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=10)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=10, parse_math=False)
     axes.set_xlabel("environment steps per seed", color=INK)
-    axes.set_ylabel(ylabel, color=INK)
+    axes.set_ylabel(ylabel, color=INK, parse_math=False)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(colors=INK, length=0, labelsize=9)
     axes.grid(color=GRID, linewidth=0.8)

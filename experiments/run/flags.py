@@ -14,7 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
 
-from experiments.run import ranges
+from experiments.reports import files
+from experiments.reports.texts import plain
+from experiments.run import ranges, stored_values
 
 Config = TypeVar("Config")
 
@@ -182,15 +184,33 @@ def contents(folder: Path) -> dict[str, Any]:
       ValueError: there is no readable one.
     """
     try:
-        content = json.loads((folder / "config.json").read_text())
-        return {
-            "experiment": str(content["experiment"]),
+        content = json.loads(files.read(folder / "config.json"))
+        found = {
+            "experiment": content["experiment"],
             "file": content.get("file"),
-            "flags": dict(content["flags"]),
+            "flags": content["flags"],
             "starts": content.get("starts") or [{k: content[k] for k in OLD_START if k in content}],
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({error!r})") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        told = f"{type(error).__name__}: {plain(error, 160)}"
+        raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({told})") from None
+    for name, good, allowed in (
+        ("experiment", _is_name(found["experiment"]), "the name of an experiment"),
+        ("file", found["file"] is None or _is_name(found["file"], 4096), "null or the name of a file"),
+        ("flags", isinstance(found["flags"], dict), "an object"),
+        ("starts", _is_objects(found["starts"]), "a list of objects"),
+    ):
+        if not good:
+            raise ValueError(f"{folder / 'config.json'}: {name} is {plain(found[name])}; must be {allowed}")
+    return found
+
+
+def _is_name(value: Any, most: int = 80) -> bool:
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= most
+
+
+def _is_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
 OLD_START = ("git_commit", "versions", "device")
@@ -201,23 +221,41 @@ def load(kind: type[Config], folder: Path) -> Config:
     """The flags that a run was started with.
 
     Raises:
-      ValueError: there is no readable config.json.
+      ValueError: there is no readable config.json, or what it says of a flag is not what the flag can be.
     """
-    return rebuild(kind, contents(folder)["flags"])
+    stored = contents(folder)["flags"]
+    try:
+        config = rebuild(kind, stored)
+        ranges.check(config)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from None
+    return config
 
 
-def rebuild(kind: type[Config], stored: Mapping[str, Any]) -> Config:
-    """A dataclass, nested ones included, from what `dataclasses.asdict` gave."""
-    hints = get_type_hints(kind)
-    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+def rebuild(kind: type[Config], stored: Mapping[str, Any], prefix: str = "") -> Config:
+    """A dataclass, nested ones included, from what `dataclasses.asdict` gave and JSON made of it.
+
+    Flags that are not stored, since they are newer, have their defaults.
+
+    Raises:
+      ValueError: naming a flag that there is not, or one with a value that is not of its type, and what is allowed.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for name, value in stored.items():
+        full = plain(flag(prefix + name))
         if name not in known:
-            continue
+            raise ValueError(f"{full} {plain(value)}: there is no such flag{closest(name, known)}")
         if dataclasses.is_dataclass(hints[name]):
-            values[name] = rebuild(hints[name], value)
-        else:
-            values[name] = tuple(value) if isinstance(value, list) else value
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{full} {plain(value)}: must be an object of flags")
+            values[name] = rebuild(hints[name], value, f"{prefix}{name}.")
+            continue
+        try:
+            values[name] = stored_values.fitted(hints[name], value)
+        except ValueError as error:
+            raise ValueError(f"{full} {plain(json.dumps(value))}: must be {error}") from None
     return kind(**values)
 
 

@@ -52,7 +52,9 @@ def make_folder(folder: Path, experiment: "Experiment", config: Any) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with records.locked(folder):
+        with records.locked(folder, "--out"):
+            if (folder / "config.json").exists():  # another process, which looked for the folder when this one did
+                raise ValueError(f"--out {folder}: a run has begun in it meanwhile; give a new folder")
             records.write_json(folder / "config.json", records.describe(experiment, config))
     except OSError as error:
         name = "--resume" if config.resume else "--out"

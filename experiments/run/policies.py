@@ -54,8 +54,8 @@ def experiment_of(folder: Path, trust: bool = False) -> "Experiment":
         if not trust and path.resolve().is_relative_to(folder.resolve()):
             raise ValueError(f"{folder}: was made by {path.name}, which lies in the folder; --trust runs it")
         module = loaded(name, path)
-    found = getattr(module, "experiment", None)
-    if found is None:
+    found: Any = getattr(module, "experiment", None)
+    if not all(hasattr(found, part) for part in ("flags", "check", "make", "launch")):
         raise ValueError(f"{folder}: was made by {file or module.__name__}, which declares no `experiment`")
     return found
 

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import platform
-import signal
 import subprocess
 import sys
 import threading
@@ -18,11 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from experiments.reports import files
+from experiments.run.interrupts import Interrupt as Interrupt
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "rlax", "numpy", "envpool", "gymnasium", "gymnax", "mujoco")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all; numbers that are not finite become null."""
+    """Writes a JSON file whole or not at all; numbers that are not finite become null.
+
+    Raises:
+      files.UnwritableError: it cannot be written.
+    """
 
     def plain(x: Any) -> Any:
         if isinstance(x, dict):
@@ -32,25 +38,29 @@ def write_json(path: Path, content: Any) -> None:
         x = x.item() if isinstance(x, np.generic) else x
         return None if isinstance(x, float) and not np.isfinite(x) else x
 
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(plain(content), indent=2) + "\n")
-    temporary.replace(path)
+    files.write(path, json.dumps(plain(content), indent=2) + "\n", beside=path.with_suffix(".tmp").name)
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str = "--resume") -> Iterator[None]:
     """Holds a run folder. Two processes that train in one would each undo what the other writes.
+
+    Args:
+      folder: of the run.
+      name: the flag that names it.
 
     Raises:
       ValueError: another holds it.
+      files.UnwritableError: it is not there any more, or cannot be opened.
     """
-    handle = os.open(folder, os.O_RDONLY)
+    with files.writing(folder):
+        handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system that has no locks
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ValueError(f"--resume {folder}: a process is still training in it") from None
+                raise ValueError(f"{name} {folder}: a process is still training in it") from None
         yield
     finally:
         os.close(handle)
@@ -150,26 +160,3 @@ class StoppedError(Exception):
         """With the exit code of the command: 130 after Ctrl-C, 1 for all else."""
         super().__init__(message)
         self.code = code
-
-
-class Interrupt:
-    """While open, the first Ctrl-C or SIGTERM only sets `raised`, to be seen between chunks; the next one ends the
-    process at once, with exit code 130. What was saved is complete: a save under way leaves the one before."""
-
-    raised = False
-
-    def __enter__(self) -> "Interrupt":
-        self.before = {number: signal.signal(number, self._raise) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def _raise(self, number: int, frame: Any) -> None:
-        if self.raised:
-            # Neither print nor an exception: both can fail or be caught within what was interrupted.
-            os.write(2, b"\nstopped at once; the last checkpoint is kept\n")
-            os._exit(130)
-        self.raised = True
-        print("\nstopping after this chunk; once more to stop at once", file=sys.stderr)
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

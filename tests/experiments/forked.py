@@ -17,7 +17,7 @@ EARLY = (
     "envs.tasks.catch",
     "experiments.run.train",
     "networks",
-    "orbax.checkpoint",
+    "tensorstore",
     "replay",
     "tensorboardX",
 )

@@ -104,7 +104,7 @@ def test_template_says_where_arrays_go(tmp_path):
 
 
 def test_arrays_of_many_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr("experiments.run.checkpoint.CHUNK", 1000)
+    monkeypatch.setattr("experiments.run.arrays.CHUNK", 1000)
     saved = {
         "odd": jnp.arange(13 * 7 * 11, dtype=jnp.int32).reshape(13, 7, 11),
         "sharded": jax.device_put(jnp.arange(4 * 999, dtype=jnp.int32).reshape(4, 999), sharding()),

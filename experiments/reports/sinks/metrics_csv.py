@@ -1,0 +1,217 @@
+"""`metrics.csv`: how it is written, mended and read.
+
+A row per run and log point, in the order of logging, with these columns first:
+
+    seed               label of the run
+    env_steps          environment steps of this run so far
+    wall_seconds       since the start, training before a resume included
+    kind               train or eval
+    episode_return     train: mean undiscounted return of the episodes that ended since the last log point
+    episode_length     train: their mean length
+    episodes           train: how many ended
+    steps_per_second   train: environment steps of all runs together
+    eval_return        eval: mean return of the greedy policy
+    eval_length        eval: mean length of these episodes
+
+then one column for each further metric (losses and so on; `eval_success`, the share of evaluation episodes that reach
+their goal, in tasks with goals) by order of appearance. A cell is empty where the metric was not reported or was NaN
+(as is `episode_return` when no episode ended). A metric that first appears later adds a column to the whole file.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.reports import files
+from experiments.reports.sinks.logger import Kind, Metrics
+from experiments.reports.texts import plain
+
+COLUMNS = (
+    "seed", "env_steps", "wall_seconds", "kind", "episode_return", "episode_length", "episodes", "steps_per_second",
+    "eval_return", "eval_length",
+)  # fmt: skip
+Rows = list[dict[str, str]]
+
+
+class MetricsCsv:
+    """Appends log points to a CSV file, each in one piece. The file is not kept open."""
+
+    def __init__(self, path: str | Path, seeds: Sequence[Any], resume_at: int | None = None):
+        """Makes the file.
+
+        Args:
+          path: the file.
+          seeds: label of each run.
+          resume_at: env steps of the state that was restored: rows beyond them and a torn last line are dropped, and
+            what is logged is appended. A damaged file is kept as `metrics.csv.damaged`, and what is whole before the
+            damage is gone on with. Default: a new file.
+
+        Raises:
+          files.UnwritableError: it cannot be written.
+        """
+        self._path, self._seeds = Path(path), [str(seed) for seed in seeds]
+        self._columns: list[str] = list(COLUMNS)
+        rows: Rows = []
+        if resume_at is not None and files.kind(self._path) != "nothing":
+            self._columns, everything, damage = salvage(self._path)
+            if not damage and everything and int(everything[-1]["env_steps"]) < resume_at:
+                damage = f"{self._path}: ends before {resume_at} steps, where the checkpoint is"
+            rows = [row for row in everything if int(row["env_steps"]) <= resume_at]
+            if damage:
+                kept = self._path.with_name(f"{self._path.name}.damaged")
+                with files.writing(kept):
+                    self._path.rename(kept)
+                last = f"rows up to {rows[-1]['env_steps']} steps" if rows else "no rows"
+                told = f"warning: {damage}; going on with {last} of it, and keeping it as {kept.name}"
+                print(told, file=sys.stderr)
+        self._write(rows)
+
+    def log(self, kind: Kind, env_steps: int, wall_seconds: float, metrics: Metrics) -> None:
+        """Appends a row per run.
+
+        Raises:
+          files.UnwritableError: the file cannot be written.
+        """
+        added = [name for name in metrics if name not in self._columns]
+        if added:
+            with files.writing(self._path):
+                rows = read_rows(self._path)[1]
+            self._columns += added
+            self._write(rows)
+        shared = {"env_steps": str(env_steps), "wall_seconds": f"{wall_seconds:.9g}", "kind": kind}
+        point = [
+            {"seed": seed, **shared, **{name: _cell(value[i]) for name, value in metrics.items()}}
+            for i, seed in enumerate(self._seeds)
+        ]
+        files.append(self._path, _csv(self._columns, point))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _write(self, rows: Sequence[Mapping[str, str]]) -> None:
+        header = dict(zip(self._columns, self._columns, strict=True))
+        files.write(self._path, _csv(self._columns, [header, *rows]))
+
+
+def _cell(value: Any) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.9g}" if value.dtype == np.float64 else str(value)
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def salvage(path: str | Path) -> tuple[list[str], Rows, str | None]:
+    """Columns and rows of a `metrics.csv` as far as it is whole, and what is wrong with the rest; a torn line at the
+    end, which a killed process leaves, is no damage.
+
+    Returns:
+      `(columns, rows, damage)`, the last a sentence that names the file and the line, or None.
+    """
+    try:
+        content = files.read(Path(path))
+    except OSError as error:
+        return list(COLUMNS), [], f"{path}: cannot be read ({error.strerror})"
+    header, *lines = content.decode(errors="replace").split("\n")[:-1] or [""]  # what follows the last newline is torn
+    columns = header.split(",")
+    if tuple(columns[: len(COLUMNS)]) != COLUMNS or len(set(columns)) < len(columns):
+        return list(COLUMNS), [], f"{path}: not a metrics.csv; its first line is {plain(header)!r}"
+    rows: Rows = []
+    for number, line in enumerate(lines, 2):
+        wrong = _wrong(columns, line)
+        if wrong:
+            return columns, rows, f"{path}: line {number} {wrong}"
+        rows.append(dict(zip(columns, line.split(","), strict=True)))
+    return columns, rows, None
+
+
+def _wrong(columns: Sequence[str], line: str) -> str | None:
+    """What is wrong with a row, as the end of a sentence; None if nothing is."""
+    cells = line.split(",")
+    if len(cells) != len(columns):
+        return f"has {len(cells)} cells; must have {len(columns)}"
+    for name, cell in zip(columns, cells, strict=True):
+        if name == "seed":
+            continue
+        if name == "kind":
+            good, allowed = cell in ("train", "eval"), "train or eval"
+        elif name == "env_steps":
+            good, allowed = cell.isascii() and cell.isdecimal() and len(cell) <= 18, "a whole number"
+        else:
+            good, allowed = not cell or _is_number(cell), "a number or empty"
+        if not good:
+            return f"has {plain(cell)!r} as {plain(name)}; must be {allowed}"
+    return None
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def read_rows(path: str | Path) -> tuple[list[str], Rows]:
+    """Columns and rows of a `metrics.csv`; a torn line at the end is left out.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it is not a `metrics.csv`, or damaged.
+    """
+    files.read(Path(path))
+    columns, rows, damage = salvage(path)
+    if damage:
+        raise ValueError(damage)
+    return columns, rows
+
+
+def read_metrics(path: str | Path) -> dict[str, np.ndarray]:
+    """Columns of a `metrics.csv`: float64 `[rows]`, NaN where empty; `seed` and `kind` are strings, `env_steps` int64.
+
+    Raises:
+      OSError: the file cannot be read.
+      ValueError: it is not a `metrics.csv`, or damaged.
+    """
+    columns, rows = read_rows(path)
+    table = {}
+    for name in columns:
+        cells = [row[name] for row in rows]
+        if name in ("seed", "kind"):
+            table[name] = np.array(cells, str)
+        else:
+            table[name] = np.array([float(cell or "nan") for cell in cells], np.float64)
+    return table | {"env_steps": table["env_steps"].astype(np.int64)}
+
+
+def series(table: Mapping[str, np.ndarray], metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """A metric over time, of every run.
+
+    Args:
+      table: of `read_metrics`.
+      metric: a column.
+
+    Returns:
+      `(env_steps[points], values[runs, points])` over the log points that report it for any run, NaN for the others.
+
+    Raises:
+      ValueError: there is no such column.
+    """
+    numeric = [name for name in table if name not in ("seed", "kind", "env_steps")]
+    if metric not in numeric:
+        raise ValueError(f"metric {metric!r}: not in metrics.csv, which has {plain(', '.join(numeric), 400)}")
+    seeds = list(dict.fromkeys(table["seed"].tolist()))
+    reported = ~np.isnan(table[metric])
+    steps, points = np.unique(table["env_steps"][reported], return_inverse=True)
+    values = np.full((len(seeds), len(steps)), np.nan)
+    values[[seeds.index(seed) for seed in table["seed"][reported].tolist()], points] = table[metric][reported]
+    return steps, values

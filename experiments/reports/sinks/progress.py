@@ -1,0 +1,84 @@
+"""How far a run is, on the terminal."""
+
+import sys
+import time
+from typing import TextIO
+
+import numpy as np
+
+from experiments.reports.sinks.logger import Kind, Metrics
+
+
+class Progress:
+    """Percent, environment steps per second of all runs, return (mean over runs, of the last log point) and time left.
+
+    On a terminal a bar; elsewhere a line every ten seconds. Everything goes to stderr.
+    """
+
+    INTERVAL = 10.0
+
+    def __init__(self, total: int, runs: int, done: int = 0, quiet: bool = False, file: TextIO | None = None):
+        """Shows 0 %.
+
+        Args:
+          total: environment steps of each run.
+          runs: how many runs there are.
+          done: environment steps of each before a resume.
+          quiet: show nothing.
+          file: default stderr.
+        """
+        from tqdm import tqdm
+
+        self._file = file or sys.stderr
+        self._total, self._runs, self._done, self._quiet = total, runs, done, quiet
+        self._returns: dict[str, float] = {}
+        self._last = self._start = time.monotonic()
+        self._first = done
+        self._bar = None
+        if not quiet and self._file.isatty():
+            form = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {rate_fmt}{postfix}, {remaining} left"
+            self._bar = tqdm(
+                total=total * runs, initial=done * runs, unit=" steps", unit_scale=True, bar_format=form,
+                dynamic_ncols=True, file=self._file, smoothing=0.1,
+            )  # fmt: skip
+
+    def log(self, kind: Kind, env_steps: int, wall_seconds: float, metrics: Metrics) -> None:
+        """Shows where the run is."""
+        for name in ("episode_return", "eval_return"):
+            if name in metrics and not np.isnan(metrics[name]).all():
+                shown = name.replace("episode_return", "return").replace("_", " ")
+                self._returns[shown] = float(np.nanmean(metrics[name]))
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._shown(), refresh=False)
+            self._bar.update(max(0, env_steps - self._done) * self._runs)
+        elif not self._quiet and (env_steps >= self._total > self._done or self._waited()):
+            self._last = time.monotonic()
+            print(self._line(env_steps), file=self._file, flush=True)
+        self._done = max(self._done, env_steps)
+
+    def note(self, text: str) -> None:
+        """Prints a line without disturbing the bar."""
+        if self._bar is not None:
+            self._bar.write(text, file=self._file)
+        elif not self._quiet:
+            print(text, file=self._file, flush=True)
+
+    def close(self) -> None:
+        """Leaves the bar as it is and the cursor on a line of its own."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _waited(self) -> bool:
+        return time.monotonic() - self._last >= self.INTERVAL
+
+    def _shown(self) -> str:
+        return ", ".join(f"{name} {value:.4g}" for name, value in self._returns.items())
+
+    def _line(self, env_steps: int) -> str:
+        from tqdm import tqdm
+
+        rate = (env_steps - self._first) * self._runs / max(time.monotonic() - self._start, 1e-9)
+        left = (self._total - env_steps) * self._runs / rate if rate else float("nan")
+        parts = [f"{env_steps / self._total:4.0%}", f"{env_steps:,} of {self._total:,} steps", f"{rate:,.0f} steps/s"]
+        parts += [self._shown()] if self._returns else []
+        return ", ".join([*parts, f"{tqdm.format_interval(left) if rate else '?'} left"])

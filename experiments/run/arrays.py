@@ -1,0 +1,204 @@
+"""The arrays of a checkpoint on disk: a zarr store each (zstd), written and read with TensorStore in pieces.
+
+Pieces bound the memory that saving and restoring take beside the state, and let a sharded array be written and read
+shard by shard. What a store says of itself is compared with what is expected before anything is allocated.
+"""
+
+import errno
+import itertools
+import math
+import os
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.reports import files
+
+CHUNK = 32 * 2**20
+"""Bytes (before compression) of the pieces in which arrays are written and read."""
+
+Region = tuple[slice, ...]
+
+
+class StoreError(Exception):
+    """Why a store cannot be read."""
+
+
+def write(folder: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes each array, NumPy's or JAX's of any sharding, to a store of its own: `folder / name`.
+
+    Raises:
+      files.UnwritableError: there is no room, or the like.
+    """
+    import tensorstore as ts
+
+    try:
+        opened = {}
+        for name, x in arrays.items():
+            spec = {
+                "driver": "zarr",
+                "kvstore": {"driver": "file", "path": str((folder / name).resolve())},
+                "metadata": {"compressor": {"id": "zstd", "level": 1}},
+                "store_data_equal_to_fill_value": True,
+            }
+            sharding = getattr(x, "sharding", None)
+            sizes = pieces(sharding.shard_shape(x.shape) if sharding else x.shape, np.dtype(x.dtype).itemsize)
+            layout = ts.ChunkLayout(write_chunk_shape=sizes) if sizes else None
+            opened[name] = ts.open(spec, create=True, dtype=ts.dtype(x.dtype), shape=x.shape, chunk_layout=layout)
+        pending: deque = deque()
+        for name, x in arrays.items():
+            for block, values in _pieces_of(opened[name].result(), x):
+                while pending and sum(size for size, _ in pending) + values.nbytes > CHUNK:
+                    pending.popleft()[1].result()
+                # The values are not changed before their write is waited for.
+                write = opened[name].result()[block].write(values, can_reference_source_data_indefinitely=True)
+                pending.append((values.nbytes, write.commit))
+        for _, write in pending:
+            write.result()
+    except OSError as error:
+        raise files.UnwritableError(error.errno, error.strerror or str(error), str(folder)) from None
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if not code:
+            raise
+        named = re.search(r'"(/[^"]+)"', str(error))
+        where = named[1] if named else str(folder)
+        raise files.UnwritableError(int(code[1]), os.strerror(int(code[1])), where) from None
+
+
+def _pieces_of(store: Any, x: Any) -> Iterator[tuple[Region, np.ndarray]]:
+    """An array in pieces, each once: `(where, values)`, without a copy where it lies in this process's memory."""
+    if isinstance(x, np.ndarray):
+        shards = [(None, x)]
+    else:
+        shards = [(shard.index, np.asarray(shard.data)) for shard in x.addressable_shards if shard.replica_id == 0]
+    for index, values in shards:
+        region = _whole(store, index)
+        for block in _grid(region, store.chunk_layout.write_chunk.shape or ()):
+            yield (
+                block,
+                values[tuple(slice(b.start - r.start, b.stop - r.start) for b, r in zip(block, region, strict=True))],
+            )
+
+
+def pieces(shape: tuple[int, ...], itemsize: int) -> list[int]:
+    """The shape of pieces of at most `CHUNK` bytes, long in the last axes."""
+    sizes = list(shape)
+    for axis in range(len(sizes)):
+        rest = math.prod(sizes[axis + 1 :]) * itemsize
+        sizes[axis] = max(1, min(sizes[axis], CHUNK // rest))
+        if rest <= CHUNK:
+            break
+    return sizes
+
+
+class Store:
+    """An array on disk, opened and found to be what is expected."""
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any):
+        """Starts to open `path`; several open at once."""
+        import tensorstore as ts
+
+        self._shape, self._dtype = tuple(shape), np.dtype(dtype)
+        kvstore = {"driver": "file", "path": str(path.resolve())}
+        self._name, self._opening = path.name, ts.open({"driver": "zarr", "kvstore": kvstore}, open=True)
+
+    def _opened(self) -> Any:
+        """The store.
+
+        Raises:
+          StoreError: it cannot be opened, or holds another array than is expected.
+        """
+        try:
+            store = self._opening.result()
+        except (ValueError, OSError) as error:
+            raise StoreError(f"array {self._name}: {_first_words(error)}") from None
+        sizes: tuple = store.chunk_layout.read_chunk.shape or ()
+        shape, dtype = tuple(store.shape), store.dtype.numpy_dtype
+        if (shape, dtype) != (self._shape, self._dtype):
+            held, wanted = (
+                f"{kind}[{','.join(map(str, of))}]" for kind, of in ((dtype, shape), (self._dtype, self._shape))
+            )
+            raise StoreError(f"array {self._name} is {held}; must be {wanted}")
+        if any(piece > max(size, 1) for piece, size in zip(sizes, shape, strict=True)):
+            raise StoreError(f"array {self._name} is in pieces larger than itself")
+        return store
+
+    def to_host(self, index: Region | None = None) -> np.ndarray:
+        """The array or a region of it.
+
+        Raises:
+          StoreError: it cannot be read.
+        """
+        store = self._opened()
+        region = _whole(store, index)
+        out = np.empty([r.stop - r.start for r in region], self._dtype)
+        for start, values in _blocks(store, region):
+            out[tuple(slice(i, i + n) for i, n in zip(start, values.shape, strict=True))] = values
+        return out
+
+    def to_device(self, index: Region | None, device: Any) -> Any:
+        """A region as a single-device array; one of several pieces is put together there, in place.
+
+        Raises:
+          StoreError: it cannot be read.
+        """
+        import jax
+        import jax.numpy as jnp
+
+        store = self._opened()
+        region = _whole(store, index)
+        shape = [r.stop - r.start for r in region]
+        if math.prod(shape) * self._dtype.itemsize <= CHUNK:
+            return jax.device_put(self.to_host(index), device)
+        write = jax.jit(jax.lax.dynamic_update_slice, donate_argnums=0)
+        out = jax.jit(lambda: jnp.zeros(shape, self._dtype), out_shardings=jax.sharding.SingleDeviceSharding(device))()
+        for start, values in _blocks(store, region):
+            out = jax.block_until_ready(write(out, jax.device_put(values, device), [np.int32(i) for i in start]))
+        return out
+
+
+def _grid(region: Region, sizes: tuple[int, ...]) -> Iterator[Region]:
+    """A region cut along the borders of a store's pieces."""
+    axes = [
+        [slice(max(r.start, i), min(r.stop, i + size)) for i in range(r.start // size * size, r.stop, size)]
+        for r, size in zip(region, sizes, strict=True)
+    ]
+    return itertools.product(*axes)
+
+
+def _blocks(store: Any, region: Region, ahead: int = 1) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """Reads a region piece by piece, some in advance: `(start within the region, values)`.
+
+    Raises:
+      StoreError: a piece cannot be read.
+    """
+    sizes = store.chunk_layout.read_chunk.shape or ()  # None for scalars
+    pending: deque = deque()
+    try:
+        for block in _grid(region, sizes):
+            start = tuple(b.start - r.start for b, r in zip(block, region, strict=True))
+            pending.append((start, store[block].read()))
+            if len(pending) > ahead:
+                start, values = pending.popleft()
+                yield start, values.result()
+        for start, values in pending:
+            yield start, values.result()
+    except (ValueError, OSError) as error:
+        raise StoreError(_first_words(error)) from None
+
+
+def _whole(store: Any, index: Region | None = None) -> Region:
+    """`index` with its bounds filled in."""
+    index = index or (slice(None),) * len(store.shape)
+    return tuple(slice(*i.indices(size)) for i, size in zip(index, store.shape, strict=True))
+
+
+def _first_words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or errno.errorcode.get(error.errno or 0, str(error))
+    return str(error).partition(" [")[0][:200]
