@@ -28,7 +28,8 @@ class Config:
     """Compares runs: one plot of their learning curves, and a table of their last scores."""
 
     runs: tuple[str, ...]
-    """Run folders; the first is the one that the others are measured against."""
+    """Run folders, finished or not, and folders of sweeps, whose points are taken; the first is the one that the others
+    are measured against. Of several tasks there is also one figure for each experiment over all of them."""
     out: str = "compare.png"
     """Plot to write."""
     metric: str = "eval_return"
@@ -45,6 +46,7 @@ class Run(NamedTuple):
     config: Mapping[str, Any]  # flags, nested ones as a.b
     summary: Mapping[str, Any]
     scores: np.ndarray  # [seeds], at the last log point that reports the metric
+    finished: bool = True
 
 
 def read(folder: str | Path, metric: str, label: str = "") -> Run:
@@ -56,11 +58,13 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such run folder")
-    config, summary = (_json(folder, name) for name in ("config.json", "summary.json"))
+    config = _json(folder, "config.json")
     try:
         table = sinks.read_metrics(folder / "metrics.csv")
     except OSError as error:
         raise ValueError(f"{folder}: cannot read metrics.csv ({error.strerror})") from None
+    finished = (folder / "summary.json").exists()
+    summary = _json(folder, "summary.json") if finished else _so_far(config, table)
     absent = [key for key in ("experiment", "env", "env_steps") if key not in summary]
     if absent:
         raise ValueError(f"{folder}: summary.json has no {', '.join(absent)}")
@@ -76,7 +80,24 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
         raise ValueError(f"{folder}: {error}") from None
     if not steps.size:
         raise ValueError(f"{folder}: metrics.csv reports no {metric}")
-    return Run(label or folder.name, folder, _flat(flags), summary, values[:, -1])
+    return Run(label or folder.name, folder, _flat(flags), summary, values[:, -1], finished)
+
+
+def _so_far(config: Mapping[str, Any], table: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What of a summary is known of a run that has not finished."""
+    flags = config.get("flags")
+    env = flags.get("env") if isinstance(flags, dict) else None
+    return {"experiment": config.get("experiment"), "env": env, "env_steps": int(max(table["env_steps"], default=0))}
+
+
+def expanded(folders: Sequence[str]) -> list[str]:
+    """The folders, with those of the points of a sweep in place of the sweep's."""
+    found: list[str] = []
+    for folder in folders:
+        points = sorted(Path(folder).glob("*/config.json"))
+        sweep = points and not (Path(folder) / "metrics.csv").exists()
+        found += [str(path.parent) for path in points] if sweep else [folder]
+    return found
 
 
 def _json(folder: Path, name: str) -> dict[str, Any]:
@@ -120,9 +141,8 @@ def table(runs: Sequence[Run]) -> str:
         alive = stats.living(each.scores).size
         seeds = str(alive) if alive == each.scores.size else f"{alive} of {each.scores.size}"
         chance, ends = stats.probability_of_improvement(each.scores, runs[0].scores)
-        better = "-" if each is runs[0] else f"{chance:.2f} [{ends[0]:.2f}, {ends[1]:.2f}]"
-        low, high = stats.interval(each.scores)
-        cells = f"{stats.iqm(each.scores):.4g}", f"[{low:.4g}, {high:.4g}]", better
+        better = "-" if each is runs[0] else f"{chance:.2f} {stats.shown(ends, '.2f')}"
+        cells = f"{stats.iqm(each.scores):.4g}", stats.shown(stats.interval(each.scores)), better
         lines.append((plain(each.label), plain(each.summary["env"]), seeds, *cells))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
@@ -136,6 +156,8 @@ def remarks(runs: Sequence[Run]) -> list[str]:
         if len({str(value) for value in values}) > 1:
             found.append(f"note: the runs are of different {what}: {', '.join(map(plain, values))}")
     for each in runs:
+        if not each.finished:
+            found.append(f"note: {plain(each.label)} has not finished: {each.summary['env_steps']:,} steps so far")
         dead = each.scores.size - stats.living(each.scores).size
         if dead:
             found.append(
@@ -147,6 +169,24 @@ def remarks(runs: Sequence[Run]) -> list[str]:
         if len({str(value) for value in values}) > 1:
             found.append(f"flag {plain(name)}: {', '.join(map(plain, values))}")
     return found
+
+
+def over_tasks(runs: Sequence[Run], out: Path) -> None:
+    """Prints a line per experiment over all its tasks, and draws performance profiles beside the plot."""
+    from experiments.reports import aggregates
+
+    systems: dict[str, dict[str, np.ndarray]] = {}
+    for each in runs:
+        scores = systems.setdefault(each.summary["experiment"], {})
+        scores[each.summary["env"]] = np.concatenate([scores.get(each.summary["env"], np.zeros(0)), each.scores])
+    found = {name: aggregates.aggregate(scores) for name, scores in aggregates.normalised(systems).items()}
+    print("over tasks, each scaled to [0, 1] by the lowest and highest score in this comparison:")
+    for name, whole in found.items():
+        tasks = "1 task" if len(systems[name]) == 1 else f"{len(systems[name])} tasks"
+        print(f"  {plain(name)} on {tasks}: IQM {whole.iqm:.3f} {stats.shown(whole.interval, '.3f')}")
+    path = out.with_name(f"{out.stem}_profiles{out.suffix}")
+    aggregates.draw(found, path)
+    print(f"profiles: {path}")
 
 
 def figures(published: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -173,13 +213,16 @@ def compare(config: Config) -> list[Run]:
     from experiments.reports import plots
 
     beside = figures(config.published)
-    runs = [read(f, config.metric, label) for f, label in zip(config.runs, labels(config.runs), strict=True)]
+    folders = expanded(config.runs)
+    runs = [read(f, config.metric, label) for f, label in zip(folders, labels(folders), strict=True)]
     tasks = sorted({each.summary["env"] for each in runs})
     try:
         plots.curves({each.label: each.folder for each in runs}, config.out, ", ".join(tasks), config.metric, beside)
     except OSError as error:
         raise ValueError(f"--out {config.out}: cannot be written ({error.strerror})") from None
     print(table(runs))
+    if len(tasks) > 1:
+        over_tasks(runs, Path(config.out))
     print(*remarks(runs), f"plot: {config.out}", sep="\n")
     return runs
 

@@ -1,5 +1,6 @@
 """Plays the policies of a run: `python -m experiments.evaluate RUN [--episodes 100] [--video out.mp4]`."""
 
+import math
 import sys
 from typing import Any
 
@@ -22,7 +23,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         steps = "".join(f" {x:.1f}" for x in result["eval_steps"][i]) if "eval_steps" in result else ""
         print(f"{seed:>8} {value:>10.1f}{shares}" + (f"   steps{steps}" if steps else ""))
     low, high = result["eval_ci95"]
-    several = len(result["seeds"]) > 1
+    several = math.isfinite(low)
     print(f"{'IQM':>8} {result['eval_iqm']:>10.1f}" + (f"   95 % interval {low:.1f} to {high:.1f}" if several else ""))
     from envs.adapters import atari
 

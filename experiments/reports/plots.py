@@ -128,6 +128,32 @@ def _draw(
     files.write(Path(out), image.getvalue())
 
 
+def lines(
+    found: Mapping[str, tuple[np.ndarray, np.ndarray]], out: str | Path, title: str, xlabel: str, ylabel: str
+) -> None:
+    """Draws a line per label: `(x [points], y [1, points])`.
+
+    Raises:
+      OSError: the plot cannot be written (`files.UnwritableError`).
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.3), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for i, (label, (x, y)) in enumerate(found.items()):
+        axes.plot(x, y[0], color=COLOURS[i % len(COLOURS)], linewidth=2, label=_shown(plain(label, LABEL)))
+    for text in axes.legend(frameon=False, fontsize=9, labelcolor=INK).get_texts():
+        text.set_parse_math(False)
+    _style(axes, plain(title, TITLE), ylabel)
+    axes.set_xlabel(xlabel, color=INK)
+    axes.xaxis.set_major_formatter("{x:.1f}")
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    files.write(Path(out), image.getvalue())
+
+
 def _shown(label: str) -> str:
     """A label that the legend shows: it leaves out those that begin with an underscore."""
     return f" {label}" if label.startswith("_") else label

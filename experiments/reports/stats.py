@@ -39,10 +39,10 @@ def interval(scores: np.ndarray, reps: int = REPS, seed: int = 0) -> Interval:
       seed: of the resampling.
 
     Returns:
-      `(low, high)`. Of a single living seed its score twice, which says nothing about the spread; of none, NaN.
+      `(low, high)`; NaN with fewer than two living seeds, which say nothing about the spread.
     """
     scores = living(scores)
-    if not scores.size:
+    if scores.size < 2:
         return float("nan"), float("nan")
     picks = np.random.default_rng(seed).integers(scores.size, size=(reps, scores.size))
     low, high = np.percentile(_iqm(scores[picks]), (2.5, 97.5))
@@ -59,7 +59,8 @@ def probability_of_improvement(x: np.ndarray, y: np.ndarray, reps: int = REPS, s
       seed: of the resampling.
 
     Returns:
-      The probability and its 95 % percentile bootstrap interval; NaN where X or Y has no living seed.
+      The probability, NaN where X or Y has no living seed, and its 95 % percentile bootstrap interval, NaN where one of
+      them has fewer than two.
     """
     x, y = living(x), living(y)
     if not x.size or not y.size:
@@ -71,7 +72,14 @@ def probability_of_improvement(x: np.ndarray, y: np.ndarray, reps: int = REPS, s
     low, high = np.percentile(
         np.einsum("ri,ij,rj->r", counts_x, wins, counts_y, optimize=True) / wins.size, (2.5, 97.5)
     )
-    return float(wins.mean()), (float(low), float(high))
+    ends = (float(low), float(high)) if min(wins.shape) > 1 else (float("nan"), float("nan"))
+    return float(wins.mean()), ends
+
+
+def shown(ends: Interval, form: str = ".4g") -> str:
+    """An interval in brackets, "n/a" where there is none."""
+    low, high = ends
+    return f"[{low:{form}}, {high:{form}}]" if np.isfinite(low) and np.isfinite(high) else "n/a"
 
 
 def band(values: np.ndarray, reps: int = REPS, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

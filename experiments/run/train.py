@@ -182,7 +182,8 @@ def table(folders: list[Path], summaries: list[dict[str, Any]], first_seed: int)
         lines += [f"{seed:>8} {best:>10.1f} {last:>10.1f}" for seed, (best, last) in enumerate(returns, first_seed)]
         low, high = summary["eval_ci95"]
         lines.append(f"{'IQM':>8} {stats.iqm(summary['eval_returns_best']):>10.1f} {summary['eval_iqm']:>10.1f}")
-        lines[-1] += f"   95 % interval of the last: {low:.1f} to {high:.1f}"
+        if np.isfinite(low):
+            lines[-1] += f"   95 % interval of the last: {low:.1f} to {high:.1f}"
         game = atari.game_of(summary["env"])
         if game:
             iqms = stats.iqm(summary["eval_returns_best"]), summary["eval_iqm"]
