@@ -8,7 +8,7 @@ train: .venv
 	$(BIN)/python -m experiments.dqn --seeds 4 --steps 110000 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
 
 test: .venv lint
-	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 -m "not slow" --durations=20 tests
 
 slow: .venv
 	$(BIN)/python -m pytest -m slow tests

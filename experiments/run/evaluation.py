@@ -41,7 +41,8 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     Returns:
       What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps`, `episodes`), and `eval_returns` (mean of each
       seed), `eval_iqm` and `eval_ci95`; for a task with a time limit `eval_ended`, the share of each seed's episodes
-      that ended before it; for a task with goals `eval_success`, the share that reached one; with `rewards`,
+      that ended before it; for one without, `eval_cut`, how many were cut before they
+      ended; for a task with goals `eval_success`, the share that reached one; with `rewards`,
       `eval_steps`, the mean steps to each of them, of each seed.
 
     Raises:
@@ -79,6 +80,8 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     if env.spec.time_limit:
         in_time = np.asarray(played["eval_length"]) < env.spec.time_limit
         reached["eval_ended"] = in_time.mean(axis=1).tolist()
+    if "eval_cut" in played:
+        reached["eval_cut"] = np.asarray(played["eval_cut"]).sum(axis=1).astype(int).tolist()
     if arguments.rewards:
         agent, keyed = make({}).agent, keys.key(seeds)
         each = [jax.tree.map(lambda x, i=i: jax.numpy.asarray(x[i]), chosen) for i in range(config.seeds)]

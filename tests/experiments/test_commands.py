@@ -387,3 +387,14 @@ def test_a_task_that_looks_other_cannot_judge(tmp_path):
     outcome = call("a2c", *words)
     assert outcome.code == 2 and "--eval-env-options rows=4: the agent knows" in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_the_folder_is_told_first_and_rounded_steps_are_said(tmp_path):
+    out = succeed("a2c", *FLAGS["a2c"], "--steps", "2100", "--out", tmp_path / "run").out.splitlines()
+    assert out[:3] == [
+        f"run folder: {tmp_path / 'run'}",
+        "--steps 2,100: trains for 2,048, in whole chunks of 256",
+        "compiling",
+    ]
+    longer = succeed("a2c", "--resume", tmp_path / "run", "--steps", "4096").out.splitlines()
+    assert longer[1] == "schedules end at 2,100 steps; --reschedule spreads them over all 4,096"
