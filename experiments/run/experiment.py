@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.drivers.contract import Parts
+from experiments.reports import files
 from experiments.run import flags, interrupts, prepare, records
 from experiments.run.plans import Size
 
@@ -76,6 +77,8 @@ class Experiment(NamedTuple):
         except records.StoppedError as stop:
             print(stop if stop.code == 130 else f"error: {stop}", file=sys.stderr)
             raise SystemExit(stop.code) from None
+        except files.UnwritableError as error:
+            flags.fail(error, code=1)
         except KeyboardInterrupt:
             flags.fail("stopped before training began; nothing was saved", code=130)
 
