@@ -88,14 +88,14 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
 
     example, _ = parts.workers.fresh(config, a2c.make)
     shared = parts.workers.Shared(example)
-    folder.mkdir(parents=True, exist_ok=True)
-    run.records.write_json(folder / "config.json", run.records.describe(experiment, config))
+    run.folders.make_folder(folder, experiment, config)
     context = multiprocessing.get_context("spawn")
     lock, reports = context.Lock(), context.Queue()
     taken, stop = context.Value("q", 0, lock=False), context.Value("b", 0, lock=False)
     log_every = config.log_every or min(config.steps // 100, 50_000)
     began, since = time.monotonic(), []
     with contextlib.ExitStack() as stack:
+        stack.enter_context(run.records.locked(folder, "--out"))
         policies = stack.enter_context(Checkpointer(folder / "policies", keep=1))
         log = sinks.Logger(
             1,

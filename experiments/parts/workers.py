@@ -1,7 +1,9 @@
 """What the workers of `experiments.a3c` share and do."""
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -130,7 +132,20 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
 def employed(*arguments: Any) -> None:
     """`work` in a process of its own, which leaves Ctrl-C to the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     work(*arguments)
+
+
+def end_with_parent() -> None:
+    """Ends this process as soon as the one that started it has ended, even if that was killed."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def reported(workers: list[Any], reports: Any) -> Iterator[tuple[int, int, dict[str, float], Any]]:

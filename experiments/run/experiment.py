@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments import PACKAGES, ROOT
 from experiments.drivers.contract import Parts
+from experiments.reports import files
 from experiments.run import flags, interrupts, prepare, records
 from experiments.run.plans import Size
 
@@ -89,6 +90,8 @@ class Experiment(NamedTuple):
         except records.StoppedError as stop:
             print(stop if stop.code == 130 else f"error: {stop}", file=sys.stderr)
             raise SystemExit(stop.code) from None
+        except files.UnwritableError as error:
+            flags.fail(error, code=1)
         except KeyboardInterrupt:
             flags.fail("stopped before training began; nothing was saved", code=130)
 

@@ -20,8 +20,13 @@ def fitted(kind: Any, value: Any) -> Any:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Annotated:
         infinite = any(isinstance(note, ranges.Range) and note.infinite for note in parts[1:])
-        return math.inf if infinite and value in (None, math.inf) else fitted(parts[0], value)
-    if origin in (Union, UnionType):
+        if infinite and (value is None or value == math.inf):
+            return math.inf
+        try:
+            return fitted(parts[0], value)
+        except ValueError:
+            pass
+    elif origin in (Union, UnionType):
         for part in parts:
             try:
                 return fitted(part, value)

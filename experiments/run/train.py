@@ -32,9 +32,17 @@ def train(prepared: Prepared) -> dict[str, Any]:
         try:
             return run(prepared, interrupt)
         except files.UnwritableError as error:
-            again = f"when that is mended, to go on: {prepared.experiment.command} --resume {prepared.folder}"
-            kept = Checkpointer(prepared.folder / CHECKPOINTS).kept() if prepared.folder.is_dir() else "nothing is left"
-            raise records.StoppedError(f"{error}; {kept}; {again}") from None
+            raise records.StoppedError(f"{error}; {left(prepared)}") from None
+
+
+def left(prepared: Prepared) -> str:
+    """What there is of a run that could not be written any further, and how to go on with it."""
+    if not prepared.folder.is_dir():
+        return "the run folder is gone"
+    if files.kind(prepared.folder / CHECKPOINTS) not in ("nothing", "a folder"):
+        return "the folder of its checkpoints is gone"
+    kept = Checkpointer(prepared.folder / CHECKPOINTS).kept()
+    return f"{kept}; when that is mended, to go on: {prepared.experiment.command} --resume {prepared.folder}"
 
 
 def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:

@@ -1,7 +1,12 @@
 """A3C: one worker is A2C; several processes share parameters, and what they share is learned."""
 
+import os
 import queue
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import chex
@@ -54,6 +59,46 @@ def test_updates_are_merged_by_the_episodes_that_they_ended():
     after = {"episodes": 3.0, "episode_return": 8.0, "loss": 6.0}
     assert workers.merged([before, none, after]) == {"episodes": 4.0, "episode_return": 7.0, "loss": 3.0}
     assert np.isnan(workers.merged([none])["episode_return"])
+
+
+PARENT = """
+import multiprocessing, time
+from tests.experiments.test_a3c import idle
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    ready = context.Queue()
+    context.Process(target=idle, args=(ready,), daemon=True).start()
+    print(ready.get(), flush=True)
+    time.sleep(600)
+"""
+
+
+def idle(ready):
+    workers.end_with_parent()
+    ready.put(os.getpid())
+    time.sleep(600)
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    (tmp_path / "parent.py").write_text(PARENT)
+    environment = os.environ | {"PYTHONPATH": str(running.ROOT)}
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")], env=environment, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while running_still(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ended = not running_still(worker)
+    running.kill(worker)
+    assert ended
+
+
+def running_still(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.slow

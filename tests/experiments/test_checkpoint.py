@@ -4,8 +4,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -264,6 +266,110 @@ def test_an_error_in_the_background_is_raised(tmp_path):
     checkpoints.save(1, small(1), {})
     with pytest.raises(OSError):
         checkpoints.close()
+
+
+def edited(folder, change):
+    """Changes a manifest, and its checksum with it."""
+    path = folder / "manifest.json"
+    content = json.loads(json.loads(path.read_text())["content"])
+    change(content)
+    text = json.dumps(content)
+    path.write_text(json.dumps({"crc32": zlib.crc32(text.encode()), "content": text}))
+
+
+def pretending(folder, **changes):
+    """Changes what an array says of itself, and its checksum with it."""
+    path = folder / "arrays" / "1" / ".zarray"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    name = path.relative_to(folder).as_posix()
+    edited(folder, lambda content: content["files"].update({name: zlib.crc32(path.read_bytes())}))
+
+
+def put(content, name, value):
+    content[name] = value
+
+
+def replaced(path, make):
+    """Puts a link or a pipe in the place of a file."""
+    path.unlink()
+    make(path)
+
+
+MADE_UP = {
+    "names a device": lambda folder: edited(folder, lambda c: c["files"].update({"/dev/zero": 1})),
+    "names a file elsewhere": lambda folder: edited(folder, lambda c: c["files"].update({"../10/manifest.json": 1})),
+    "a pipe": lambda folder: replaced(largest(folder), os.mkfifo),
+    "a link": lambda folder: replaced(largest(folder), lambda path: path.symlink_to("/dev/zero")),
+    "a pipe for a manifest": lambda folder: replaced(folder / "manifest.json", os.mkfifo),
+    "a list of files": lambda folder: edited(folder, lambda c: put(c, "files", [])),
+    "a list of flags": lambda folder: edited(folder, lambda c: put(c, "meta", [1])),
+    "no fields": lambda folder: edited(folder, lambda c: c.pop("fields")),
+    "fields that are numbers": lambda folder: edited(folder, lambda c: put(c, "fields", {"x": 1})),
+    "a value of another type": lambda folder: edited(folder, lambda c: c["values"].update({"n": [1]})),
+    "no value": lambda folder: edited(folder, lambda c: c["values"].clear()),
+    "of another step": lambda folder: edited(folder, lambda c: put(c, "step", 7)),
+    "a huge array": lambda folder: pretending(folder, shape=[10**12]),
+    "huge pieces": lambda folder: pretending(folder, chunks=[10**12]),
+    "another dtype": lambda folder: pretending(folder, dtype="<f8"),
+}
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+def test_a_made_up_one_is_passed_over_too(tmp_path, name):
+    with Checkpointer(tmp_path) as checkpoints:
+        for step in (10, 20):
+            checkpoints.save(step, small(step, 1000), {}, wait=True)
+        MADE_UP[name](tmp_path / "20")
+        with pytest.warns(UserWarning, match=r"20 is damaged \(.+\); taking the one before") as warned:
+            assert checkpoints.restore(small(0, 1000), {})[0] == 10
+    assert len(warned) == 1 and "\n" not in str(warned[0].message)
+
+
+def test_files_and_links_among_the_steps(tmp_path):
+    folder, mine = tmp_path / "run", tmp_path / "mine"
+    mine.mkdir()
+    (mine / "keep").write_text("")
+    with Checkpointer(folder) as checkpoints:
+        checkpoints.save(10, small(10), {}, wait=True)
+        (folder / "20").write_text("no folder")
+        (folder / "30").symlink_to(mine)
+        (folder / "40.old").symlink_to(mine)
+        (folder / "50.tmp").write_text("")
+        (folder / "60.tmp").symlink_to(mine)
+        with pytest.warns(UserWarning, match=r"it is a (file|link), not a folder"):
+            assert checkpoints.restore(small(0), {})[0] == 10
+        checkpoints.save(20, small(20), {}, wait=True)
+        assert checkpoints.restore(small(0), {})[0] == 20
+    assert sorted(path.name for path in folder.iterdir()) == ["10", "20"]
+    assert (mine / "keep").exists()
+    for place in ("file", "link"):
+        (tmp_path / place).symlink_to(mine) if place == "link" else (tmp_path / place).write_text("")
+        with pytest.raises(ValueError, match=f"a {place} is in the place of a folder of checkpoints"):
+            Checkpointer(tmp_path / place)
+
+
+def test_readers_take_the_newest_while_a_writer_replaces_it(tmp_path):
+    done = threading.Event()
+
+    def write():
+        with Checkpointer(tmp_path, keep=1) as writer:
+            step = 1
+            while not done.is_set():
+                step += 1
+                writer.save(step, small(step, 1000), {}, wait=True)
+
+    with Checkpointer(tmp_path, keep=1) as first:
+        first.save(1, small(1, 1000), {})
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        with Checkpointer(tmp_path) as reader:
+            for _ in range(40):
+                step, found = reader.restore(small(0, 1000), {})
+                assert found["n"] == step and (np.asarray(found["x"]) == step).all()
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_nothing_but_the_warning_is_printed(tmp_path, capfd):

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -78,6 +79,31 @@ def test_labels_leave_out_what_is_common():
         compare.labels(["a/x", "a/../a/x"])
 
 
+def instead(path, make):
+    path.unlink()
+    make(path)
+
+
+def summarised(folder, **changes):
+    path = folder / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_what_a_stranger_wrote_is_shown_as_text(runs, tmp_path, capsys):
+    """No terminal escapes, no mathtext, nothing very long."""
+    summarised(runs[1], env="\x1b[31m$\\frac{$" + "x" * 5000)
+    config = json.loads((runs[1] / "config.json").read_text())
+    config["flags"]["agent"] |= {"\x1b]0;title\x07": "\x1b[2J", "many": [1] * 10_000}
+    (runs[1] / "config.json").write_text(json.dumps(config))
+    strange = runs[1].rename(tmp_path / "_$\\frac{$\x1b[31m")
+    compare.main([str(runs[0]), str(strange), "--out", str(tmp_path / "x.png")])
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out and "\x07" not in shown.out and shown.err == ""
+    assert "\\x1b[31m$\\frac{$xxx" in shown.out and "flag agent.\\x1b]0;title\\x07: -, \\x1b[2J" in shown.out
+    assert max(map(len, shown.out.splitlines())) < 400
+    assert (tmp_path / "x.png").stat().st_size > 10_000
+
+
 def without(name):
     return lambda folder: (folder / name).unlink()
 
@@ -92,6 +118,19 @@ def without(name):
         (lambda folder: (folder / "config.json").write_text("[]"), "holds no JSON object"),
         (lambda folder: (folder / "summary.json").write_text("{}"), "summary.json has no experiment, env, env_steps"),
         (lambda folder: (folder / "metrics.csv").write_text("a,b\n"), "not a metrics.csv"),
+        (lambda folder: (folder / "metrics.csv").write_bytes(b"\0" * 99), "not a metrics.csv"),
+        (lambda folder: instead(folder / "metrics.csv", Path.mkdir), "cannot read metrics.csv (Is a folder)"),
+        (lambda folder: instead(folder / "config.json", Path.mkdir), "cannot read config.json (Is a folder)"),
+        (
+            lambda folder: instead(folder / "summary.json", os.mkfifo),
+            "cannot read summary.json (Is a pipe or a device)",
+        ),
+        (lambda folder: (folder / "config.json").write_bytes(b"\xff"), "config.json is not JSON"),
+        (lambda folder: (folder / "config.json").write_text("[" * 100_000), "config.json is not JSON"),
+        (lambda folder: (folder / "config.json").write_text('{"flags": [1]}'), "has [1] as flags; must be an object"),
+        (lambda folder: summarised(folder, env=3), "summary.json has 3 as env; must be text"),
+        (lambda folder: summarised(folder, env_steps="x"), "summary.json has x as env_steps; must be a whole number"),
+        (lambda folder: summarised(folder, env_steps=True), "has True as env_steps; must be a whole number"),
     ],
 )
 def test_bad_folders_end_it_with_one_line(runs, spoil, message, capsys):

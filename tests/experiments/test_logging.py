@@ -1,11 +1,14 @@
 import io
+import shutil
 import sys
+import threading
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from experiments.reports import sinks
+from experiments.reports import files, sinks
 from experiments.reports.sinks import (
     COLUMNS,
     Logger,
@@ -163,6 +166,67 @@ def test_tensorboard_has_each_seed_and_the_mean(tmp_path):
     with Logger(1, TensorBoard(tmp_path / "one", [0], resume_at=10)) as logger:
         logger.log("train", 11, 1.0, {"loss": 4.0})
     assert [p.name for p in (tmp_path / "one").iterdir()] == ["mean"]
+
+
+def test_event_files_are_in_order_though_the_clock_is_set_back(tmp_path, monkeypatch):
+    for now in (2_000_000_000, 2_000_000_000, 1_000_000_000):
+        monkeypatch.setattr("time.time", lambda now=now: now)
+        with Logger(1, TensorBoard(tmp_path, [0], resume_at=10)) as logger:
+            logger.log("train", 11, 1.0, {"loss": 4.0})
+    stamps = [path.name.split(".")[3] for path in sorted((tmp_path / "mean").iterdir())]
+    assert stamps == ["2000000000", "2000000001", "2000000002"]
+
+
+def test_sinks_keep_no_file_open_and_no_thread(tmp_path):
+    before, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    seeds = range(20)
+    logger = Logger(20, MetricsCsv(tmp_path / "metrics.csv", seeds), TensorBoard(tmp_path / "tensorboard", seeds))
+    logger.log("train", 1, 1.0, {"loss": np.arange(20.0)})
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert threading.active_count() == threads
+    shutil.rmtree(tmp_path / "tensorboard")
+    with pytest.raises(files.UnwritableError, match=r"tensorboard/mean/events.*: cannot be written \(No such file"):
+        logger.log("train", 2, 1.0, {"loss": np.arange(20.0)})
+    logger.close()
+
+
+HEADER = ",".join(COLUMNS) + "\n"
+WHOLE = "0,10,1,train,,,,,,\n0,20,2,train,,,,,,\n"
+DAMAGED = {
+    "empty": (b"", 0, "first line is ''"),
+    "zeroed": (b"\0" * 500, 0, "not a metrics.csv"),
+    "another header": (b"a,b\n1,2\n", 0, "not a metrics.csv"),
+    "no text": (b"\xff\xfe\n", 0, "not a metrics.csv"),
+    "cut": ((HEADER + WHOLE[:23]).encode(), 1, "ends before 20 steps"),
+    "a row cut": ((HEADER + WHOLE[:30] + "\n").encode(), 1, "line 3 has"),
+    "a zeroed row": ((HEADER + WHOLE[:19]).encode() + b"\0" * 19 + b"\n", 1, "line 3 has 1 cells"),
+    "a word for a number": ((HEADER + WHOLE[:19] + "0,20,2,train,x,,,,,\n").encode(), 1, "must be a number or empty"),
+    "steps that are none": ((HEADER + WHOLE[:19] + "0,1e9,2,train,,,,,,\n").encode(), 1, "must be a whole number"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_csv_is_mended_up_to_its_last_whole_row(tmp_path, capsys, name):
+    content, whole, told = DAMAGED[name]
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(content)
+    with csv_logger(path, runs=1, resume_at=20):
+        pass
+    warned = capsys.readouterr().err
+    assert warned.startswith(f"warning: {path}") and told in warned and warned.count("\n") == 1
+    assert "\0" not in warned and (tmp_path / "metrics.csv.damaged").read_bytes() == content
+    assert path.read_text() == HEADER + "".join(WHOLE.splitlines(keepends=True)[:whole])
+
+
+def test_a_folder_in_the_place_of_the_csv_is_kept_aside(tmp_path, capsys):
+    path = tmp_path / "metrics.csv"
+    path.mkdir()
+    with pytest.raises(OSError, match="Is a folder"):
+        read_metrics(path)
+    with csv_logger(path, runs=1, resume_at=20):
+        pass
+    assert "cannot be read (Is a folder); going on with no rows" in capsys.readouterr().err
+    assert (tmp_path / "metrics.csv.damaged").is_dir() and path.read_text() == HEADER
 
 
 def test_wandb_is_optional(tmp_path, monkeypatch):

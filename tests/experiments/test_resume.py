@@ -344,6 +344,101 @@ def test_the_second_signal_ends_the_process_at_once_in_one_line():
     assert [line for line in done.stderr.split("\n") if line] == told
 
 
+BUSY = """
+import hashlib, threading
+from experiments.run.records import Interrupt
+with Interrupt():
+    print("ready", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)  # as a compilation: minutes without an instruction of Python's
+"""
+
+
+def test_signals_are_heard_while_python_does_nothing():
+    words = [sys.executable, "-c", BUSY]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        told = [process.stderr.readline() for _ in range(2)]
+        assert told == ["\n", "stopping after this chunk; once more to stop at once\n"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read() == "\nstopped at once; the last checkpoint is kept\n"
+
+
+def test_sigterm_before_training_is_one_line(tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(prepare, "environment", lambda *_: signal.raise_signal(signal.SIGTERM))
+    outcome = call("a2c", *FLAGS["a2c"], "--out", tmp_path / "run")
+    assert (outcome.code, outcome.err) == (130, "error: stopped before training began; nothing was saved\n")
+    assert not (tmp_path / "run").exists()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_signal_while_saving_and_reporting_is_kept(finished, tmp_path, monkeypatch):
+    """A run that has come to its end is whole, though a signal came while it was reported."""
+    from experiments.reports import plots
+
+    def drawing(*arguments):
+        signal.raise_signal(signal.SIGTERM)
+        return curve(*arguments)
+
+    curve = plots.curve
+    monkeypatch.setattr(plots, "curve", drawing)
+    succeed("a2c", *FLAGS["a2c"], "--quiet", "--out", tmp_path / "run")
+    assert_same_run(tmp_path / "run", finished("a2c").folder)
+    assert (tmp_path / "run" / "curve.png").exists()
+
+
+def test_seeds_go_on_over_another_number_of_devices(finished, tmp_path, monkeypatch):
+    """Two seeds on two devices, then both on one, then on two again; config.json and results are of the run."""
+    import shutil
+    from functools import partial
+
+    from experiments.drivers import devices
+
+    folder = tmp_path / "a2c"
+    shutil.copytree(finished("a2c").folder, folder)
+    before, layout = rows(folder), devices.layout
+    monkeypatch.setattr(devices, "layout", partial(layout, devices=jax.devices()[:1]))
+    with starting_state() as start:
+        succeed("a2c", "--resume", folder, "--steps", 2304, "--quiet")
+    assert all(x.shape[:2] == (1, 2) for x in start)
+    assert steps_saved(folder)[-1] == 2304
+    assert rows(folder)[: len(before)] == before
+    monkeypatch.setattr(devices, "layout", layout)
+    with starting_state() as again:
+        succeed("a2c", "--resume", folder, "--steps", 2560, "--quiet")
+    assert all(x.shape[:2] == (2, 1) for x in again)
+    assert summary(folder)["env_steps"] == 2560
+
+
+def test_runs_are_laid_out_anew_one_by_one(tmp_path):
+    """Three runs over three, two and one devices; where there is a place too many, it repeats the first run."""
+    import jax.numpy as jnp
+
+    from experiments.drivers import devices
+    from experiments.run import layouts
+
+    assert layouts.layouts(3) == [(1, 3), (2, 2), (3, 1)]
+    assert layouts.layouts(5) == [(1, 5), (2, 3), (3, 2), (5, 1)]
+    keys = jax.random.split(jax.random.key(0), 3)
+    tree = {"x": jnp.arange(6.0).reshape(3, 2), "key": keys}
+    for there in (1, 2, 3):
+        lay = devices.layout(3, devices=jax.devices()[:there])
+        with Checkpointer(tmp_path / str(there)) as checkpoints:
+            checkpoints.save(7, devices.place(lay, tree), {"a": 1}, wait=True)
+            for here in (1, 2, 3):
+                new = devices.layout(3, devices=jax.devices()[:here])
+                template = devices.laid_out(new, jax.eval_shape(lambda new=new: devices.place(new, tree)))
+                step, found = layouts.restore(checkpoints, new, template, {"a": 1}, {})
+                assert step == 7
+                assert found["x"].tolist() == devices.place(new, tree)["x"].tolist()
+                assert (jax.random.key_data(found["key"]) == jax.random.key_data(keys)[devices.order(new)]).all()
+                assert found["x"].sharding.device_set == set(new.devices)
+            with pytest.raises(ValueError, match="other flags: a is 1 there, 2 here"):
+                layouts.restore(checkpoints, new, template, {"a": 2}, {})
+
+
 def test_ctrl_c_before_training_is_one_line(tmp_path, monkeypatch):
     def pressed(*_):
         raise KeyboardInterrupt
