@@ -43,7 +43,7 @@ def make(config: Config, spec: Any, scale: run.Size, learner: Any = None) -> Any
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 experiment = run.Experiment("a2c", Flags, run.accept, make, parts.presets_policy.A2C)

@@ -89,7 +89,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
     if config.noise == "parameters":
         distance = exploration.action_distance(policy)
         agent = exploration.parameter_noise(agent, distance, config.sigma, period=config.parameter_noise_period)
-    return parts.off_policy.parts(agent, box, config, scale, config.delay)
+    return parts.off_policy.parts(agent, spec, config, scale, config.delay)
 
 
 experiment = run.Experiment("ddpg", Flags, run.accept, make, parts.presets_control.DDPG)

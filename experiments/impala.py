@@ -57,7 +57,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 experiment = run.Experiment("impala", Flags, run.accept, make, parts.presets_policy.IMPALA)

@@ -55,7 +55,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         else action_noise.gaussian(config.sigma),
         target_rate=config.target_rate,
     )
-    return parts.off_policy.parts(agent, box, config, scale)
+    return parts.off_policy.parts(agent, spec, config, scale)
 
 
 experiment = run.Experiment("naf", Flags, run.accept, make, parts.presets_control.NAF)

@@ -83,7 +83,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise_advantages,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 experiment = run.Experiment("ppo", Flags, run.accept, make, parts.presets_policy.PPO)

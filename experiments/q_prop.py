@@ -87,7 +87,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         replayed=replayed,
     )
     storage = replay.fresh_and_replayed(replay.on_policy(config.unroll), replay.uniform(size, replayed, config.unroll))
-    return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
+    return run.Parts(parts.clipped(parts.centred(agent, spec), config), storage, run.Schedule(config.unroll, 1, 1))
 
 
 experiment = run.Experiment("q_prop", Flags, run.accept, make)

@@ -78,7 +78,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> run.Parts:
         delay=config.delay,
         discrete=discrete,
     )
-    return parts.off_policy.parts(agent, box, config, scale, config.delay)
+    return parts.off_policy.parts(agent, spec, config, scale, config.delay)
 
 
 experiment = run.Experiment("sac", Flags, run.accept, make, parts.presets_control.SAC)

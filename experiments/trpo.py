@@ -76,7 +76,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         epochs=config.epochs,
         minibatches=config.minibatches,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 experiment = run.Experiment("trpo", Flags, run.accept, make, parts.presets_policy.TRPO)

@@ -75,7 +75,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 experiment = run.Experiment("vpg", Flags, run.accept, make)

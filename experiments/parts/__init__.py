@@ -13,12 +13,13 @@ from experiments.parts import (
 )
 from experiments.parts.builders import Precision, actor_critic, core, critics, discrete_actions, torso, unit_box
 from experiments.parts.checks import check_buffer, check_layers, check_passes
-from experiments.parts.learning import clipped, linear, normalised
+from experiments.parts.learning import centred, clipped, linear, normalised
 
 __all__ = [
     "Precision",
     "actor_critic",
     "actor_critics",
+    "centred",
     "check_buffer",
     "check_layers",
     "check_passes",
