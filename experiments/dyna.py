@@ -65,7 +65,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     """
     import networks
     import replay
-    from agents.common import optimisers
+    from agents.common import optimisers, wrappers
     from agents.dqn import dqn
     from agents.dyna import dyna
     from agents.world.dynamics import ensemble, shuffled
@@ -83,8 +83,9 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     parts.check_buffer(buffer, scale.num_envs, 2)
     per_iteration = config.unroll * scale.num_envs * scale.devices
     updates = scale.steps / per_iteration * config.updates * each
+    seen = spec._replace(observation=Box(spec.observation.shape))
     agent = dqn(
-        networks.q_network(parts.torso(spec, config.hidden, "small"), networks.QValues(actions)),
+        networks.q_network(parts.torso(seen, config.hidden, "small"), networks.QValues(actions)),
         optimisers.adam(config.learning_rate, config.max_grad_norm),
         discount=config.discount,
         epsilon=parts.linear(1.0, config.epsilon_end, config.epsilon_fraction * updates),
@@ -92,7 +93,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     )
     learner = ensemble(spec.action, optimisers.adam(config.model_learning_rate), sizes=config.model_hidden)
     learner = shuffled(learner) if config.shuffle_actions else learner
-    agent = dyna(agent, learner, config.planning, config.model_warmup)
+    agent = wrappers.as_floats(dyna(agent, learner, config.planning, config.model_warmup), spec.observation)
     schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
     return run.Parts(agent, replay.uniform(buffer, each * batch), schedule)
 

@@ -102,6 +102,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     if isinstance(config.policy_delay, float | int) and not 0 <= config.policy_delay < 1:
         raise ValueError(f"--agent.policy-delay {config.policy_delay}: must be in [0, 1)")
     actions = parts.discrete_actions(spec, "merlin")
+    parts.check_images(spec, config.cnn)
     seen = modalities(spec.observation, spec.action if config.recall else None)
     updates = max(1, scale.steps // (config.unroll * scale.num_envs * scale.devices))
     cnn = None if config.cnn == "none" else config.cnn

@@ -78,9 +78,13 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
       ValueError: it does not fit the task's actions.
     """
     from agents.world import planning, tree_search
-    from envs.base import Box
+    from envs.base import Box, MultiDiscrete
 
     continuous, actions = isinstance(spec.action, Box), spec.action
+    if isinstance(actions, MultiDiscrete):
+        raise ValueError(
+            f"--env {spec.name}: planners need discrete or continuous actions, but the task's are {actions}"
+        )
     if (config.planner in ("cem", "mppi")) != continuous and config.planner != "shooting":
         allowed = "cem, mppi, shooting" if continuous else "mcts, monte-carlo, shooting"
         raise ValueError(f"--agent.planner {config.planner}: not for the actions of {spec.name}; allowed: {allowed}")
@@ -106,7 +110,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
       ValueError: flags that do not go together, or a task that has no such model.
     """
     import replay
-    from agents.common import optimisers
+    from agents.common import optimisers, wrappers
     from agents.world import models, planning
     from agents.world.dynamics import ensemble, shuffled
     from envs.base import Box
@@ -141,7 +145,11 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     learner = shuffled(learner, "arrivals") if config.shuffle_arrivals else learner
     model = models.paying(learner.model, parts.worlds.reward(spec)) if config.reward == "known" else learner.model
     agent = planning.mpc(planner(config, spec, model, config.particles), spec.action, learner)
-    return run.Parts(agent, replay.uniform(buffer, batch), run.Schedule(config.unroll, config.updates))
+    return run.Parts(
+        wrappers.as_floats(agent, spec.observation),
+        replay.uniform(buffer, batch),
+        run.Schedule(config.unroll, config.updates),
+    )
 
 
 experiment = run.Experiment("planning", Flags, run.accept, make)

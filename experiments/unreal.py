@@ -60,7 +60,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
     import networks
     import replay
     from agents.unreal import unreal
-    from envs.base import Box
+    from envs.base import Box, byte_scale
 
     parts.check_layers(config, "hidden")
     if not config.shared:
@@ -88,6 +88,7 @@ def make(config: Config, spec: Any, scale: run.Size) -> Any:
         network,
         parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, scale)),
         cell=config.cell,
+        scale=byte_scale(space),
         replayed=replayed,
         scales={name: getattr(config, name) for name in ("pixel_control", "reward_prediction", "value_replay")},
         discount=config.discount,

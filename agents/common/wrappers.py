@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, select, valid
 from agents.common.moments import Moments, fresh_moments, merge, variance
-from envs.base import Box, Discrete, Space
+from envs.base import Box, Discrete, Space, byte_scale
 
 
 class State(NamedTuple):
@@ -78,6 +78,39 @@ def normalise_observations(agent: Agent, space: Any, clip: float = 10.0, least: 
         return State(inner, merge(state.moments, new, jnp.ones_like(valid(steps)))), info
 
     return agent._replace(init=init, actor=actor, act=act, update=update)
+
+
+def as_floats(agent: Agent, space: Box) -> Agent:
+    """The inner agent sees whole numbers as floats, bytes in [0, 1]: for models, which predict no whole numbers.
+
+    Args:
+      agent: built for observations `Box(space.shape)`.
+      space: of the task's observations.
+    """
+    if np.dtype(space.dtype).kind == "f":
+        return agent
+    scale = np.asarray(byte_scale(space), np.float32)
+
+    def see(timestep: TimeStep) -> TimeStep:
+        x = timestep.observation
+        return timestep._replace(
+            observation=x.astype(jnp.float32) / scale.reshape((1,) * (x.ndim - scale.ndim) + scale.shape)
+        )
+
+    return seeing(agent, see)
+
+
+def seeing(agent: Agent, see: Callable[[TimeStep], TimeStep]) -> Agent:
+    """The agent, which sees `see(timestep)` of every row alike."""
+
+    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
+        return agent.act(actor, key, carry, see(timestep), explore)
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        steps = sample.steps
+        return agent.update(state, key, sample._replace(steps=steps._replace(timestep=see(steps.timestep))))
+
+    return agent._replace(init=lambda key, timestep: agent.init(key, see(timestep)), act=act, update=update)
 
 
 def rewards(agent: Agent, rewrite: Callable[[Array], Array]) -> Agent:

@@ -5,13 +5,14 @@ registers it, first. Lanes reset in the step after an episode's last one (`Autor
 episode shows its true final observation and keeps discount 1.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from envs.base import FIRST, LAST, MID, Box, Discrete, HostEnvironment, Pool, Spec, TimeStep, host_rows
-from envs.host import finite_or_inf, joined, lane_seeds, narrowed, run_seeds, unknown
+from envs.adapters.gymnasium_spaces import acted, observed
+from envs.base import FIRST, LAST, MID, HostEnvironment, Pool, Spec, TimeStep, host_rows
+from envs.host import joined, lane_seeds, run_seeds, unknown
 
 MODES = ("sync", "async", "vector_entry_point")
 
@@ -19,8 +20,9 @@ MODES = ("sync", "async", "vector_entry_point")
 def gymnasium(id: str, *, vectorization: str = "sync", **options: Any) -> HostEnvironment:
     """A task of gymnasium.
 
-    Observations are float32, int32 or uint8 (booleans become float32); dictionaries stay dictionaries. Actions are
-    expected in the task's own range, and clipped to it. Lane 0 can be drawn if the task offers "rgb_array".
+    Observations are float32, int32 or uint8 (booleans become float32, and so do whole numbers beyond int32);
+    dictionaries stay dictionaries, of one level (`gymnasium_spaces.observed`). Actions are expected in the task's own
+    range, and clipped to it; those of any shape are vectors here. Lane 0 can be drawn if the task offers "rgb_array".
 
     Args:
       id: as registered, with the module that registers it and a colon in front where that is needed.
@@ -46,8 +48,8 @@ def gymnasium(id: str, *, vectorization: str = "sync", **options: Any) -> HostEn
     assert entry is not None
     if vectorization == "vector_entry_point" and entry.vector_entry_point is None:
         raise ValueError(f"gymnasium/{id} has no vector entry point; allowed: sync, async")
-    observation, observe = _observation(id, gym, single.observation_space)
-    action, convert = _action(id, gym, single.action_space)
+    observation, observe = observed(id, gym, single.observation_space)
+    action, convert = acted(id, gym, single.action_space)
     spec = Spec(f"gymnasium/{id}", observation, action, entry.max_episode_steps)
     drawn = "rgb_array" in single.metadata.get("render_modes", ())
     made = ({"render_mode": "rgb_array"} if drawn else {}) | options
@@ -93,41 +95,3 @@ def gymnasium(id: str, *, vectorization: str = "sync", **options: Any) -> HostEn
         return Pool(num_envs, reset, send, recv, spec, raw.close, frame if drawn else None)
 
     return HostEnvironment(pool, spec)
-
-
-def _observation(id: str, gym: Any, space: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """What a space of gymnasium becomes, and the conversion of a batch of its elements."""
-    spaces = gym.spaces
-    if isinstance(space, spaces.Dict):
-        parts = {name: _observation(id, gym, part) for name, part in space.items()}
-        return (
-            {name: part for name, (part, _) in parts.items()},
-            lambda batch: {name: convert(batch[name]) for name, (_, convert) in parts.items()},
-        )
-    if isinstance(space, spaces.Discrete):
-        start = int(space.start)
-        return Discrete(int(space.n)), lambda batch: (batch - start).astype(np.int32)
-    if isinstance(space, spaces.MultiBinary):
-        return Box(tuple(space.shape), 0.0, 1.0), lambda batch: batch.astype(np.float32)
-    if isinstance(space, spaces.Box):
-        dtype = narrowed(space.dtype)
-        low, high = finite_or_inf(space.low, dtype), finite_or_inf(space.high, dtype)
-        return Box(tuple(space.shape), low, high, dtype), lambda batch: batch.astype(dtype, copy=False)
-    raise ValueError(f"gymnasium/{id} observes a {type(space).__name__}; allowed: Box, Discrete, MultiBinary or Dict")
-
-
-def _action(id: str, gym: Any, space: Any) -> tuple[Box | Discrete, Callable[[Any, int], np.ndarray]]:
-    """The space of actions, and what turns N of them into gymnasium's array."""
-    integer = isinstance(space, gym.spaces.Discrete)
-    if not integer and not (isinstance(space, gym.spaces.Box) and space.dtype.kind == "f"):
-        raise ValueError(f"gymnasium/{id} takes actions of {space}; allowed: Discrete or a float Box")
-
-    def convert(actions: Any, num_envs: int) -> np.ndarray:
-        batch = np.array(actions, space.dtype)
-        if batch.shape != (num_envs, *space.shape):
-            raise ValueError(f"actions have shape {batch.shape}; allowed: {(num_envs, *space.shape)}")
-        return batch + space.start if integer else np.clip(batch, space.low, space.high)
-
-    if integer:
-        return Discrete(int(space.n)), convert
-    return Box(tuple(space.shape), np.float32(space.low), np.float32(space.high)), convert

@@ -12,7 +12,7 @@ from experiments.parts import (
     worlds,
 )
 from experiments.parts.builders import Precision, actor_critic, core, critics, discrete_actions, torso, unit_box
-from experiments.parts.checks import check_buffer, check_layers, check_passes
+from experiments.parts.checks import check_buffer, check_images, check_layers, check_passes
 from experiments.parts.learning import centred, clipped, linear, normalised
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "actor_critics",
     "centred",
     "check_buffer",
+    "check_images",
     "check_layers",
     "check_passes",
     "clipped",

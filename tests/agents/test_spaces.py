@@ -11,9 +11,9 @@ import pytest
 from agents.base import Agent, Info, Sample, Step, TimeStep
 from agents.common import wrappers
 from envs import keys
-from envs.base import MID, Box, Discrete, Environment, Spec, episodic
+from envs.base import MID, Box, Discrete, Environment, MultiDiscrete, Spec, episodic
 from envs.tasks.four_rooms import four_rooms
-from experiments import a2c, her, ppo, q_prop
+from experiments import a2c, acer, acktr, ddpg, dqn, dyna, her, impala, merlin, planning, ppo, q_prop, sac, trpo, vpg
 from experiments.drivers import in_graph
 from experiments.run import plans
 from tests.agents.learning import learned
@@ -71,6 +71,42 @@ def test_what_is_standardised_is_said_by_the_space() -> None:
         np.testing.assert_array_equal(seen[name], now[name])
     for name in ("bytes", "count", "vector"):
         np.testing.assert_allclose(seen[name], (now[name].astype(jnp.float32) - 3) / 2, atol=0.05)
+
+
+def counter(dtype: Any) -> Environment:
+    """A vector of whole numbers that the second action raises; it pays their sum."""
+    space = Box((2,), np.zeros(2), np.array([200, 250]), dtype)
+    spec = Spec("counter", space, Discrete(2), 5)
+    return episodic(
+        lambda key: jnp.zeros(2, dtype),
+        lambda key, x, action: (x + (10 * action).astype(dtype), jnp.float32(action), jnp.bool_(False)),
+        lambda x: x,
+        spec,
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+@pytest.mark.parametrize("module", [dyna, planning], ids=["dyna", "planning"])
+def test_models_learn_and_imagine_whole_numbers_as_floats(module: Any, dtype: Any) -> None:
+    env = counter(dtype)
+    sizes: dict[str, Any] = {"buffer_size": 1000, "batch_size": 10, "unroll": 5}
+    if module is planning:
+        sizes |= {"reward": "learned", "planner": "shooting", "population": 8, "horizon": 2}
+    parts = module.make(
+        module.Config(model="learned", **sizes) if module is planning else module.Config(**sizes), env.spec, SIZE
+    )
+    scale = np.array([200, 250]) if dtype == np.uint8 else 1
+    low = jnp.asarray([[[200, 20]], [[100, 10]]], dtype)  # it falls, where bytes would wrap
+    rows = jnp.broadcast_to(low, (2, 60, 2))
+    steps = Step(arrived(rows, 2, 60), jnp.zeros((2, 60), jnp.int32))
+    state = parts.agent.init(keys.key(0), arrived(rows[0], 60))
+    state, info = jax.jit(parts.agent.update)(state, keys.key(1), Sample(steps))
+    model = state.model if module is dyna else state.params
+    np.testing.assert_allclose(model.targets.mean[:2], np.array([-100, -10]) / scale, rtol=1e-5)
+    np.testing.assert_allclose(model.inputs.mean[:2], np.array([200, 20]) / scale, rtol=1e-5)
+    assert all(np.isfinite(value).all() for value in info.metrics.values())
+    loop = in_graph.loop(env, *parts, num_envs=LANES, iterations=1)
+    jax.eval_shape(loop.step, jax.eval_shape(loop.init, keys.key(0)))
 
 
 def five_rooms() -> Environment:
@@ -173,8 +209,61 @@ def test_centred_actions_are_learned_from_as_they_were_drawn() -> None:
     chex.assert_trees_all_close(told[0], drawn)
 
 
+@pytest.mark.parametrize("shape", [(), (2, 2), (0,)])
+def test_actions_that_are_no_vector_are_refused(shape: tuple[int, ...]) -> None:
+    spec = Spec("valve", Box((1,)), Box(shape, -1.0, 1.0))
+    for module, told in ((ppo, "allowed: discrete ones or a vector"), (sac, "needs a vector of bounded actions")):
+        with pytest.raises(ValueError, match=rf"--env valve: .*{told}"):
+            module.make(module.Config(), spec, SIZE)
+
+
 @pytest.mark.parametrize(("low", "high"), [(5.0, np.inf), (-np.inf, -1.0), (2.0, 2.0)])
 def test_bounds_that_a_policy_cannot_start_in_are_refused(low: float, high: float) -> None:
     spec = Spec("valve", Box((1,)), Box((1,), low, high))
     with pytest.raises(ValueError, match=r"--env valve: actions between .* needs low < high, and 0 within open bounds"):
         ppo.make(ppo.Config(minibatches=1), spec, SIZE)
+
+
+def locks() -> Environment:
+    """One step that pays for each of two numbers that is the right one."""
+    spec = Spec("locks", Box((1,)), MultiDiscrete((2, 4)), 1)
+    return episodic(
+        lambda key: jnp.ones(1),
+        lambda key, state, action: (state, jnp.sum(action == jnp.array([1, 2]), dtype=jnp.float32), jnp.bool_(True)),
+        lambda state: state,
+        spec,
+    )
+
+
+@pytest.mark.parametrize("module", [ppo, a2c, trpo, acktr, impala, vpg], ids=lambda module: module.__name__[12:])
+def test_actor_critics_learn_several_numbers_at_once(module: Any) -> None:
+    env = locks()
+    options: dict[str, Any] = {"unroll": 32, "hidden": (8,)}
+    options |= {"minibatches": 1} if module is ppo else {}
+    options |= {} if module in (acktr, trpo) else {"learning_rate": 0.03}
+    parts = module.make(module.Config(**options), env.spec, SIZE)
+    assert (learned(env, parts, 60, seeds=2) > 1.9).all()
+
+
+@pytest.mark.parametrize("module", [dqn, ddpg, sac, planning, acer, q_prop], ids=lambda module: module.__name__[12:])
+def test_other_agents_refuse_several_numbers_at_once(module: Any) -> None:
+    with pytest.raises(ValueError, match=r"--env locks: .* MultiDiscrete\(nums=\(2, 4\)\)"):
+        config = module.Config(model="learned", reward="learned") if module is planning else module.Config()
+        module.make(config, locks().spec, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("cnn", "side", "told"),
+    [
+        ("nature", 35, "--agent.cnn nature: needs images with sides of 36 or more, .* is 35; allowed: impala, small$"),
+        ("small", 2, "--agent.cnn small: needs images with sides of 3 or more, .* is 2; allowed: impala$"),
+    ],
+)
+def test_images_too_small_for_the_convolutions_are_answered_with_those_that_fit(cnn: Any, side: int, told: str) -> None:
+    image = Box((side, 40, 3), 0, 255, np.uint8)
+    spec = Spec("stamp", {"image": image, "number": Discrete(3)}, Discrete(2))
+    for module in (ppo, dqn, merlin):
+        with pytest.raises(ValueError, match=told):
+            module.make(module.Config(cnn=cnn), spec, SIZE)
+    ppo.make(ppo.Config(cnn="none"), spec, SIZE)
+    ppo.make(ppo.Config(cnn="impala"), spec, SIZE)
