@@ -41,11 +41,14 @@ def balanced(of: Array, mask: Array) -> Array:
     return jnp.where(of, weight(share), weight(1 - share))
 
 
-def tasks(*, cell: int, discount: float | Array = 0.99, pixel_discount: float | Array = 0.9) -> auxiliary.Tasks:
+def tasks(
+    *, cell: int, scale: Any = 255.0, discount: float | Array = 0.99, pixel_discount: float | Array = 0.9
+) -> auxiliary.Tasks:
     """The three tasks, for the output of `networks.unreal`.
 
     Args:
       cell: pixels in a side of a cell.
+      scale: what the bytes of images are divided by (`envs.base.byte_scale`).
       discount: γ of value replay.
       pixel_discount: γ of pixel control.
     """
@@ -55,7 +58,7 @@ def tasks(*, cell: int, discount: float | Array = 0.99, pixel_discount: float | 
         _, value, heads = output
         arrived, fixed = steps.timestep, jax.lax.stop_gradient(value)
         image = arrived.observation
-        image = image / 255.0 if image.dtype == jnp.uint8 else image
+        image = image / scale if image.dtype == jnp.uint8 else image
         gamma = pixel_discount * arrived.discount[1:]
         target = advantages(steps, fixed, discount=discount, lambda_=1.0) + fixed[:-1]
         reward = arrived.reward[1:]
@@ -77,6 +80,7 @@ def unreal(
     cell: int,
     replayed: int,
     scales: Mapping[str, float | Array] = SCALES,
+    scale: Any = 255.0,
     discount: float | Array = 0.99,
     pixel_discount: float | Array = 0.9,
     **options: Any,
@@ -89,12 +93,13 @@ def unreal(
       cell: pixels in a side of a cell; divides both sides of the image.
       replayed: windows of the past in a sample.
       scales: λ_PC, λ_RP and λ_VR.
+      scale: what the bytes of images are divided by (`envs.base.byte_scale`).
       discount: γ.
       pixel_discount: γ of pixel control.
       **options: of `a2c`.
     """
     policy_and_value = view(network, lambda output: output[:2])
-    of_window = tasks(cell=cell, discount=discount, pixel_discount=pixel_discount)
+    of_window = tasks(cell=cell, scale=scale, discount=discount, pixel_discount=pixel_discount)
     return auxiliary.attached(
         lambda joint: a2c(policy_and_value, joint, discount=discount, **options),
         network, optimiser, of_window, scales, replayed,

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses
-from agents.base import Agent, Array, Key, Sample, TimeStep, Tree
+from agents.base import Agent, Array, Key, TimeStep, Tree
+from agents.common import wrappers
 
 SEEN = ("observation", "desired_goal")
 
@@ -28,14 +29,7 @@ def goal_conditioned(agent: Agent) -> Agent:
     def see(timestep: TimeStep) -> TimeStep:
         return timestep._replace(observation={name: timestep.observation[name] for name in SEEN})
 
-    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
-        return agent.act(actor, key, carry, see(timestep), explore)
-
-    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Any]:
-        steps = sample.steps
-        return agent.update(state, key, sample._replace(steps=steps._replace(timestep=see(steps.timestep))))
-
-    return agent._replace(init=lambda key, timestep: agent.init(key, see(timestep)), act=act, update=update)
+    return wrappers.seeing(agent, see)
 
 
 class Factors(NamedTuple):

@@ -67,6 +67,38 @@ class Box(NamedTuple):
 Space = Discrete | Box
 
 
+class MultiDiscrete(NamedTuple):
+    """Actions of several numbers at once, the k-th of them 0, ..., nums[k] - 1 (int32)."""
+
+    nums: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one element: how many numbers."""
+        return (len(self.nums),)
+
+    @property
+    def dtype(self) -> Any:
+        """`int32`."""
+        return np.int32
+
+
+def byte_scale(space: Space) -> float | tuple[float, ...]:
+    """What networks divide the bytes (uint8) of a space by, so that they lie in [0, 1]: its `high`; 1 for other spaces.
+
+    One number, but for vectors of bytes whose bounds differ, which have one each. Where no sensible bound is given it
+    is 255. Whole numbers of other dtypes, and floats, are never divided, even if their bounds are finite and wide:
+    bounds of counts and scores say little of the values that are met, and running statistics do
+    (`agents.common.wrappers.normalise_observations`).
+    """
+    if np.dtype(space.dtype) != np.uint8 or isinstance(space, Discrete):
+        return 1.0
+    high = np.minimum(np.asarray(space.high, np.float32), 255)
+    high = np.where(high > 0, high, 255)
+    each = tuple(np.broadcast_to(high, space.shape).tolist()) if len(space.shape) == 1 else ()
+    return each if len(set(each)) > 1 else float(np.max(high, initial=0)) or 255.0
+
+
 class Goals(NamedTuple):
     """What is known of a task with goals; its functions take numpy's arrays and JAX's, of any leading axes.
 
@@ -102,7 +134,7 @@ class Spec(NamedTuple):
 
     name: str
     observation: Any  # a Space, or a dict of them
-    action: Space
+    action: Space | MultiDiscrete
     time_limit: int | None = None  # steps after which an episode is truncated, if there is such a limit
     goals: Goals | None = None  # of a task with goals whose reward can be computed anew
     rules: Rules | None = None  # of a task whose state can be told from its observation

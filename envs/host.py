@@ -74,22 +74,31 @@ def _folded(n: int) -> int:
     return (n ^ (n >> 32) * 0x9E3779B1) & 0xFFFFFFFF
 
 
-def narrowed(dtype: Any) -> Any:
+def narrowed(dtype: Any, low: Any = -np.inf, high: Any = np.inf) -> Any:
     """The dtype in which an observation reaches the agent.
 
-    uint8, int32 and float32 stay; other floats and booleans become float32, other integers int32.
+    uint8, int32 and float32 stay; other floats and booleans become float32. Other integers become int32, or, if by
+    their dtype and bounds they may lie beyond it, float32, which keeps their leading 24 bits and does not wrap.
     """
     dtype = np.dtype(dtype)
     if dtype == np.uint8:
         return np.uint8
-    return np.int32 if dtype.kind in "iu" else np.float32
+    if dtype.kind not in "iu":
+        return np.float32
+    own, narrow = np.iinfo(dtype), np.iinfo(np.int32)
+    if not np.size(low) or not np.size(high):
+        return np.int32
+    least, most = max(np.min(low).item(), own.min), min(np.max(high).item(), own.max)
+    return np.int32 if narrow.min <= least and most <= narrow.max else np.float32
 
 
 def finite_or_inf(bound: Any, dtype: Any) -> Any:
-    """A bound of a Box in `dtype`, where simulators mean "none" by the smallest or largest float."""
-    bound = np.asarray(bound, np.float64)
+    """A bound of a Box in `dtype`, where simulators mean "none" by the smallest or largest float or 64-bit integer."""
+    whole, bound = np.asarray(bound).dtype.kind in "iu", np.asarray(bound, np.float64)
     if np.dtype(dtype).kind != "f":
         return bound.astype(dtype)
+    if whole:
+        return np.where(np.abs(bound) >= 2.0**62, np.copysign(np.inf, bound), bound).astype(dtype)
     # The "smallest" is std::numeric_limits::min(), a positive number next to 0, in place of the lowest.
     bound = np.where((bound > 0) & (bound < 1e-37), -np.inf, bound)
     return np.where(np.abs(bound) > 1e37, np.copysign(np.inf, bound), bound).astype(dtype)

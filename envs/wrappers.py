@@ -8,7 +8,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.base import FIRST, LAST, MID, Array, Box, Discrete, Environment, Key, Space, TimeStep, Tree, select
+from envs.base import (
+    FIRST,
+    LAST,
+    MID,
+    Array,
+    Box,
+    Discrete,
+    Environment,
+    Key,
+    Space,
+    TimeStep,
+    Tree,
+    byte_scale,
+    select,
+)
 
 
 class TimeLimitState(NamedTuple):
@@ -87,20 +101,19 @@ def action_repeat(env: Environment, times: int) -> Environment:
 def flatten(env: Environment) -> Environment:
     """Observations of any kind as one float32 vector: the leaves of a dict in the order of its sorted keys.
 
-    uint8 is scaled to [0, 1]; a Discrete observation becomes one-hot.
+    uint8 is scaled to [0, 1] by the space's `high`; a Discrete observation becomes one-hot.
     """
     spaces = jax.tree.leaves(env.spec.observation, is_leaf=lambda x: isinstance(x, Space))
 
     def vector(space: Space, x: Any) -> Any:
         if isinstance(space, Discrete):
             return jax.nn.one_hot(x, space.num)
-        scale = 1 / 255 if space.dtype == np.uint8 else 1
-        return jnp.ravel(x).astype(jnp.float32) * scale
+        return jnp.ravel(x).astype(jnp.float32) * np.asarray(1 / np.asarray(byte_scale(space)), np.float32)
 
     def bounds(space: Space, side: str) -> np.ndarray:
         if isinstance(space, Discrete):
             return np.full(space.num, float(side == "high"), np.float32)
-        scale = 1 / 255 if space.dtype == np.uint8 else 1
+        scale = np.asarray(1 / np.asarray(byte_scale(space)), np.float32)
         return np.broadcast_to(np.asarray(getattr(space, side), np.float32) * scale, space.shape).ravel()
 
     def observe(observation: Tree) -> Array:
@@ -311,7 +324,8 @@ def trial(env: Environment, episodes: int) -> Environment:
 
     Returns:
       An environment whose observation is a dict: the entries of the inner one if that is a dict, else `observation`;
-      and `last_action` (one-hot if Discrete, and 0 where an episode starts), `last_reward` [1] and `new_episode` [1].
+      and `last_action` (one-hot if Discrete, else floats, and 0 where an episode starts), `last_reward` [1] and
+      `new_episode` [1].
       `flatten` makes a vector of it. `spec.time_limit` is the greatest length of a trial, if episodes have one.
 
     Raises:
@@ -351,7 +365,10 @@ def trial(env: Environment, episodes: int) -> Environment:
 
     own = inside if isinstance(inside, dict) else {"observation": inside}
     shape = (actions.num,) if isinstance(actions, Discrete) else actions.shape
-    last_action = Box(shape, 0.0, 1.0) if isinstance(actions, Discrete) else Box(shape, **_with_zero(actions))
+    if isinstance(actions, Box):
+        last_action = Box(shape, **_with_zero(actions))
+    else:
+        last_action = Box(shape, 0.0, 1.0 if isinstance(actions, Discrete) else np.array(actions.nums) - 1.0)
     observation = {**own, "last_action": last_action, "last_reward": Box((1,)), "new_episode": Box((1,), 0.0, 1.0)}
     limit = env.spec.time_limit
     spec = env.spec._replace(observation=observation, time_limit=limit and episodes * (limit + 1) - 1, rules=None)

@@ -48,7 +48,7 @@ def make(config: Config, spec: Any, size: run.Size, learner: Any = None) -> Any:
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 PRESETS: run.Presets = {

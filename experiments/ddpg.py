@@ -103,7 +103,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     if config.noise == "parameters":
         distance = exploration.action_distance(policy)
         agent = exploration.parameter_noise(agent, distance, config.sigma, period=config.parameter_noise_period)
-    return parts.off_policy.parts(agent, spec.action, config, size, config.delay)
+    return parts.off_policy.parts(agent, spec, config, size, config.delay)
 
 
 PRESETS: run.Presets = {

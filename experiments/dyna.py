@@ -77,18 +77,20 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay
-    from agents.common import optimisers
+    from agents.common import optimisers, wrappers
     from agents.dqn import dqn
     from agents.dyna import dyna
     from agents.world.dynamics import ensemble, shuffled
+    from envs.base import Box
 
     each = config.planning + 1
     buffer = size.per_device(config.buffer_size, "agent.buffer_size")
     batch = size.per_device(config.batch_size, "agent.batch_size")
     per_iteration = config.unroll * size.num_envs * size.devices
     updates = size.steps / per_iteration * config.updates * each
+    seen = spec._replace(observation=Box(spec.observation.shape))
     agent = dqn(
-        networks.q_network(parts.torso(spec, config.hidden, "small"), networks.QValues(spec.action.num)),
+        networks.q_network(parts.torso(seen, config.hidden, "small"), networks.QValues(spec.action.num)),
         optimisers.adam(config.learning_rate, config.max_grad_norm),
         discount=config.discount,
         epsilon=parts.linear(1.0, config.epsilon_end, config.epsilon_fraction * updates),
@@ -96,7 +98,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     )
     learner = ensemble(spec.action, optimisers.adam(config.model_learning_rate), sizes=config.model_hidden)
     learner = shuffled(learner) if config.shuffle_actions else learner
-    agent = dyna(agent, learner, config.planning, config.model_warmup)
+    agent = wrappers.as_floats(dyna(agent, learner, config.planning, config.model_warmup), spec.observation)
     schedule = run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration))
     return run.Parts(agent, replay.uniform(buffer, each * batch), schedule)
 

@@ -165,7 +165,9 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     seen = spec._replace(observation={name: spec.observation[name] for name in uvfa.SEEN})
     agent = uvfa.goal_conditioned(learner(config, seen, size))
     if config.normalise_observations:
-        agent = wrappers.normalise_observations(agent, config.clip_observations, config.least_deviation)
+        agent = wrappers.normalise_observations(
+            agent, spec.observation, config.clip_observations, config.least_deviation
+        )
     warmup = -(-config.warmup // (config.unroll * size.num_envs * size.devices))
     return run.Parts(agent, memory, run.Schedule(config.unroll, config.updates, warmup))
 

@@ -137,14 +137,14 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     }
     shared = (replay.on_policy(config.unroll), run.Schedule(config.unroll))
     if config.world == "none":
-        return run.Parts(a2c(network(config, actions, False), optimiser(config.learning_rate), **settings), *shared)
+        return run.Parts(a2c(network(config, spec, False), optimiser(config.learning_rate), **settings), *shared)
     model, params = world(config, spec)
     agent = i2a(
-        network(config, actions, True),
+        network(config, spec, True),
         optimiser(config.learning_rate),
         models.silent(model) if config.no_rewards else model,
         params,
-        student(config, actions),
+        student(config, spec),
         optimiser(config.rollout_learning_rate),
         actions=actions,
         depth=config.depth,
@@ -154,24 +154,28 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     return run.Parts(agent, *shared)
 
 
-def network(config: Config, actions: int, imagines: bool) -> Any:
+def network(config: Config, spec: Any, imagines: bool) -> Any:
     """The actor-critic, with or without the imagination-augmented path; both have the same model-free one."""
     import networks
+    from envs.base import byte_scale
 
-    free = networks.FrameTorso(config.channels, config.hidden)
+    actions, scale = spec.action.num, byte_scale(spec.observation)
+    free = networks.FrameTorso(config.channels, config.hidden, scale=scale)
     torso: Any = free
     if imagines:
-        encoder = networks.FrameTorso(config.encoder_channels, config.code)
+        encoder = networks.FrameTorso(config.encoder_channels, config.code, scale=scale)
         torso = networks.ImaginationTorso(free, encoder, config.code, config.hidden)
     return networks.actor_critic(torso, networks.CategoricalPolicy(actions), networks.Value())
 
 
-def student(config: Config, actions: int) -> Any:
+def student(config: Config, spec: Any) -> Any:
     """The rollout policy."""
     import networks
+    from envs.base import byte_scale
 
-    torso = networks.FrameTorso(config.rollout_channels, config.rollout_hidden)
-    return networks.q_network(torso, networks.CategoricalPolicy(actions))
+    scale = byte_scale(spec.observation)
+    torso = networks.FrameTorso(config.rollout_channels, config.rollout_hidden, scale=scale)
+    return networks.q_network(torso, networks.CategoricalPolicy(spec.action.num))
 
 
 def world(config: Config, spec: Any) -> tuple[Any, Any]:

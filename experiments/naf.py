@@ -59,7 +59,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         else action_noise.gaussian(config.sigma),
         target_rate=config.target_rate,
     )
-    return parts.off_policy.parts(agent, spec.action, config, size)
+    return parts.off_policy.parts(agent, spec, config, size)
 
 
 MUJOCO = parts.merge(parts.presets.OFF_POLICY, sigma=0.1)

@@ -77,7 +77,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     Raises:
       ValueError: naming the flag.
     """
-    from envs.base import Box
+    from envs.base import Box, MultiDiscrete
 
     if config.planner == "cem" and config.elites > config.population:
         raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
@@ -87,6 +87,10 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         parts.worlds.check_exact(spec, config.corrupt)
     else:
         check_learned(config, spec, size)
+    if isinstance(spec.action, MultiDiscrete):
+        raise ValueError(
+            f"--env {spec.name}: planners need discrete or continuous actions, but the task's are {spec.action}"
+        )
     continuous = isinstance(spec.action, Box)
     if (config.planner in ("cem", "mppi")) != continuous and config.planner != "shooting":
         allowed = "cem, mppi, shooting" if continuous else "mcts, monte-carlo, shooting"
@@ -139,7 +143,7 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
 def make(config: Config, spec: Any, size: run.Size) -> Any:
     """The parts of one run, of flags that `check` accepts."""
     import replay
-    from agents.common import optimisers
+    from agents.common import optimisers, wrappers
     from agents.world import models, planning
     from agents.world.dynamics import ensemble, shuffled
 
@@ -157,7 +161,11 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     learner = shuffled(learner, "arrivals") if config.shuffle_arrivals else learner
     model = models.paying(learner.model, parts.worlds.reward(spec)) if config.reward == "known" else learner.model
     agent = planning.mpc(planner(config, spec, model, config.particles), spec.action, learner)
-    return run.Parts(agent, replay.uniform(buffer, batch), run.Schedule(config.unroll, config.updates))
+    return run.Parts(
+        wrappers.as_floats(agent, spec.observation),
+        replay.uniform(buffer, batch),
+        run.Schedule(config.unroll, config.updates),
+    )
 
 
 experiment = run.Experiment("planning", Flags, check, make)

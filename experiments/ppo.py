@@ -88,7 +88,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise_advantages,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 MUJOCO: dict[str, Any] = {

@@ -88,7 +88,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
         target_rate=config.target_rate,
         replayed=replayed,
     )
-    return run.Parts(parts.clipped(agent, config), storage, run.Schedule(config.unroll, 1, 1))
+    return run.Parts(parts.clipped(parts.centred(agent, spec), config), storage, run.Schedule(config.unroll, 1, 1))
 
 
 experiment = run.Experiment("q_prop", Flags, check, make)

@@ -85,7 +85,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         delay=config.delay,
         discrete=discrete,
     )
-    return parts.off_policy.parts(agent, box, config, size, config.delay)
+    return parts.off_policy.parts(agent, spec, config, size, config.delay)
 
 
 MUJOCO = parts.merge(parts.presets.OFF_POLICY, policy_learning_rate=3e-4, temperature_learning_rate=3e-4, warmup=10_000)

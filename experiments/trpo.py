@@ -69,7 +69,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
         epochs=config.epochs,
         minibatches=config.minibatches,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 MUJOCO: dict[str, Any] = {

@@ -75,6 +75,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
 
     import networks
     from agents.unreal import unreal
+    from envs.base import byte_scale
 
     actions, (height, width, _) = spec.action.num, spec.observation.shape
     storage, replayed = parts.actor_critics.replayed(config, size)
@@ -90,6 +91,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
         network,
         parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size)),
         cell=config.cell,
+        scale=byte_scale(spec.observation),
         replayed=replayed,
         scales={name: getattr(config, name) for name in ("pixel_control", "reward_prediction", "value_replay")},
         discount=config.discount,

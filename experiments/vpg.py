@@ -82,7 +82,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
         minibatches=config.minibatches,
         normalise=config.normalise,
     )
-    return parts.actor_critics.parts(agent, config)
+    return parts.actor_critics.parts(agent, config, spec)
 
 
 experiment = run.Experiment("vpg", Flags, check, make)

@@ -4,12 +4,13 @@ from networks.base import Network
 from networks.bounded import BoundedValue
 from networks.composites import actor_critic, ensemble, forked, q_network, unreal, view
 from networks.cores import GRU, LSTM
-from networks.distributions import Categorical, Gaussian, TanhGaussian
+from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaussian
 from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
     ActionValues,
     CategoricalPolicy,
     CategoricalQ,
+    CategoricalsPolicy,
     DeterministicPolicy,
     GaussianPolicy,
     ImplicitQ,
@@ -36,6 +37,8 @@ __all__ = [
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
+    "Categoricals",
+    "CategoricalsPolicy",
     "DeterministicPolicy",
     "DotProduct",
     "FramePredictor",

@@ -68,6 +68,37 @@ class Categorical(NamedTuple):
         return probs, jnp.where(probs > 0, log_probs, 0.0)  # 0 ln 0 = 0, in the gradient too
 
 
+class Categoricals(NamedTuple):
+    """Several numbers at once, each of a `Categorical` of its own. Logits of -inf are beyond the numbers there are."""
+
+    logits: Array  # [..., D, A]
+
+    def sample(self, key: Key) -> Array:
+        """int32 `[..., D]`."""
+        return Categorical(self.logits).sample(key)
+
+    def sample_and_log_prob(self, key: Key) -> tuple[Array, Array]:
+        """An action and its log-probability."""
+        action = self.sample(key)
+        return action, self.log_prob(action)
+
+    def log_prob(self, action: Array) -> Array:
+        """ln p(action) for actions `[..., D]`, summed over D."""
+        return jnp.sum(Categorical(self.logits).log_prob(action), -1)
+
+    def entropy(self) -> Array:
+        """The sum of all entropies, `[...]`."""
+        return jnp.sum(Categorical(self.logits).entropy(), -1)
+
+    def mode(self) -> Array:
+        """The likeliest numbers, int32 `[..., D]`."""
+        return Categorical(self.logits).mode()
+
+    def kl(self, other: "Categoricals") -> Array:
+        """KL(self ‖ other), `[...]`."""
+        return jnp.sum(Categorical(self.logits).kl(Categorical(other.logits)), -1)
+
+
 class Gaussian(NamedTuple):
     """Independent normal action dimensions, unbounded."""
 

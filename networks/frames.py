@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from envs.base import Array, Tree
 from networks.cores import LSTM
-from networks.torsos import Conv
+from networks.torsos import Conv, scaled
 
 
 def pool_and_inject(x: Array) -> Array:
@@ -66,18 +66,18 @@ class FramePredictor(nn.Module):
 class FrameTorso(nn.Module):
     """Features of frames: 3×3 convolutions, the first of them keeping the size and the others halving it, and a layer.
 
-    Bytes are scaled to [0, 1]; frames of numbers are taken as they are.
+    Bytes are divided by `scale` (`envs.base.byte_scale`); frames of numbers are taken as they are.
     """
 
     channels: tuple[int, ...] = (16, 16)
     hidden: int = 256
     dtype: Any = jnp.float32
+    scale: Any = 255.0
 
     @nn.compact
     def __call__(self, frame: Array) -> Array:
         """`[..., H, W, C] -> [..., hidden]`."""
-        x = frame.reshape((-1, *frame.shape[-3:])).astype(self.dtype)
-        x = x / 255 if frame.dtype == jnp.uint8 else x
+        x = scaled(frame.reshape((-1, *frame.shape[-3:])), self.dtype, self.scale)
         for i, channels in enumerate(self.channels):
             x = nn.relu(Conv(channels, 3, 2, dtype=self.dtype)(x) if i else Conv(channels, 3, same=True)(x))
         x = nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.orthogonal(2**0.5))(x.reshape((x.shape[0], -1))))

@@ -11,7 +11,7 @@ import optax
 from jax.nn.initializers import orthogonal, zeros
 
 from envs.base import Array
-from networks.distributions import Categorical, Gaussian, TanhGaussian
+from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaussian
 from networks.noisy import Noise
 from networks.torsos import MLP, Initializer, linear
 
@@ -161,6 +161,23 @@ class CategoricalPolicy(nn.Module):
     def __call__(self, features: Array) -> Categorical:
         """`[..., D] -> Categorical [..., num_actions]`."""
         return Categorical(linear(features, self.num_actions, self.kernel_init, self.bias_init))
+
+
+class CategoricalsPolicy(nn.Module):
+    """`Categoricals` of `nums` numbers each, close to uniform at first."""
+
+    nums: tuple[int, ...]
+    kernel_init: Initializer = orthogonal(0.01)
+    bias_init: Initializer = zeros
+
+    @nn.compact
+    def __call__(self, features: Array) -> Categoricals:
+        """`[..., D] -> Categoricals [..., len(nums), max(nums)]`."""
+        shape = (len(self.nums), max(self.nums))
+        logits = linear(features, shape[0] * shape[1], self.kernel_init, self.bias_init)
+        logits = logits.reshape((*features.shape[:-1], *shape))
+        there = jnp.broadcast_to(np.arange(shape[1]) < np.array(self.nums)[:, None], logits.shape)
+        return Categoricals(jnp.where(there, logits, -jnp.inf))
 
 
 class GaussianPolicy(nn.Module):

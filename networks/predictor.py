@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn.initializers import orthogonal
 
-from envs.base import Array, Box, Discrete, Space, Tree
+from envs.base import Array, Box, Discrete, Space, Tree, byte_scale
 from networks import memory
 from networks.cores import DeepLSTM, outputs_of
 from networks.distributions import Categorical
-from networks.torsos import MLP, Conv, Torso
+from networks.torsos import MLP, Conv, Torso, scaled
 
 Kind = Literal["image", "binary", "vector", "category", "text"]
 
@@ -28,12 +28,13 @@ class Modality(NamedTuple):
     kind: Kind
     shape: tuple[int, ...]  # of one element; of a text, its length
     num: int = 0  # of categories or of words
+    scale: Any = 255.0  # of its bytes, if it is an image or a vector
 
     def target(self, x: Array) -> Array:
         """The entry as its reconstruction should be: bytes in [0, 1] as the encoder scales them, categories one-hot."""
         if self.kind == "category" and not self.shape:
             return jax.nn.one_hot(x, self.num)
-        return x / 255 if x.dtype == jnp.uint8 and self.kind in ("image", "vector") else x
+        return scaled(x, jnp.float32, self.scale) if x.dtype == jnp.uint8 and self.kind in ("image", "vector") else x
 
 
 def modalities(observation: Any, action: Space | None = None) -> tuple[Modality, ...]:
@@ -66,11 +67,12 @@ def _modality(name: str, space: Any) -> Modality:
     if not isinstance(space, Box):
         raise ValueError(f"observation {name!r}: is a {type(space).__name__}; allowed: a Box or a Discrete")
     if len(space.shape) == 3:
-        return Modality(name, "image", space.shape)
+        return Modality(name, "image", space.shape, scale=byte_scale(space))
     low, high = np.min(space.low), np.max(space.high)
     if space.dtype == np.uint8 and len(space.shape) == 1 and high > 1:
         return Modality(name, "text", space.shape, int(high) + 1)
-    return Modality(name, "binary" if low >= 0 and high <= 1 else "vector", space.shape)
+    kind: Kind = "binary" if low >= 0 and high <= 1 else "vector"
+    return Modality(name, kind, space.shape, scale=byte_scale(space))
 
 
 class Encoder(nn.Module):
@@ -90,7 +92,9 @@ class Encoder(nn.Module):
             if m.kind == "text":
                 x = nn.Embed(m.num, self.embedding)(x.astype(jnp.int32)).reshape((len(x), -1))
             elif m.kind == "binary":
-                x = x.astype(jnp.float32)  # bytes of 0 and 1 are no brightnesses
+                x = x.astype(jnp.float32)
+            elif m.kind in ("image", "vector"):
+                x = m.target(x)
             seen[m.name] = x
             whole = m.kind == "category" and not m.shape
             space[m.name] = Discrete(m.num) if whole else Box(x.shape[1:])

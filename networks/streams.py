@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from envs.base import Array, Tree
-from networks.torsos import Torso
+from networks.torsos import Leaf, Torso, layout
 
 GOAL = "desired_goal"
 
@@ -28,7 +28,7 @@ class Streams(nn.Module):
 
     def __post_init__(self) -> None:
         items = self.space.items() if isinstance(self.space, dict) else self.space
-        self.space = tuple((name, _frozen(space)) for name, space in items)
+        self.space = tuple((name, _frozen(name, space)) for name, space in items)
         names = [name for name, _ in self.space]
         if GOAL not in names or len(names) < 2 or not self.sizes:
             raise ValueError(f"a two-stream network needs {GOAL!r}, something else, and a layer; it has {names}")
@@ -37,15 +37,16 @@ class Streams(nn.Module):
     @nn.compact
     def __call__(self, observation: Tree) -> Array:
         """`{...: [..., *shape]} -> [..., 2 D]`, the state's half first."""
-        space = dict(self.space)
-        goal = {GOAL: space.pop(GOAL)}
-        state = Torso(space, self.sizes, cnn=None, name="state")(observation)
+        leaves = tuple(leaf for _, leaf in sorted(self.space))
+        goal = tuple(leaf for leaf in leaves if leaf.name == GOAL)
+        rest = tuple(leaf for leaf in leaves if leaf.name != GOAL)
+        state = Torso(rest, self.sizes, cnn=None, name="state")(observation)
         return jnp.concatenate([state, Torso(goal, self.sizes, cnn=None, name="goal")(observation)], axis=-1)
 
 
-def _frozen(space: Any) -> Any:
-    """A space that can be hashed, as modules' fields must be; torsos do not look at bounds."""
-    return space._replace(low=0.0, high=0.0) if hasattr(space, "low") else space
+def _frozen(name: str, space: Any) -> Leaf:
+    """What a torso must know of the entry, which can be hashed, as modules' fields must be."""
+    return space if isinstance(space, Leaf) else layout({name: space})[0]
 
 
 class DotProduct(nn.Module):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import orthogonal, zeros
 
-from envs.base import Array, Box, Discrete, Key, Tree
+from envs.base import Array, Box, Discrete, Key, Tree, byte_scale
 from networks.noisy import Noise, NoisyDense
 
 Initializer = Callable[..., Array]
@@ -54,14 +54,16 @@ def bias_for(bias_init: Initializer, fan_in: int) -> Initializer:
     return bias_init
 
 
-def _scaled(x: Array, dtype: Any) -> Array:
-    """Numbers as `dtype`, bytes scaled to [0, 1]."""
-    return x.astype(dtype) / 255 if x.dtype == jnp.uint8 else x.astype(dtype)
+def scaled(x: Array, dtype: Any, scale: float | tuple[float, ...] = 255.0) -> Array:
+    """Numbers `[N, ...]` as `dtype`, bytes over `scale`, that of their space (`envs.base.byte_scale`)."""
+    if x.dtype != jnp.uint8:
+        return x.astype(dtype)
+    return x.astype(dtype) / (jnp.asarray(scale, dtype)[None] if isinstance(scale, tuple) else scale)
 
 
 def _pixels(image: Array, dtype: Any) -> tuple[Array, tuple[int, ...]]:
-    """Images `[..., H, W, C]` as `[N, H, W, C]` of `dtype`, bytes scaled to [0, 1]; and the leading axes."""
-    return _scaled(image.reshape((-1, *image.shape[-3:])), dtype), image.shape[:-3]
+    """Images `[..., H, W, C]` as `[N, H, W, C]` of `dtype`, bytes over 255; and the leading axes."""
+    return scaled(image.reshape((-1, *image.shape[-3:])), dtype), image.shape[:-3]
 
 
 class MLP(nn.Module):
@@ -246,6 +248,8 @@ class SmallCNN(nn.Module):
 
 
 _CNNS: dict[str, Callable[..., nn.Module]] = {"nature": NatureCNN, "impala": ImpalaCNN, "small": SmallCNN}
+LEAST_SIDES = {"nature": 36, "impala": 1, "small": 3}
+"""Of the images that each of a torso's convolutions takes."""
 
 
 class Leaf(NamedTuple):
@@ -254,21 +258,24 @@ class Leaf(NamedTuple):
     name: str | None  # its key, None where the observation is a bare array
     shape: tuple[int, ...]  # of one element
     num: int | None = None  # of classes, where it is a number to be one-hot
+    scale: float | tuple[float, ...] = 255.0  # of its bytes, where it has any
 
 
 def layout(space: Any) -> tuple[Leaf, ...]:
     """The observation space (a Box, a Discrete, or a dict of them) as a hashable tuple.
 
     Raises:
-      ValueError: the space is something else.
+      ValueError: the space is something else, or none of its arrays has an element.
     """
     if isinstance(space, tuple) and space and all(isinstance(leaf, Leaf) for leaf in space):
         return space
     spaces = {None: space} if isinstance(space, Box | Discrete) else space
     if not isinstance(spaces, dict) or not all(isinstance(s, Box | Discrete) for s in spaces.values()) or not spaces:
         raise ValueError(f"space: {space!r} is not a Box, a Discrete or a non-empty dict of them")
+    if not any(math.prod(s.shape) for s in spaces.values()):
+        raise ValueError(f"space: {space!r} has no elements, and hence shows nothing")
     return tuple(
-        Leaf(name, tuple(s.shape), s.num if isinstance(s, Discrete) else None)
+        Leaf(name, tuple(s.shape), s.num if isinstance(s, Discrete) else None, byte_scale(s))
         for name, s in sorted(spaces.items(), key=lambda item: str(item[0]))
     )
 
@@ -277,10 +284,10 @@ class Torso(nn.Module):
     """Features of any observation that the specification describes.
 
     Images (Box of rank 3) pass through the convolutions of `cnn`, discrete numbers become one-hot, all else is
-    flattened; bytes, of images, texts or memory, are scaled to [0, 1]. What results is joined in the order of the keys
-    and passes through an MLP, which for the networks of the papers holds the dense layer that follows the convolutions:
-    (512,) for Nature's, (256,) for IMPALA's. With `cnn=None` images are flattened as well. Entries of the observation
-    that the space does not name are ignored.
+    flattened; bytes, of images, texts or memory, are scaled to [0, 1] by their bound (`envs.base.byte_scale`). What
+    results is joined in the order of the keys and passes through an MLP, which for the networks of the papers holds the
+    dense layer that follows the convolutions: (512,) for Nature's, (256,) for IMPALA's. With `cnn=None` images are
+    flattened as well. Entries of the observation that the space does not name are ignored.
 
     Raises:
       ValueError: `space`, `mlp_sizes` or `cnn` is not one of those allowed; the observation does not fit the space.
@@ -327,8 +334,11 @@ class Torso(nn.Module):
         if leaf.num is not None:
             return jax.nn.one_hot(x, leaf.num)
         if len(leaf.shape) != 3 or self.cnn is None:
-            return _scaled(x, jnp.float32).reshape((x.shape[0], -1))
-        return _CNNS[self.cnn](hidden=0, dtype=self.dtype, kernel_init=self.kernel_init, bias_init=self.bias_init)(x)
+            return scaled(x, jnp.float32, leaf.scale).reshape((x.shape[0], -1))
+        convolutions = _CNNS[self.cnn](
+            hidden=0, dtype=self.dtype, kernel_init=self.kernel_init, bias_init=self.bias_init
+        )
+        return convolutions(scaled(x, self.dtype, leaf.scale))
 
 
 class Represented(nn.Module):

@@ -12,16 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, select, valid
-from envs import parallel
-from envs.base import Box, Discrete, Space
-
-
-class Moments(NamedTuple):
-    """Running count, mean and centred second moment of a tree of arrays."""
-
-    rows: Array
-    mean: Tree
-    m2: Tree
+from agents.common.moments import Moments, fresh_moments, merge, variance
+from envs.base import Box, Discrete, Space, byte_scale
 
 
 class State(NamedTuple):
@@ -31,59 +23,42 @@ class State(NamedTuple):
     moments: Moments
 
 
-def fresh_moments(example: Tree) -> Moments:
-    """Moments of nothing yet; `example` has the shape of one element."""
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), example)
-    return Moments(jnp.float32(0), zeros, jax.tree.map(jnp.copy, zeros))
+def _is_space(x: Any) -> bool:
+    return isinstance(x, Discrete | Box)
 
 
-def merge(moments: Moments, batch: Tree, mask: Array) -> Moments:
-    """Adds the rows of `batch[T, N, ...]` where `mask[T, N]`, from all devices (Chan et al., 1979).
+def passes(space: Space) -> bool:
+    """Whether observations of a space reach the network as they are: numbers to be one-hot, and images.
 
-    The result does not depend on how the rows are spread over devices.
+    Images are bytes of rank 2 or more; networks scale them.
     """
-    count = parallel.total(jnp.sum(mask, dtype=jnp.float32))
-    total = moments.rows + count
-
-    def spread(x: Array) -> Array:
-        return jnp.reshape(mask, mask.shape + (1,) * (x.ndim - 2)).astype(jnp.float32)
-
-    def mean_of(x: Array) -> Array:
-        return parallel.total(jnp.sum(x * spread(x), axis=(0, 1))) / jnp.maximum(count, 1.0)
-
-    batch = jax.tree.map(lambda x: x.astype(jnp.float32), batch)
-    batch_mean = jax.tree.map(mean_of, batch)
-    batch_m2 = jax.tree.map(lambda x, m: count * mean_of(jnp.square(x - m[None, None])), batch, batch_mean)
-    share = count / jnp.maximum(total, 1.0)
-    mean = jax.tree.map(lambda a, b: a + (b - a) * share, moments.mean, batch_mean)
-    m2 = jax.tree.map(
-        lambda a, b, am, bm: a + b + jnp.square(bm - am) * moments.rows * share,
-        moments.m2, batch_m2, moments.mean, batch_mean,
-    )  # fmt: skip
-    return Moments(total, mean, m2)
+    return isinstance(space, Discrete) or (np.dtype(space.dtype) == np.uint8 and len(space.shape) >= 2)
 
 
-def variance(moments: Moments) -> Tree:
-    """Variance of each element; 1 until two rows were seen."""
-    return jax.tree.map(lambda m2: jnp.where(moments.rows > 1, m2 / jnp.maximum(moments.rows, 1.0), 1.0), moments.m2)
-
-
-def normalise_observations(agent: Agent, clip: float = 10.0, least: float = 1e-4) -> Agent:
+def normalise_observations(agent: Agent, space: Any, clip: float = 10.0, least: float = 1e-4) -> Agent:
     """The inner agent sees observations with running mean 0 and variance 1, clipped to ±`clip`.
 
-    Images (uint8) pass untouched: networks scale them. Statistics are of what is learned from, relabelled or not. What
-    hardly varies is divided by `least`, which is added to the standard deviation in squares.
+    Discrete observations and images (`passes`) stay untouched; all other boxes, whole numbers and vectors of bytes
+    among them, become such floats. Statistics are of what is learned from, relabelled or not. What hardly varies is
+    divided by `least`, which is added to the standard deviation in squares.
+
+    Args:
+      agent: any.
+      space: of the task's observations, a Space or a tree of them.
+      clip: as above.
+      least: as above.
     """
 
     def see(moments: Moments, timestep: TimeStep) -> TimeStep:
-        def scale(x: Array, mean: Array, var: Array) -> Array:
-            if x.dtype == jnp.uint8:
+        def scale(space: Space, x: Array, mean: Array, var: Array) -> Array:
+            if passes(space):
                 return x
             lead = (1,) * (x.ndim - mean.ndim)
             mean, var = mean.reshape(lead + mean.shape), var.reshape(lead + var.shape)
             return jnp.clip((x - mean) * jax.lax.rsqrt(var + least**2), -clip, clip)
 
-        return timestep._replace(observation=jax.tree.map(scale, timestep.observation, moments.mean, variance(moments)))
+        seen = (timestep.observation, moments.mean, variance(moments))
+        return timestep._replace(observation=jax.tree.map(scale, space, *seen, is_leaf=_is_space))
 
     def init(key: Key, timestep: TimeStep) -> State:
         moments = fresh_moments(jax.tree.map(lambda x: x[0], timestep.observation))
@@ -103,6 +78,39 @@ def normalise_observations(agent: Agent, clip: float = 10.0, least: float = 1e-4
         return State(inner, merge(state.moments, new, jnp.ones_like(valid(steps)))), info
 
     return agent._replace(init=init, actor=actor, act=act, update=update)
+
+
+def as_floats(agent: Agent, space: Box) -> Agent:
+    """The inner agent sees whole numbers as floats, bytes in [0, 1]: for models, which predict no whole numbers.
+
+    Args:
+      agent: built for observations `Box(space.shape)`.
+      space: of the task's observations.
+    """
+    if np.dtype(space.dtype).kind == "f":
+        return agent
+    scale = np.asarray(byte_scale(space), np.float32)
+
+    def see(timestep: TimeStep) -> TimeStep:
+        x = timestep.observation
+        return timestep._replace(
+            observation=x.astype(jnp.float32) / scale.reshape((1,) * (x.ndim - scale.ndim) + scale.shape)
+        )
+
+    return seeing(agent, see)
+
+
+def seeing(agent: Agent, see: Callable[[TimeStep], TimeStep]) -> Agent:
+    """The agent, which sees `see(timestep)` of every row alike."""
+
+    def act(actor: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
+        return agent.act(actor, key, carry, see(timestep), explore)
+
+    def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        steps = sample.steps
+        return agent.update(state, key, sample._replace(steps=steps._replace(timestep=see(steps.timestep))))
+
+    return agent._replace(init=lambda key, timestep: agent.init(key, see(timestep)), act=act, update=update)
 
 
 def rewards(agent: Agent, rewrite: Callable[[Array], Array]) -> Agent:
@@ -213,10 +221,39 @@ def unit_actions(agent: Agent, space: Box) -> Agent:
     Raises:
       ValueError: the bounds are not finite, or not low < high.
     """
-    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
+    low, high = _bounds(space)
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise ValueError(f"actions between {space.low} and {space.high}: needs finite bounds, low < high")
-    middle, half = (low + high) / 2, (high - low) / 2
+    return _mapped_actions(agent, (low + high) / 2, (high - low) / 2, lambda action: jnp.clip(action, -1.0, 1.0))
+
+
+def centred_actions(agent: Agent, space: Box) -> Agent:
+    """The inner agent's 0 is the middle of the task's bounds, and its 1 half their width: for unbounded policies.
+
+    Nothing is clipped. Densities are those of the inner action, which differ from the outer one's by a constant.
+    Dimensions that are unbounded on a side are left as they are, and so is the agent of a box that is [-1, 1].
+
+    Raises:
+      ValueError: not low < high, or 0, where a policy starts, is outside of a dimension that is unbounded on one side.
+    """
+    low, high = _bounds(space)
+    finite = np.isfinite(low) & np.isfinite(high)
+    if not (low < high).all() or not ((low <= 0) & (high >= 0) | finite).all():
+        raise ValueError(f"actions between {space.low} and {space.high}: needs low < high, and 0 within open bounds")
+    low, high = np.where(finite, low, np.float32(-1)), np.where(finite, high, np.float32(1))
+    if (low == -1).all() and (high == 1).all():
+        return agent
+    return _mapped_actions(agent, low / 2 + high / 2, high / 2 - low / 2, lambda action: action)
+
+
+def _bounds(space: Box) -> tuple[np.ndarray, np.ndarray]:
+    """float32 `[*shape]`."""
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
+    return low, high
+
+
+def _mapped_actions(agent: Agent, middle: np.ndarray, half: np.ndarray, known: Callable[[Array], Array]) -> Agent:
+    """The agent, whose action a is the task's `middle + half · a`; it learns from `known(a)`."""
 
     def fit(bound: np.ndarray, x: Array) -> Array:
         return jnp.asarray(bound).reshape((1,) * (x.ndim - bound.ndim) + bound.shape)
@@ -227,7 +264,7 @@ def unit_actions(agent: Agent, space: Box) -> Agent:
 
     def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
         action = sample.steps.action
-        inner = jnp.clip((action - fit(middle, action)) / fit(half, action), -1.0, 1.0)
+        inner = known((action - fit(middle, action)) / fit(half, action))
         return agent.update(state, key, sample._replace(steps=sample.steps._replace(action=inner)))
 
     return agent._replace(act=act, update=update)

@@ -22,7 +22,7 @@ import optax
 from agents import losses
 from agents.a2c import descend
 from agents.base import Array, Key, Step, TimeStep, Tree, valid
-from agents.common.wrappers import Moments, fresh_moments, merge, variance
+from agents.common.moments import Moments, fresh_moments, merge, variance
 from agents.world.models import Imagined, Learner, Model
 from envs import parallel
 from envs.base import Discrete, Space

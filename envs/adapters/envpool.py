@@ -52,9 +52,10 @@ def envpool(
 ) -> HostEnvironment:
     """A task of envpool.
 
-    Observations are float32, int32 or uint8 (booleans become float32), dictionaries stay dictionaries, and images are
-    channel-last: Atari's are `uint8[N, 84, 84, 4]`, newest frame last. Rewards are the simulator's, unclipped. Actions
-    are expected in the task's own range, and clipped to it.
+    Observations are float32, int32 or uint8 (booleans become float32, and so do whole numbers beyond int32).
+    Dictionaries stay dictionaries, of one level: names of several are joined by dots. Images are channel-last: Atari's
+    are `uint8[N, 84, 84, 4]`, newest frame last. Rewards are the simulator's, unclipped. Actions are expected in the
+    task's own range, and clipped to it.
 
     Args:
       id: as in `envpool.list_all_envs()`.
@@ -195,24 +196,15 @@ def _observation(arrays: Mapping[str, Any], drop: tuple[str, ...]) -> tuple[Any,
         ((place, space, convert),) = leaves.values()
         return space, lambda rows: convert(rows[place])
     return (
-        _nested({path: space for path, (_, space, _) in leaves.items()}),
-        lambda rows: _nested({path: convert(rows[place]) for path, (place, _, convert) in leaves.items()}),
+        {".".join(path): space for path, (_, space, _) in leaves.items()},
+        lambda rows: {".".join(path): convert(rows[place]) for path, (place, _, convert) in leaves.items()},
     )
-
-
-def _nested(leaves: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for path, leaf in leaves.items():
-        node = tree
-        for name in path[:-1]:
-            node = node.setdefault(name, {})
-        node[path[-1]] = leaf
-    return tree
 
 
 def _leaf(array: Any) -> tuple[Box | Discrete, Callable[[np.ndarray], np.ndarray]]:
     """The space of one array of an observation, and its conversion."""
-    shape, dtype = tuple(size for size in array.shape if size != -1), narrowed(array.dtype)  # -1: players
+    shape = tuple(size for size in array.shape if size != -1)  # -1: players
+    dtype = narrowed(array.dtype, array.minimum, array.maximum)
     low, high = finite_or_inf(array.minimum, dtype), finite_or_inf(array.maximum, dtype)
     if shape == () and dtype == np.int32 and low == 0 and high < 2**20:
         return Discrete(int(high) + 1), lambda x: x.astype(np.int32, copy=False)

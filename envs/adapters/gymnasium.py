@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from envs.adapters.goal_env import goals_of
-from envs.base import FIRST, LAST, MID, Box, Discrete, HostEnvironment, Pool, Spec, TimeStep, host_rows
-from envs.host import TaskError, calling, finite_or_inf, joined, lane_seeds, narrowed, run_seeds, unknown
+from envs.adapters.gymnasium_spaces import acted, observed
+from envs.base import FIRST, LAST, MID, HostEnvironment, Pool, Spec, TimeStep, host_rows
+from envs.host import TaskError, calling, joined, lane_seeds, run_seeds, unknown
 
 MODES = ("sync", "async", "vector_entry_point")
 FPS = 30  # of a film, where the task does not say
@@ -28,8 +29,9 @@ RETURNED = {"reset": ("observation", "info"), "step": ("observation", "reward", 
 def gymnasium(id: str, *, vectorization: str = "sync", **options: Any) -> HostEnvironment:
     """A task of gymnasium.
 
-    Observations are float32, int32 or uint8 (booleans become float32); dictionaries stay dictionaries. Actions are
-    expected in the task's own range, and clipped to it. It can be filmed if it offers "rgb_array".
+    Observations are float32, int32 or uint8 (booleans become float32, and so do whole numbers beyond int32);
+    dictionaries stay dictionaries, of one level (`gymnasium_spaces.observed`). Actions are expected in the task's own
+    range, and clipped to it; those of any shape are vectors here. It can be filmed if it offers "rgb_array".
 
     Args:
       id: as registered, with the module that registers it and a colon in front where that is needed.
@@ -59,8 +61,8 @@ def gymnasium(id: str, *, vectorization: str = "sync", **options: Any) -> HostEn
     assert entry is not None
     if vectorization == "vector_entry_point" and entry.vector_entry_point is None:
         raise ValueError(f"gymnasium/{id} has no vector entry point; allowed: sync, async")
-    observation, observe = _observation(id, gym, single.observation_space)
-    action, convert = _action(id, gym, single.action_space)
+    observation, observe = observed(id, gym, single.observation_space)
+    action, convert = acted(id, gym, single.action_space)
     name, metadata = f"gymnasium/{id}", single.metadata or {}
     fps = float(metadata.get("render_fps") or FPS)
     limit = entry.max_episode_steps  # -1 takes a registered one away
@@ -162,41 +164,3 @@ def _check_returned(name: str, lane: Any) -> None:
         return outer
 
     lane.reset, lane.step = checked("reset"), checked("step")
-
-
-def _observation(id: str, gym: Any, space: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """What a space of gymnasium becomes, and the conversion of a batch of its elements."""
-    spaces = gym.spaces
-    if isinstance(space, spaces.Dict):
-        parts = {name: _observation(id, gym, part) for name, part in space.items()}
-        return (
-            {name: part for name, (part, _) in parts.items()},
-            lambda batch: {name: convert(batch[name]) for name, (_, convert) in parts.items()},
-        )
-    if isinstance(space, spaces.Discrete):
-        start = int(space.start)
-        return Discrete(int(space.n)), lambda batch: (batch - start).astype(np.int32)
-    if isinstance(space, spaces.MultiBinary):
-        return Box(tuple(space.shape), 0.0, 1.0), lambda batch: batch.astype(np.float32)
-    if isinstance(space, spaces.Box):
-        dtype = narrowed(space.dtype)
-        low, high = finite_or_inf(space.low, dtype), finite_or_inf(space.high, dtype)
-        return Box(tuple(space.shape), low, high, dtype), lambda batch: batch.astype(dtype, copy=False)
-    raise ValueError(f"gymnasium/{id} observes a {type(space).__name__}; allowed: Box, Discrete, MultiBinary or Dict")
-
-
-def _action(id: str, gym: Any, space: Any) -> tuple[Box | Discrete, Callable[[Any, int], np.ndarray]]:
-    """The space of actions, and what turns N of them into gymnasium's array."""
-    integer = isinstance(space, gym.spaces.Discrete)
-    if not integer and not (isinstance(space, gym.spaces.Box) and space.dtype.kind == "f"):
-        raise ValueError(f"gymnasium/{id} takes actions of {space}; allowed: Discrete or a float Box")
-
-    def convert(actions: Any, num_envs: int) -> np.ndarray:
-        batch = np.array(actions, space.dtype)
-        if batch.shape != (num_envs, *space.shape):
-            raise ValueError(f"actions have shape {batch.shape}; allowed: {(num_envs, *space.shape)}")
-        return batch + space.start if integer else np.clip(batch, space.low, space.high)
-
-    if integer:
-        return Discrete(int(space.n)), convert
-    return Box(tuple(space.shape), np.float32(space.low), np.float32(space.high)), convert

@@ -13,21 +13,24 @@ from experiments.parts.builders import Precision, actor_critic, core, critics, d
 from experiments.parts.checks import (
     check_atoms,
     check_buffer,
+    check_images,
     check_layers,
     check_memory,
     check_passes,
     check_replay,
     shares,
 )
-from experiments.parts.learning import clipped, linear, normalised
+from experiments.parts.learning import centred, clipped, linear, normalised
 from experiments.parts.presets import merge
 
 __all__ = [
     "Precision",
     "actor_critic",
     "actor_critics",
+    "centred",
     "check_atoms",
     "check_buffer",
+    "check_images",
     "check_layers",
     "check_memory",
     "check_passes",

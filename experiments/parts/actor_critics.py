@@ -144,10 +144,14 @@ def optimiser(descent: Any, updates: int) -> Any:
     return getattr(optimisers, descent.optimiser)(rate, descent.max_grad_norm, eps=descent.optimiser_eps)
 
 
-def parts(agent: Any, body: Any) -> Any:
-    """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for."""
+def parts(agent: Any, body: Any, spec: Any) -> Any:
+    """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for.
+
+    A Gaussian policy acts in units of the task's bounds (`learning.centred`).
+    """
     import replay
     from experiments.drivers.contract import Parts, Schedule
 
-    agent = learning.normalised(agent, body.normalise_observations, body.normalise_rewards, body.discount)
+    agent = learning.centred(agent, spec)
+    agent = learning.normalised(agent, spec, body.normalise_observations, body.normalise_rewards, body.discount)
     return Parts(learning.clipped(agent, body), replay.on_policy(body.unroll), Schedule(body.unroll))

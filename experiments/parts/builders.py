@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments.parts.checks import check_memory
+from experiments.parts.checks import check_images, check_memory
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from envs.base import Spec
@@ -33,12 +33,17 @@ def torso(
     dtype: Precision = "float32",
     **kwargs: Any,
 ) -> Any:
-    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`, if not "none"."""
+    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`, if not "none".
+
+    Raises:
+      ValueError: sizes of layers that are not positive, or images that are too small for the torso.
+    """
     import flax.linen as nn
     import jax.numpy as jnp
 
     import networks
 
+    check_images(spec, cnn)
     options = {
         "cnn": None if cnn == "none" else cnn,
         "activation": getattr(nn, activation),
@@ -71,7 +76,7 @@ def actor_critic(
     dtype: Precision = "float32",
     activation: str = "tanh",
 ) -> Any:
-    """A network of (distribution, value) for discrete or continuous actions.
+    """A network of (distribution, value) for discrete, several discrete, or continuous actions.
 
     Args:
       spec: the task.
@@ -81,14 +86,20 @@ def actor_critic(
       shared: one torso for policy and value, rather than one each.
       dtype: what the torsos compute in.
       activation: of the dense layers, by its name in `flax.linen`; convolutions have ReLU.
+
+    Raises:
+      ValueError: actions that are no vector, or see `torso`.
     """
     import networks
-    from envs.base import Box
+    from envs.base import Box, MultiDiscrete
 
     policy: Any
     if isinstance(spec.action, Box):
-        (size,) = spec.action.shape
-        policy = networks.GaussianPolicy(size)
+        if len(spec.action.shape) != 1 or not spec.action.shape[0]:
+            raise ValueError(f"--env {spec.name}: actions are {spec.action}; allowed: discrete ones or a vector")
+        policy = networks.GaussianPolicy(*spec.action.shape)
+    elif isinstance(spec.action, MultiDiscrete):
+        policy = networks.CategoricalsPolicy(spec.action.nums)
     else:
         policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
     features = lambda: torso(spec, hidden, cnn, activation, dtype)  # noqa: E731
@@ -107,7 +118,12 @@ def unit_box(spec: "Spec", agent: str) -> Any:
     from envs.base import Box
 
     box = spec.action
-    if not isinstance(box, Box) or len(box.shape) != 1 or not all(np.isfinite(b).all() for b in box[1:3]):
+    if (
+        not isinstance(box, Box)
+        or len(box.shape) != 1
+        or not box.shape[0]
+        or not all(np.isfinite(b).all() for b in box[1:3])
+    ):
         raise ValueError(f"--env {spec.name}: {agent} needs a vector of bounded actions, but the task's are {box}")
     return box
 

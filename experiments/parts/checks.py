@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
+    from envs.base import Spec
     from experiments.run.plans import Size
 
 
@@ -21,6 +22,29 @@ def check_buffer(size: int, lanes: int, rows: int) -> None:
         raise ValueError(
             f"--agent.buffer-size {size}: holds {size // lanes} steps of each of {lanes} environments (per device); "
             f"a sample needs {rows}, hence at least {rows * lanes}"
+        )
+
+
+def check_images(spec: "Spec", cnn: str) -> None:
+    """Refuses convolutions that the task's images are too small for.
+
+    Args:
+      spec: the task.
+      cnn: of `--agent.cnn`; "none" is for images of any size.
+
+    Raises:
+      ValueError: naming the flag and the convolutions that fit.
+    """
+    from networks.torsos import LEAST_SIDES, layout
+
+    if cnn == "none":
+        return
+    sides = [min(leaf.shape[:2]) for leaf in layout(spec.observation) if len(leaf.shape) == 3]
+    if sides and min(sides) < LEAST_SIDES[cnn]:
+        fit = ", ".join(name for name, least in LEAST_SIDES.items() if least <= min(sides))
+        raise ValueError(
+            f"--agent.cnn {cnn}: needs images with sides of {LEAST_SIDES[cnn]} or more, but the smallest side of those "
+            f"of {spec.name} is {min(sides)}; allowed: {fit}"
         )
 
 

@@ -1,6 +1,9 @@
 """What agents learn from, and how fast."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
+    from envs.base import Spec
 
 
 def linear(start: Any, end: Any, over: Any) -> Any:
@@ -22,9 +25,26 @@ def clipped(agent: Any, config: Any) -> Any:
     return wrappers.clip_rewards(agent) if config.clip_rewards else agent
 
 
-def normalised(agent: Any, observations: bool, rewards: bool, discount: Any) -> Any:
+def normalised(agent: Any, spec: "Spec", observations: bool, rewards: bool, discount: Any) -> Any:
     """The agent behind `agents.common.wrappers`' normalisers that are asked for."""
     from agents.common import wrappers
 
     agent = wrappers.normalise_rewards(agent, discount) if rewards else agent
-    return wrappers.normalise_observations(agent) if observations else agent
+    return wrappers.normalise_observations(agent, spec.observation) if observations else agent
+
+
+def centred(agent: Any, spec: "Spec") -> Any:
+    """The agent; if actions are a Box, its Gaussian is centred in the bounds and has half their width as its unit.
+
+    Raises:
+      ValueError: the bounds of the task's actions are empty, or open and on one side of 0.
+    """
+    from agents.common import wrappers
+    from envs.base import Box
+
+    if not isinstance(spec.action, Box):
+        return agent
+    try:
+        return wrappers.centred_actions(agent, spec.action)
+    except ValueError as error:
+        raise ValueError(f"--env {spec.name}: {error}") from error

@@ -67,25 +67,26 @@ def critics(config: Learning, spec: Any, num: int) -> Any:
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 
 
-def parts(agent: Any, box: Any, config: Learning, size: plans.Size, steps: int = 1) -> "Parts":
-    """The parts of a run of an agent that acts in [-1, 1].
+def parts(agent: Any, spec: Any, config: Learning, size: plans.Size, steps: int = 1) -> "Parts":
+    """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 
     Args:
       agent: inside of the task's bounds and of normalisation.
-      box: the task's actions; None for an agent that acts in them itself.
+      spec: the task.
       config: the flags.
       size: of the run.
       steps: gradient steps of an update, each on a batch of its own.
     """
     import replay
     from agents.common import wrappers
+    from envs.base import Box
     from experiments.drivers.contract import Parts, Schedule
 
     buffer, batch = checks.shares(config, size)
     memory = replay.uniform(buffer, batch * steps, config.n_step)
     memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
-    agent = agent if box is None else wrappers.unit_actions(agent, box)
+    agent = wrappers.unit_actions(agent, spec.action) if isinstance(spec.action, Box) else agent
     agent = scaled(agent, config)
-    agent = wrappers.normalise_observations(agent) if config.normalise_observations else agent
+    agent = wrappers.normalise_observations(agent, spec.observation) if config.normalise_observations else agent
     warmup = -(-config.warmup // (config.unroll * size.num_envs * size.devices))
     return Parts(agent, memory, Schedule(config.unroll, config.updates, warmup))

@@ -55,7 +55,7 @@ def wrapped(agent: Any, config: Any, spec: Any, hold: int = 1) -> Any:
     agent = exploration.extended(agent, spec.action.num, hold) if hold > 1 else agent
     agent = learning.clipped(agent, config)
     agent = wrappers.recall(agent, spec.action) if config.recall else agent
-    return learning.normalised(agent, config.normalise_observations, False, config.discount)
+    return learning.normalised(agent, spec, config.normalise_observations, False, config.discount)
 
 
 def check_counts(config: Any, *names: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 import networks
 import replay
 from agents import losses, unreal
-from agents.base import FIRST, LAST, MID, Sample
+from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
 from agents.common import auxiliary, optimisers
 from agents.ppo import ppo
 from envs import keys
@@ -56,6 +56,19 @@ def test_pixel_control_against_numpy():
     f32 = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
     actual = losses.pixel_control(f32(image), actions, f32(discount), f32(q), jnp.asarray(step_type), 2)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_pixel_control_scales_bytes_by_their_bound():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 5, (4, 2, 8, 8, 1), np.uint8)
+    heads = {"pixels": jnp.asarray(rng.normal(size=(4, 2, 2, 2, 3)), jnp.float32), "reward": jnp.zeros((4, 2, 3))}
+    arrived = TimeStep(jnp.full((4, 2), MID, jnp.int8), jnp.zeros((4, 2)), jnp.ones((4, 2)), image)
+
+    def loss(observation: Any, **options: Any) -> Any:
+        steps = Step(arrived._replace(observation=jnp.asarray(observation)), jnp.zeros((4, 2), jnp.int32))
+        return unreal.tasks(cell=CELL, **options)((None, jnp.zeros((4, 2)), heads), steps)["pixel_control"]
+
+    np.testing.assert_allclose(loss(image, scale=4.0), loss(np.float32(image) / 4), rtol=1e-5)
 
 
 def test_reward_prediction_against_numpy():

@@ -153,7 +153,9 @@ def test_first_row_of_dm_control_has_no_reward() -> None:
 
 
 def test_maze_is_truncated_unless_solved() -> None:
-    pool = envpool("Maze-v0", drop="action_mask").pool(96, 0)
+    env = envpool("Maze-v0", drop="action_mask")
+    assert {"agent_position.row", "target_position.col"} < set(env.spec.observation)  # of one level
+    pool = env.pool(96, 0)
     kind, reward, discount, observation = roll(pool, 110)
     assert "action_mask" not in observation
     ends = np.argmax(kind == LAST, axis=0)

@@ -9,7 +9,7 @@ import pytest
 from agents.base import FIRST, LAST, MID
 from envs import make
 from envs.adapters.gymnasium import gymnasium
-from envs.base import Box, Discrete
+from envs.base import Box, Discrete, MultiDiscrete
 from envs.host import TaskError
 from tests.envs.test_envpool import check, check_runs_share_a_pool, roll
 
@@ -241,6 +241,117 @@ def test_continuous_actions_are_clipped() -> None:
     check(env.pool(3, 0), wild, ends=False)
 
 
+class Echo(gym.Env):
+    """Observes an element of the space that it is given; the reward is the sum of the action."""
+
+    def __init__(self, observation: Any = None, action: Any = None, element: Any = None) -> None:
+        self.observation_space = gym.spaces.Discrete(2) if observation is None else observation
+        self.action_space = gym.spaces.Discrete(2) if action is None else action
+        self.element = 0 if element is None else element
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        return self.element, {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(np.asarray(action, self.action_space.dtype)), action
+        return (
+            self.element,
+            float(np.sum(action * np.arange(1, 1 + np.size(action)).reshape(np.shape(action)))),
+            *[False] * 2,
+            {},
+        )
+
+
+if "BellmaxEcho-v0" not in gym.registry:
+    gym.register("BellmaxEcho-v0", Echo, max_episode_steps=5)
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2), (3,)])
+def test_actions_of_any_shape_are_vectors(shape: tuple[int, ...]) -> None:
+    env = gymnasium("BellmaxEcho-v0", action=gym.spaces.Box(-1, 2, shape))
+    size = int(np.prod(shape))
+    assert isinstance(env.spec.action, Box) and env.spec.action.shape == (size,)
+    np.testing.assert_array_equal(env.spec.action.low, np.full(size, -1))
+    pool = env.pool(2, 0)
+    pool.reset()
+    actions = np.linspace(-2, 3, 2 * size, dtype=np.float32).reshape(2, size)
+    pool.send(actions)
+    np.testing.assert_allclose(pool.recv().reward, np.clip(actions, -1, 2) @ np.arange(1, 1 + size), rtol=1e-6)
+    with pytest.raises(ValueError, match=rf"allowed: \(2, {size}\)"):
+        pool.send(np.zeros((2, size + 1)))
+
+
+@pytest.mark.parametrize(
+    ("space", "nums", "start"),
+    [
+        (gym.spaces.MultiDiscrete([2, 3]), (2, 3), 0),
+        (gym.spaces.MultiDiscrete([[2, 3], [1, 4]], start=[[5, 6], [0, -2]]), (2, 3, 1, 4), np.array([5, 6, 0, -2])),
+        (gym.spaces.MultiBinary((2, 2)), (2,) * 4, 0),
+        (gym.spaces.Box(-1, 1, (3,), np.int8), (3,) * 3, -1),
+        (gym.spaces.Box(0, 255, (), np.uint8), (256,), 0),
+    ],
+)
+def test_whole_numbers_are_chosen_at_once(space: Any, nums: tuple[int, ...], start: Any) -> None:
+    env = gymnasium("BellmaxEcho-v0", action=space)
+    assert env.spec.action == MultiDiscrete(nums)
+    pool = env.pool(2, 0)
+    pool.reset()
+    for actions in (np.zeros((2, len(nums)), np.int32), np.array([nums] * 2, np.int32) - 1):
+        pool.send(actions)
+        np.testing.assert_allclose(pool.recv().reward, (actions + start) @ np.arange(1, 1 + len(nums)))
+    with pytest.raises(ValueError, match=rf"allowed: \(2, {len(nums)}\)"):
+        pool.send(np.zeros((2, len(nums) + 1), int))
+
+
+def test_bounds_as_large_as_floats_are_none() -> None:
+    env = gymnasium("BellmaxEcho-v0", action=gym.spaces.Box(-3e38, 3e38, (1,)))
+    assert np.isneginf(env.spec.action.low) and np.isposinf(env.spec.action.high)  # type: ignore[union-attr]
+
+
+def test_nested_observations_are_one_dict() -> None:
+    box, number = gym.spaces.Box(0, 255, (2,), np.uint8), gym.spaces.Discrete(3, start=2)
+    inner = gym.spaces.Dict({"far": box, "none": gym.spaces.Box(0, 1, (0,))})
+    many = gym.spaces.MultiDiscrete([2, 3])
+    space = gym.spaces.Dict({"eyes": inner, "hands": gym.spaces.Tuple([number, many])})
+    element = {
+        "eyes": {"far": np.array([7, 9], np.uint8), "none": np.zeros(0, np.float32)},
+        "hands": (np.int64(4), np.array([1, 2])),
+    }
+    env = gymnasium("BellmaxEcho-v0", observation=space, element=element)
+    assert set(env.spec.observation) == {"eyes.far", "hands.0", "hands.1"}
+    assert env.spec.observation["hands.0"] == Discrete(3) and env.spec.observation["hands.1"].shape == (5,)
+    seen = env.pool(2, 0).reset().observation
+    np.testing.assert_array_equal(seen["eyes.far"], [[7, 9]] * 2)
+    np.testing.assert_array_equal(seen["hands.0"], [2, 2])
+    np.testing.assert_array_equal(seen["hands.1"], [[0, 1, 0, 0, 1]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "source", "dtype"),
+    [
+        (0, 10**6, np.int64, np.int32),
+        (0, 3 * 10**9, np.int64, np.float32),
+        (-(2**40), 0, np.int64, np.float32),
+        (-np.inf, np.inf, np.int64, np.float32),
+        (0, 2**32 - 1, np.uint32, np.float32),
+        (0, 7, np.uint32, np.int32),
+        (-5, 5, np.int8, np.int32),
+        (0, 255, np.uint8, np.uint8),
+        (0, 2**16 - 1, np.uint16, np.int32),
+    ],
+)
+def test_whole_numbers_do_not_wrap(low: float, high: float, source: Any, dtype: Any) -> None:
+    space = gym.spaces.Box(low, high, (2,), source)
+    element = np.array([space.low[0], space.high[0]])
+    env = gymnasium("BellmaxEcho-v0", observation=space, element=element)
+    assert env.spec.observation.dtype == dtype
+    seen = env.pool(1, 0).reset().observation
+    assert seen.dtype == dtype
+    np.testing.assert_allclose(seen[0].astype(float), element.astype(float), rtol=1e-7)
+    np.testing.assert_allclose(env.spec.observation.high[0], high, rtol=1e-7)
+
+
 def test_module_that_registers(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (
         "import gymnasium\n"
@@ -257,11 +368,18 @@ def test_module_that_registers(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -
 
 def test_refusals() -> None:
     spaces = gym.spaces
-    for action in (spaces.MultiDiscrete([2, 2]), spaces.Tuple([spaces.Discrete(2)]), spaces.Box(0, 3, (2,), np.int32)):
-        with pytest.raises(ValueError, match=r"takes actions of .*; allowed: Discrete or a float Box"):
+    far = spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64)
+    for action in (spaces.Tuple([spaces.Discrete(2)]), spaces.Box(0, 1, (0,)), spaces.Box(0, 1024, (2,), int), far):
+        with pytest.raises(ValueError, match=r"takes actions of .*; allowed: a Discrete, a float Box, or a Multi"):
             gymnasium("BellmaxOdd-v0", action=action)
-    with pytest.raises(ValueError, match="observes a Tuple; allowed"):
-        gymnasium("BellmaxOdd-v0", observation=spaces.Tuple([spaces.Discrete(2)]))
+    with pytest.raises(ValueError, match="observes a Text; allowed: a Box, a Discrete"):
+        gymnasium("BellmaxOdd-v0", observation=spaces.Tuple([spaces.Text(2)]))
+    for empty in (spaces.Box(0, 1, (0,)), spaces.Dict({"a": spaces.Box(0, 1, (2, 0))})):
+        with pytest.raises(ValueError, match=r"observes nothing, .*; allowed: a Box"):
+            gymnasium("BellmaxOdd-v0", observation=empty)
+    twice = spaces.Dict({"a.b": spaces.Discrete(2), "a": spaces.Dict({"b": spaces.Discrete(2)})})
+    with pytest.raises(ValueError, match=r"observes \['a.b', 'a.b'\]; allowed: names that differ"):
+        gymnasium("BellmaxOdd-v0", observation=twice)
     with pytest.raises(ValueError, match="unknown gymnasium task 'BellmaxCountr-v0'; closest: BellmaxCounter-v0"):
         gymnasium("BellmaxCountr-v0")
     with pytest.raises(ValueError, match=r"cannot be made with {'colour': 3}: .*colour"):

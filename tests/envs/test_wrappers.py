@@ -74,6 +74,14 @@ def test_flatten_joins_what_a_dict_holds():
     np.testing.assert_array_equal(x[..., -4:], np.eye(4)[parts["room"]])
 
 
+def test_flatten_scales_bytes_by_their_bound():
+    inner = noise(Box((3,), 0, np.array([1, 4, 255]), np.uint8), length=20)
+    env = wrappers.flatten(inner)
+    np.testing.assert_allclose(env.spec.observation.high, 1, rtol=1e-6)
+    x, raw = (play(each, steps=10, lanes=3).timestep.observation for each in (env, inner))
+    np.testing.assert_allclose(x, raw / np.float32([1, 4, 255]), rtol=1e-6)
+
+
 def test_mask_observation_hides_velocities():
     env = wrappers.mask_observation(cartpole(), (2, 0))
     np.testing.assert_allclose(env.spec.observation.high, [24 * np.pi / 180, 4.8], rtol=1e-6)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from networks import Categorical, Gaussian, TanhGaussian
+from networks import Categorical, Categoricals, Gaussian, TanhGaussian
 
 LOW, HIGH = np.array([-2.0, 0.5]), np.array([3.0, 0.75])
 LOGITS = np.array([[0.0, 1.0, -2.0, 0.5], [3.0, 3.0, 3.0, 3.0]])
@@ -18,6 +18,33 @@ def f32(*arrays):
 
 def gaussian():
     return Gaussian(*f32(MEAN, LOG_STD))
+
+
+def categoricals():
+    logits = np.random.default_rng(3).normal(size=(4, 2, 3)).astype(np.float32)
+    logits[:, 0, 2] = -np.inf  # two and three numbers
+    return Categoricals(jnp.asarray(logits))
+
+
+def test_several_categoricals_are_their_product():
+    """Against the one categorical over all pairs."""
+    several, other = categoricals(), Categoricals(categoricals().logits[::-1])
+    joint, other_joint = (
+        Categorical((d.logits[:, 0, :2, None] + d.logits[:, 1, None, :]).reshape(4, 6)) for d in (several, other)
+    )
+    np.testing.assert_allclose(several.entropy(), joint.entropy(), rtol=1e-5)
+    np.testing.assert_allclose(several.kl(other), joint.kl(other_joint), rtol=1e-5)
+    pairs = np.broadcast_to(np.stack(np.divmod(np.arange(6, dtype=np.int32), 3), -1), (4, 6, 2))
+    for i in range(6):
+        pair, number = jnp.asarray(pairs[:, i]), jnp.full(4, i, jnp.int32)
+        np.testing.assert_allclose(several.log_prob(pair), joint.log_prob(number), rtol=1e-5)
+    np.testing.assert_array_equal(several.mode() @ np.array([3, 1]), joint.mode())
+    drawn, log_prob = Categoricals(jnp.repeat(several.logits[:1], 20_000, 0)).sample_and_log_prob(jax.random.key(0))
+    frequency = np.bincount(drawn @ np.array([3, 1]), minlength=6) / 20_000
+    np.testing.assert_allclose(frequency, jax.nn.softmax(joint.logits[0]), atol=0.02)
+    np.testing.assert_allclose(log_prob, several._replace(logits=several.logits[:1]).log_prob(drawn), rtol=1e-5)
+    slope = jax.grad(lambda logits: Categoricals(logits).log_prob(jnp.zeros((4, 2), jnp.int32)).sum())(several.logits)
+    assert np.isfinite(slope).all()
 
 
 def tanh_gaussian(mean=MEAN, log_std=LOG_STD):

@@ -58,12 +58,19 @@ def test_bytes_of_rank_1_are_texts_and_other_whole_numbers_are_vectors() -> None
 def test_bytes_are_reconstructed_as_they_are_encoded() -> None:
     (grey,) = modalities(Box((4, 4), 0, 255, np.uint8))
     (flags,) = modalities(Box((4, 4), 0, 1, np.uint8))
+    (board,) = modalities(Box((4, 4), 0, 102, np.uint8))
+    (image,) = modalities(Box((4, 4, 1), 0, 102, np.uint8))
     x = np.full((2, 4, 4), 51, np.uint8)
     np.testing.assert_allclose(reconstruction_nll(grey, jnp.full((2, 4, 4), 0.2), jnp.asarray(x)), 0.0, atol=1e-10)
     (counts,) = modalities(Box((3,), 0, 31, np.int32))
     np.testing.assert_allclose(reconstruction_nll(counts, jnp.zeros((1, 3)), jnp.array([[0, 3, 4]])), 12.5)
     bits = np.eye(4, dtype=np.uint8)[None]
-    for modality, raw, same in ((grey, x, np.float32(x) / 255), (flags, bits, np.float32(bits))):
+    for modality, raw, same in (
+        (grey, x, np.float32(x) / 255),
+        (flags, bits, np.float32(bits)),
+        (board, x, np.float32(x) / 102),
+        (image, x[..., None], np.float32(x)[..., None] / 102),
+    ):
         encoder = Encoder((modality,), (5,))
         params = drawn(0, jax.eval_shape(encoder.init, jax.random.key(0), {"observation": raw}))
         np.testing.assert_allclose(modality.target(jnp.asarray(raw)), same, rtol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 from jax.nn.initializers import zeros
 
 from envs.base import Box, Discrete
-from networks import MLP, ImpalaCNN, NatureCNN, SmallCNN, Torso, fan_in_uniform
+from networks import MLP, FrameTorso, ImpalaCNN, NatureCNN, SmallCNN, Streams, Torso, fan_in_uniform
 from networks.torsos import Conv, _max_pool, convolve
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 3, 10, 5, 2), np.uint8)
@@ -100,6 +100,42 @@ def test_flattened_bytes_are_scaled_too():
     np.testing.assert_allclose(text.apply({}, letters), letters / np.float32(255), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("space", "scale"),
+    [
+        (Box((4,), 0, 1, np.uint8), 1),
+        (Box((4,), 0, np.array([1, 4, 20, 255]), np.uint8), np.array([1, 4, 20, 255])),
+        (Box((4,), 0, 0, np.uint8), 255),
+        (Box((4,), dtype=np.uint8), 255),
+        (Box((2, 2), 0, 4, np.uint8), 4),
+        (Box((4,), 0, 1000, np.int32), 1),
+        (Box((4,), 0, 255, np.float32), 1),
+    ],
+)
+def test_bytes_are_scaled_by_their_bound_and_other_numbers_are_not(space, scale):
+    x = np.array([[0, 1, 1, 0], [1, 4, 20, 200]]).astype(space.dtype)
+    features = Torso(space, ()).apply({}, x.reshape((2, *space.shape)))
+    np.testing.assert_allclose(features, x / np.float32(scale), rtol=1e-6)
+    standardised = np.random.default_rng(0).normal(size=(2, *space.shape)).astype(np.float32)
+    np.testing.assert_array_equal(Torso(space, ()).apply({}, standardised), standardised.reshape(2, 4))
+
+
+def test_images_and_frames_are_scaled_by_their_bound():
+    x = np.random.default_rng(0).integers(0, 5, (2, 10, 10, 2), np.uint8)
+    for module in (Torso(Box((10, 10, 2), 0, 4, np.uint8), (7,), cnn="small"), FrameTorso((4,), 7, scale=4.0)):
+        params = random(module, x)
+        np.testing.assert_allclose(apply(module, params, x), apply(module, params, np.float32(x) / 4), rtol=1e-5)
+
+
+def test_two_streams_scale_bytes_by_their_bound_too():
+    space = {"observation": Box((3,), 0, 1, np.uint8), "desired_goal": Box((3,), 0, 3, np.uint8)}
+    module = Streams(space, (5,))
+    raw = {"observation": np.array([[0, 1, 1]], np.uint8), "desired_goal": np.array([[3, 0, 1]], np.uint8)}
+    floats = {"observation": np.float32(raw["observation"]), "desired_goal": raw["desired_goal"] / np.float32(3)}
+    params = random(module, raw)
+    np.testing.assert_allclose(apply(module, params, raw), apply(module, params, floats), rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_nature_torso_has_3136_features_and_a_known_number_of_parameters(dtype):
     module = NatureCNN(dtype=dtype)
@@ -187,6 +223,8 @@ def test_modules_are_hashable_whatever_the_space_holds():
     [
         (lambda: Torso("image"), "space: 'image'"),
         (lambda: Torso({}), "space"),
+        (lambda: Torso({"x": Box((0,))}), "has no elements"),
+        (lambda: Torso({"x": {"y": Box((2,))}}), "is not a Box, a Discrete or a non-empty dict of them"),
         (lambda: Torso(Box((3,)), cnn="resnet"), "cnn: 'resnet' is not one of 'nature', 'impala', 'small' or None"),
         (lambda: Torso(Box((3,)), (8, 0)), "mlp_sizes"),
         (lambda: MLP((-1,)), "sizes"),
