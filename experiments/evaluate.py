@@ -12,7 +12,12 @@ from experiments.run.evaluation import Flags, play
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Reads flags, evaluates, prints a line per seed."""
-    arguments = tyro.cli(Flags, args=sys.argv[1:] if argv is None else argv, prog="python -m experiments.evaluate")
+    arguments = tyro.cli(
+        Flags,
+        args=sys.argv[1:] if argv is None else argv,
+        prog="python -m experiments.evaluate",
+        config=(tyro.conf.PositionalRequiredArgs,),
+    )
     try:
         result = play(arguments)
     except ValueError as error:
@@ -30,7 +35,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     game = atari.game_of(result["env"])
     if game:
         normalised, low, high = (atari.human_normalised(game, x) for x in (result["eval_iqm"], low, high))
-        print(f"{'human':>8} {normalised:>10.1%}   normalised" + (f"; {low:.1%} to {high:.1%}" if several else ""))
+        print(
+            f"{'human':>8} {normalised:>10.1%}   normalised"
+            + (f"; 95 % interval {low:.1%} to {high:.1%}" if several else "")
+        )
     if "film_error" in result:
         run.fail(result["film_error"], code=1)
     return result

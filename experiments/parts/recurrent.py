@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.parts import builders, checks, learning
-from experiments.run import flags, plans
+from experiments.run import plans
 
 
 def check(config: Any, spec: Any, size: plans.Size, rows: int) -> None:
@@ -56,14 +56,3 @@ def wrapped(agent: Any, config: Any, spec: Any, hold: int = 1) -> Any:
     agent = learning.clipped(agent, config)
     agent = wrappers.recall(agent, spec.action) if config.recall else agent
     return learning.normalised(agent, spec, config.normalise_observations, False, config.discount)
-
-
-def check_counts(config: Any, *names: str) -> None:
-    """Refuses counts below 1.
-
-    Raises:
-      ValueError: naming the flag.
-    """
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{flags.flag(f'agent.{name}')} {getattr(config, name)}: must be at least 1")

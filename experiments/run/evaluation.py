@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
 from experiments.run import cores, episodes, policies, prepare, ranges
 
 
@@ -13,7 +11,7 @@ from experiments.run import cores, episodes, policies, prepare, ranges
 class Flags:
     """Evaluate the policies of a run folder, one per seed, on fresh episodes."""
 
-    run: tyro.conf.Positional[Path]
+    run: Path
     """The run folder; of a sweep, the folder of one of its points."""
     episodes: ranges.Count = 100
     """Episodes per seed."""

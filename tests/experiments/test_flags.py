@@ -50,9 +50,6 @@ BAD = {
     "no layer size": ("a2c", "--agent.hidden 0", "--agent.hidden 0: must be at least 1"),
     "policy that never learns": ("merlin", "--agent.policy-delay 1", "--agent.policy-delay 1.0: must be in [0, 1)"),
     "policy that learned before": ("merlin", "--agent.policy-delay -0.5", "policy-delay -0.5: must be at least 0"),
-    "observation within an observation": (
-        "merlin", "--env envpool/Jumanji/Maze-v0", "observation 'agent_position': is a dict; allowed: a Box or a Disc",
-    ),
     "half a card": ("merlin", "--env bellmax/card-pairs --env-options cards=6.0", "cards is 6.0; allowed: a whole num"),
     "minibatches that do not divide": ("ppo", "--agent.minibatches 3", "--agent.minibatches 3: must divide"),
     # devices
@@ -191,7 +188,7 @@ def test_resume_takes_the_flags_of_the_run(tmp_path):
     flags.check(config)
     first = flags.parse(kind, FLAGS["a2c"], "python -m experiments.a2c")
     changed = {name for name, value in flags.flat(config).items() if value != flags.flat(first)[name]}
-    assert changed == {"steps", "nan", "quiet", "resume"}
+    assert changed == {"steps", "schedule_steps", "nan", "quiet", "resume"}
     assert (config.resume, config.out, config.steps) == (str(folder), "", 4096)
 
 
