@@ -20,7 +20,6 @@ import numpy as np
 
 from experiments import run
 from experiments.reports import files, sinks, stats
-from experiments.reports.texts import plain
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,10 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
         raise ValueError(f"{folder}: summary.json has no {', '.join(absent)}")
     for key, kind, words in (("experiment", str, "text"), ("env", str, "text"), ("env_steps", int, "a whole number")):
         if not isinstance(summary[key], kind) or isinstance(summary[key], bool):
-            raise ValueError(f"{folder}: summary.json has {plain(summary[key])} as {key}; must be {words}")
+            raise ValueError(f"{folder}: summary.json has {files.plain(summary[key])} as {key}; must be {words}")
     flags = config.get("flags", config)
     if not isinstance(flags, dict):
-        raise ValueError(f"{folder}: config.json has {plain(flags)} as flags; must be an object")
+        raise ValueError(f"{folder}: config.json has {files.plain(flags)} as flags; must be an object")
     try:
         steps, values = sinks.series(table, metric)
     except ValueError as error:
@@ -112,7 +111,7 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
         hint = "; an unfinished run?" if name == "summary.json" and error.errno == errno.ENOENT else ""
         raise ValueError(f"{folder}: cannot read {name} ({error.strerror}){hint}") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{folder}: {name} is not JSON ({plain(error)})") from None
+        raise ValueError(f"{folder}: {name} is not JSON ({files.plain(error)})") from None
     if not isinstance(content, dict):
         raise ValueError(f"{folder}: {name} holds no JSON object")
     return content
@@ -136,14 +135,14 @@ def labels(folders: Sequence[str]) -> list[str]:
 
 def table(runs: Sequence[Run]) -> str:
     """The comparison as text, a line per run."""
-    lines = [("run", "env", "seeds", "IQM", "95 % interval", f"P(better than {plain(runs[0].label)})")]
+    lines = [("run", "env", "seeds", "IQM", "95 % interval", f"P(better than {files.plain(runs[0].label)})")]
     for each in runs:
         alive = stats.living(each.scores).size
         seeds = str(alive) if alive == each.scores.size else f"{alive} of {each.scores.size}"
         chance, ends = stats.probability_of_improvement(each.scores, runs[0].scores)
         better = "-" if each is runs[0] else f"{chance:.2f} {stats.shown(ends, '.2f')}"
         cells = f"{stats.iqm(each.scores):.4g}", stats.shown(stats.interval(each.scores)), better
-        lines.append((plain(each.label), plain(each.summary["env"]), seeds, *cells))
+        lines.append((files.plain(each.label), files.plain(each.summary["env"]), seeds, *cells))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
@@ -154,20 +153,21 @@ def remarks(runs: Sequence[Run]) -> list[str]:
     for key, what in (("env", "tasks"), ("env_steps", "numbers of environment steps per seed")):
         values = [each.summary[key] for each in runs]
         if len({str(value) for value in values}) > 1:
-            found.append(f"note: the runs are of different {what}: {', '.join(map(plain, values))}")
+            found.append(f"note: the runs are of different {what}: {', '.join(map(files.plain, values))}")
     for each in runs:
         if not each.finished:
-            found.append(f"note: {plain(each.label)} has not finished: {each.summary['env_steps']:,} steps so far")
+            found.append(
+                f"note: {files.plain(each.label)} has not finished: {each.summary['env_steps']:,} steps so far"
+            )
         dead = each.scores.size - stats.living(each.scores).size
         if dead:
-            found.append(
-                f"note: {plain(each.label)}: {dead} of {each.scores.size} seeds have no finite score and are left out"
-            )
+            left_out = f"{dead} of {each.scores.size} seeds have no finite score and are left out"
+            found.append(f"note: {files.plain(each.label)}: {left_out}")
     names = list(dict.fromkeys(name for each in runs for name in each.config if name not in ("out", "resume", "quiet")))
     for name in names:
         values = [each.config.get(name, "-") for each in runs]
         if len({str(value) for value in values}) > 1:
-            found.append(f"flag {plain(name)}: {', '.join(map(plain, values))}")
+            found.append(f"flag {files.plain(name)}: {', '.join(map(files.plain, values))}")
     return found
 
 
@@ -183,7 +183,7 @@ def over_tasks(runs: Sequence[Run], out: Path) -> None:
     print("over tasks, each scaled to [0, 1] by the lowest and highest score in this comparison:")
     for name, whole in found.items():
         tasks = "1 task" if len(systems[name]) == 1 else f"{len(systems[name])} tasks"
-        print(f"  {plain(name)} on {tasks}: IQM {whole.iqm:.3f} {stats.shown(whole.interval, '.3f')}")
+        print(f"  {files.plain(name)} on {tasks}: IQM {whole.iqm:.3f} {stats.shown(whole.interval, '.3f')}")
     path = out.with_name(f"{out.stem}_profiles{out.suffix}")
     aggregates.draw(found, path)
     print(f"profiles: {path}")

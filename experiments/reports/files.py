@@ -1,7 +1,8 @@
 """Files of a run folder: written whole or not at all, never through a link, and read only if they are files.
 
 A run folder may come from somebody else, lie on a full disk, or be changed while a run trains. What cannot be written
-is an `UnwritableError`, whose text is one line that names the file and the reason.
+is an `UnwritableError`, whose text is one line that names the file and the reason. Text that anybody may have written
+is shown as `plain` has it.
 """
 
 import contextlib
@@ -10,6 +11,10 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+MOST = 80
+"""Characters to which a text of others is shortened where it is shown."""
 
 
 class UnwritableError(OSError):
@@ -140,3 +145,14 @@ def kind(path: Path) -> str:
         if test(mode):
             return words
     return "a pipe or a device"
+
+
+def plain(value: Any, most: int = MOST) -> str:
+    """A value in one line of printable characters, at most `most` of them.
+
+    Control characters, among them those that move the cursor or colour a terminal, are shown as escapes.
+    """
+    text = str(value[: 4 * most]) if isinstance(value, str | list | tuple) else str(value)
+    text = text[: 4 * most]
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."

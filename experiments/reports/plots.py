@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from experiments.reports import files, sinks, stats
-from experiments.reports.texts import plain
 
 COLOURS = ("#2066a8", "#d1615d", "#3a8f5c", "#8e6bbf", "#c58a1b", "#3d9fb0", "#b4588f", "#6b6b6b")
 MARKERS = ("o", "s", "D", "^")
@@ -103,7 +102,7 @@ def _draw(
     for i, (label, (steps, values)) in enumerate(runs.items()):
         _curve(
             axes,
-            plain(label, LABEL),
+            files.plain(label, LABEL),
             *_thin(steps, values),
             COLOURS[i % len(COLOURS)],
             ("-", "--", ":")[i // len(COLOURS) % 3],
@@ -111,7 +110,7 @@ def _draw(
         )
     for i, (label, points) in enumerate((published or {}).items()):
         colour = COLOURS[(len(runs) + i) % len(COLOURS)]
-        axes.plot(*points, MARKERS[i % len(MARKERS)], color=colour, label=_shown(plain(label, LABEL)))
+        axes.plot(*points, MARKERS[i % len(MARKERS)], color=colour, label=_shown(files.plain(label, LABEL)))
     if reference is not None:
         axes.axhline(reference, color=INK, linewidth=1, linestyle=(0, (5, 4)), alpha=0.6, zorder=1)
     if not any(steps.size for steps, _ in runs.values()):
@@ -120,7 +119,7 @@ def _draw(
         legend = axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best", reverse=single)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    _style(axes, plain(title, TITLE), plain(NAMES.get(metric, metric.replace("_", " ")), LABEL))
+    _style(axes, files.plain(title, TITLE), files.plain(NAMES.get(metric, metric.replace("_", " ")), LABEL))
     image = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")

@@ -124,6 +124,8 @@ class Checkpointer:
                         break  # replaced by another, which is complete
                     damages.append(f"checkpoint {path} is damaged ({damage}); taking the one before")
                     continue
+                if _identity(path) != before:
+                    break  # a piece that was removed meanwhile reads as zeros
                 _warn(damages)
                 return step, found
             else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from experiments import PACKAGES, ROOT
 from experiments.drivers.contract import Parts
 from experiments.reports import files
-from experiments.run import flags, interrupts, prepare, records
+from experiments.run import flags, prepare, records
 from experiments.run.plans import Size
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Experiment(NamedTuple):
         Errors that come out of other code than bellmax and this experiment keep their traceback.
         """
         try:
-            with interrupts.early():
+            with records.Interrupt(early=True):
                 return self.start(self.parse(sys.argv[1:] if argv is None else argv))
         except ValueError as error:
             if not self.refuses(error):

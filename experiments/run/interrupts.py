@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 END = b"\0"
@@ -92,10 +91,3 @@ def _deafen() -> None:
 
 
 os.register_at_fork(after_in_child=_deafen)
-
-
-@contextlib.contextmanager
-def early() -> Iterator[None]:
-    """Before training: Ctrl-C and SIGTERM raise KeyboardInterrupt, the second one ends the process at once."""
-    with Interrupt(early=True):
-        yield

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.reports import files
-from experiments.reports.texts import plain
 
 NAME = "manifest.json"
 
@@ -134,8 +133,8 @@ def compare(folder: Path, what: str, saved: Mapping[str, Any], given: Mapping[st
     """
     names = [name for name in [*saved, *(set(given) - set(saved))] if saved.get(name) != given.get(name)]
     if names:
-        shown = lambda tree, name: plain(tree.get(name, "absent"))  # noqa: E731
-        pairs = [f"{plain(name)} is {shown(saved, name)} there, {shown(given, name)} here" for name in names]
+        shown = lambda tree, name: files.plain(tree.get(name, "absent"))  # noqa: E731
+        pairs = [f"{files.plain(name)} is {shown(saved, name)} there, {shown(given, name)} here" for name in names]
         more = f"; and {len(pairs) - most} more" if len(pairs) > most else ""
         raise ValueError(f"checkpoint {folder} is of a run with other {what}: {'; '.join(pairs[:most])}{more}")
 
@@ -152,17 +151,17 @@ def verify(folder: Path, sums: Mapping[str, int]) -> None:
             path = Path(where) / name
             mode = path.lstat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise DamagedError(f"{plain(path.relative_to(folder))} in it is {files.kind(path)}")
+                raise DamagedError(f"{files.plain(path.relative_to(folder))} in it is {files.kind(path)}")
             if stat.S_ISREG(mode):
                 there.add(path.relative_to(folder).as_posix())
     for name in sorted(set(sums) - there):
-        raise DamagedError(f"{plain(name)}: No such file in it")
+        raise DamagedError(f"{files.plain(name)}: No such file in it")
     for name, checksum in sums.items():
         try:
             if crc(folder / name) != checksum:
-                raise DamagedError(f"{plain(name)} fails its checksum")
+                raise DamagedError(f"{files.plain(name)} fails its checksum")
         except OSError as error:
-            raise DamagedError(f"{plain(name)}: {error.strerror}") from None
+            raise DamagedError(f"{files.plain(name)}: {error.strerror}") from None
 
 
 def crc(path: Path) -> int:

@@ -29,7 +29,6 @@ import numpy as np
 
 from experiments.reports import files
 from experiments.reports.sinks.logger import Kind, Metrics
-from experiments.reports.texts import plain
 
 COLUMNS = (
     "seed", "env_steps", "wall_seconds", "kind", "episode_return", "episode_length", "episodes", "steps_per_second",
@@ -124,7 +123,7 @@ def salvage(path: str | Path) -> tuple[list[str], Rows, str | None]:
     header, *lines = content.decode(errors="replace").split("\n")[:-1] or [""]  # what follows the last newline is torn
     columns = header.split(",")
     if tuple(columns[: len(COLUMNS)]) != COLUMNS or len(set(columns)) < len(columns):
-        return list(COLUMNS), [], f"{path}: not a metrics.csv; its first line is {plain(header)!r}"
+        return list(COLUMNS), [], f"{path}: not a metrics.csv; its first line is {files.plain(header)!r}"
     rows: Rows = []
     for number, line in enumerate(lines, 2):
         wrong = _wrong(columns, line)
@@ -149,7 +148,7 @@ def _wrong(columns: Sequence[str], line: str) -> str | None:
         else:
             good, allowed = not cell or _is_number(cell), "a number or empty"
         if not good:
-            return f"has {plain(cell)!r} as {plain(name)}; must be {allowed}"
+            return f"has {files.plain(cell)!r} as {files.plain(name)}; must be {allowed}"
     return None
 
 
@@ -208,7 +207,7 @@ def series(table: Mapping[str, np.ndarray], metric: str) -> tuple[np.ndarray, np
     """
     numeric = [name for name in table if name not in ("seed", "kind", "env_steps")]
     if metric not in numeric:
-        raise ValueError(f"metric {metric!r}: not in metrics.csv, which has {plain(', '.join(numeric), 400)}")
+        raise ValueError(f"metric {metric!r}: not in metrics.csv, which has {files.plain(', '.join(numeric), 400)}")
     seeds = list(dict.fromkeys(table["seed"].tolist()))
     reported = ~np.isnan(table[metric])
     steps, points = np.unique(table["env_steps"][reported], return_inverse=True)
