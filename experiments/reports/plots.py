@@ -142,10 +142,10 @@ def lines(
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for i, (label, (x, y)) in enumerate(found.items()):
-        axes.plot(x, y[0], color=COLOURS[i % len(COLOURS)], linewidth=2, label=_shown(plain(label, LABEL)))
+        axes.plot(x, y[0], color=COLOURS[i % len(COLOURS)], linewidth=2, label=_shown(files.plain(label, LABEL)))
     for text in axes.legend(frameon=False, fontsize=9, labelcolor=INK).get_texts():
         text.set_parse_math(False)
-    _style(axes, plain(title, TITLE), ylabel)
+    _style(axes, files.plain(title, TITLE), ylabel)
     axes.set_xlabel(xlabel, color=INK)
     axes.xaxis.set_major_formatter("{x:.1f}")
     image = io.BytesIO()

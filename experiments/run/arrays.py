@@ -1,4 +1,4 @@
-"""The arrays of a checkpoint on disk: a zarr store each (zstd), written and read with TensorStore in pieces.
+"""The arrays of a checkpoint on disk: a zarr store each, written by Orbax and read with TensorStore in pieces.
 
 Pieces bound the memory that saving and restoring take beside the state, and let a sharded array be written and read
 shard by shard. What a store says of itself is compared with what is expected before anything is allocated.
@@ -6,9 +6,12 @@ shard by shard. What a store says of itself is compared with what is expected be
 
 import errno
 import itertools
+import logging
 import math
 import os
 import re
+import resource
+import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -29,36 +32,31 @@ class StoreError(Exception):
 
 
 def write(folder: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes each array, NumPy's or JAX's of any sharding, to a store of its own: `folder / name`.
+    """Writes each array, NumPy's or JAX's of any sharding, to a store of its own by Orbax: `folder / name`.
+
+    An OCDBT store would keep all that is written in memory to the end.
 
     Raises:
       files.UnwritableError: there is no room, or the like.
     """
-    import tensorstore as ts
+    import jax
+    import orbax.checkpoint as ocp
 
+    check_room(folder, arrays)
+    # This process saves on its own, also where several train together; of JAX arrays Orbax then takes only global ones.
+    if jax.process_count() > 1:
+        arrays = {name: np.asarray(x) for name, x in arrays.items()}
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()}, barrier_sync_key_prefix="alone"
+    )
+    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, multiprocessing_options=alone)
+    save_args = {name: ocp.SaveArgs(chunk_byte_size=CHUNK, shard_axes=split_axes(x)) for name, x in arrays.items()}
+    # Orbax warns on every save that there is no OCDBT store.
+    absl, quiet = logging.getLogger("absl"), lambda record: "OCDBT" not in record.getMessage()
+    absl.addFilter(quiet)
     try:
-        opened = {}
-        for name, x in arrays.items():
-            spec = {
-                "driver": "zarr",
-                "kvstore": {"driver": "file", "path": str((folder / name).resolve())},
-                "metadata": {"compressor": {"id": "zstd", "level": 1}},
-                "store_data_equal_to_fill_value": True,
-            }
-            sharding = getattr(x, "sharding", None)
-            sizes = pieces(sharding.shard_shape(x.shape) if sharding else x.shape, np.dtype(x.dtype).itemsize)
-            layout = ts.ChunkLayout(write_chunk_shape=sizes) if sizes else None
-            opened[name] = ts.open(spec, create=True, dtype=ts.dtype(x.dtype), shape=x.shape, chunk_layout=layout)
-        pending: deque = deque()
-        for name, x in arrays.items():
-            for block, values in _pieces_of(opened[name].result(), x):
-                while pending and sum(size for size, _ in pending) + values.nbytes > CHUNK:
-                    pending.popleft()[1].result()
-                # The values are not changed before their write is waited for.
-                write = opened[name].result()[block].write(values, can_reference_source_data_indefinitely=True)
-                pending.append((values.nbytes, write.commit))
-        for _, write in pending:
-            write.result()
+        with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
+            checkpointer.save(folder.resolve(), args=ocp.args.PyTreeSave(dict(arrays), save_args=save_args))
     except OSError as error:
         raise files.UnwritableError(error.errno, error.strerror or str(error), str(folder)) from None
     except ValueError as error:
@@ -68,32 +66,36 @@ def write(folder: Path, arrays: Mapping[str, Any]) -> None:
         named = re.search(r'"(/[^"]+)"', str(error))
         where = named[1] if named else str(folder)
         raise files.UnwritableError(int(code[1]), os.strerror(int(code[1])), where) from None
+    finally:
+        absl.removeFilter(quiet)
 
 
-def _pieces_of(store: Any, x: Any) -> Iterator[tuple[Region, np.ndarray]]:
-    """An array in pieces, each once: `(where, values)`, without a copy where it lies in this process's memory."""
-    if isinstance(x, np.ndarray):
-        shards = [(None, x)]
-    else:
-        shards = [(shard.index, np.asarray(shard.data)) for shard in x.addressable_shards if shard.replica_id == 0]
-    for index, values in shards:
-        region = _whole(store, index)
-        for block in _grid(region, store.chunk_layout.write_chunk.shape or ()):
-            yield (
-                block,
-                values[tuple(slice(b.start - r.start, b.stop - r.start) for b, r in zip(block, region, strict=True))],
-            )
+def split_axes(x: Any) -> tuple[int, ...]:
+    """The axes that Orbax is to split an array along, where its own choice, the longest, would tear long rows apart.
+
+    Pieces of whole rows lie in one place of memory: restoring them takes no copy of the array besides.
+    """
+    long_rows = x.ndim > 1 and x.shape[0] < max(x.shape[1:]) and x.nbytes // max(x.shape[0], 1) >= 2**20
+    return (0,) if long_rows and x.nbytes > CHUNK else ()
 
 
-def pieces(shape: tuple[int, ...], itemsize: int) -> list[int]:
-    """The shape of pieces of at most `CHUNK` bytes, long in the last axes."""
-    sizes = list(shape)
-    for axis in range(len(sizes)):
-        rest = math.prod(sizes[axis + 1 :]) * itemsize
-        sizes[axis] = max(1, min(sizes[axis], CHUNK // rest))
-        if rest <= CHUNK:
-            break
-    return sizes
+def check_room(folder: Path, arrays: Mapping[str, Any]) -> None:
+    """Refuses a save that the disk, or the limit of a file's size, has no room for, as far as is known.
+
+    Orbax writes from many threads at once, each of which would tell of the same in pages.
+
+    Raises:
+      files.UnwritableError: naming the folder.
+    """
+    parent = next(path for path in folder.absolute().parents if path.exists())
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise files.UnwritableError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    if shutil.disk_usage(parent).free < sum(x.nbytes for x in arrays.values()):
+        raise files.UnwritableError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = max((min(x.nbytes, CHUNK) for x in arrays.values()), default=0)
+    if most != resource.RLIM_INFINITY and most < largest:
+        raise files.UnwritableError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder))
 
 
 class Store:
