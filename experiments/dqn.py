@@ -135,6 +135,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     if has_own_layer(config) and not config.hidden:
         raise ValueError("--agent.hidden (empty): --agent.dueling and the implicit objective need a layer")
     parts.discrete_actions(spec, "dqn")
+    parts.check_images(spec, config.cnn)
     parts.check_replay(config, size, config.n_step + config.frames)
 
 

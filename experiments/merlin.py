@@ -93,6 +93,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     if config.policy_delay >= 1:
         raise ValueError(f"--agent.policy-delay {config.policy_delay}: must be in [0, 1)")
     parts.discrete_actions(spec, "merlin")
+    parts.check_images(spec, config.cnn)
 
 
 def make(config: Config, spec: Any, size: run.Size) -> Any:

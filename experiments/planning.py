@@ -79,6 +79,10 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     """
     from envs.base import Box, MultiDiscrete
 
+    if isinstance(spec.action, MultiDiscrete):
+        raise ValueError(
+            f"--env {spec.name}: planners need discrete or continuous actions, but the task's are {spec.action}"
+        )
     if config.planner == "cem" and config.elites > config.population:
         raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
     if config.model == "true":
@@ -87,10 +91,6 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         parts.worlds.check_exact(spec, config.corrupt)
     else:
         check_learned(config, spec, size)
-    if isinstance(spec.action, MultiDiscrete):
-        raise ValueError(
-            f"--env {spec.name}: planners need discrete or continuous actions, but the task's are {spec.action}"
-        )
     continuous = isinstance(spec.action, Box)
     if (config.planner in ("cem", "mppi")) != continuous and config.planner != "shooting":
         allowed = "cem, mppi, shooting" if continuous else "mcts, monte-carlo, shooting"

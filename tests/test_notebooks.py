@@ -27,7 +27,7 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
 
 
 def test_which_there_are():
-    assert NAMES == ["advantages", "distributions", "goals", "imagination", "losses", "memory", "seeds"]
+    assert NAMES == ["advantages", "distributions", "goals", "imagination", "losses", "memory", "seeds", "start"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -236,14 +236,25 @@ def centred_actions(agent: Agent, space: Box) -> Agent:
     Raises:
       ValueError: not low < high, or 0, where a policy starts, is outside of a dimension that is unbounded on one side.
     """
+    check_bounds(space)
     low, high = _bounds(space)
     finite = np.isfinite(low) & np.isfinite(high)
-    if not (low < high).all() or not ((low <= 0) & (high >= 0) | finite).all():
-        raise ValueError(f"actions between {space.low} and {space.high}: needs low < high, and 0 within open bounds")
     low, high = np.where(finite, low, np.float32(-1)), np.where(finite, high, np.float32(1))
     if (low == -1).all() and (high == 1).all():
         return agent
     return _mapped_actions(agent, low / 2 + high / 2, high / 2 - low / 2, lambda action: action)
+
+
+def check_bounds(space: Box) -> None:
+    """Refuses actions that `centred_actions` cannot act in.
+
+    Raises:
+      ValueError: not low < high, or 0, where a policy starts, is outside of a dimension that is unbounded on one side.
+    """
+    low, high = _bounds(space)
+    finite = np.isfinite(low) & np.isfinite(high)
+    if not (low < high).all() or not ((low <= 0) & (high >= 0) | finite).all():
+        raise ValueError(f"actions between {space.low} and {space.high}: needs low < high, and 0 within open bounds")
 
 
 def _bounds(space: Box) -> tuple[np.ndarray, np.ndarray]:

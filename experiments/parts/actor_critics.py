@@ -81,8 +81,12 @@ def check_network(body: Any, spec: Any) -> None:
     """
     from envs.base import Box
 
-    if isinstance(spec.action, Box) and len(spec.action.shape) != 1:
-        raise ValueError(f"--env {spec.name}: actions must be discrete or a vector, but the task's are {spec.action}")
+    if isinstance(spec.action, Box):
+        if len(spec.action.shape) != 1 or not spec.action.shape[0]:
+            told = f"the task's are {spec.action}; allowed: discrete ones or a vector"
+            raise ValueError(f"--env {spec.name}: this agent needs other actions, {told}")
+        learning.check_bounds(spec)
+    checks.check_images(spec, body.cnn)
     builders.core(body.memory, body.hidden)
 
 

@@ -33,8 +33,8 @@ def normalised(agent: Any, spec: "Spec", observations: bool, rewards: bool, disc
     return wrappers.normalise_observations(agent, spec.observation) if observations else agent
 
 
-def centred(agent: Any, spec: "Spec") -> Any:
-    """The agent; if actions are a Box, its Gaussian is centred in the bounds and has half their width as its unit.
+def check_bounds(spec: "Spec") -> None:
+    """Refuses actions in whose bounds a Gaussian policy cannot start.
 
     Raises:
       ValueError: the bounds of the task's actions are empty, or open and on one side of 0.
@@ -42,9 +42,16 @@ def centred(agent: Any, spec: "Spec") -> Any:
     from agents.common import wrappers
     from envs.base import Box
 
-    if not isinstance(spec.action, Box):
-        return agent
     try:
-        return wrappers.centred_actions(agent, spec.action)
+        if isinstance(spec.action, Box):
+            wrappers.check_bounds(spec.action)
     except ValueError as error:
         raise ValueError(f"--env {spec.name}: {error}") from error
+
+
+def centred(agent: Any, spec: "Spec") -> Any:
+    """The agent; if actions are a Box, its Gaussian is centred in the bounds and has half their width as its unit."""
+    from agents.common import wrappers
+    from envs.base import Box
+
+    return wrappers.centred_actions(agent, spec.action) if isinstance(spec.action, Box) else agent

@@ -62,7 +62,7 @@ class Common:
     resume: str = ""
     """A run folder to continue. Flags not given are its own; only `steps` and what is shown or kept may change."""
     trust: bool = False
-    """Follow links and run code that lie in the folder to resume."""
+    """Run code that lies in the folder to resume, or call a task's function that lies elsewhere than here."""
     nan: Literal["stop", "continue"] = "stop"
     """On a loss that is not finite: stop the run, or go on with the other seeds."""
     sweep: tuple[str, ...] = ()

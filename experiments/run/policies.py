@@ -109,7 +109,8 @@ def saved(folder: Path, which: str, experiment: "Experiment | None" = None, trus
 
     shape = jax.eval_shape(jax.vmap(actors), keys.key(np.arange(config.seeds)))
     on_host = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shape)
-    with Checkpointer(folder / "policies") as policies:
+    place = folder / "policies"
+    with Checkpointer(place.resolve() if trust else place) as policies:
         found = policies.restore({"best": on_host, "last": on_host}, {})
     if found is None:
         raise ValueError(f"{folder}: holds no policies yet; they are saved with every evaluation")

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.run import flags
 from experiments.run.cores import use_cores
-from experiments.run.folders import check_links, folder_of, make_folder
+from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     from experiments.drivers import devices
 
     folder = folder_of(experiment.name, config)
-    if config.resume:
-        check_links(folder, config.trust)
     env = environment(config, Path(config.resume) if config.resume else None, config.trust)
     size = size_of(config)
     for point in points:

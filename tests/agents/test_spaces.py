@@ -214,14 +214,14 @@ def test_actions_that_are_no_vector_are_refused(shape: tuple[int, ...]) -> None:
     spec = Spec("valve", Box((1,)), Box(shape, -1.0, 1.0))
     for module, told in ((ppo, "allowed: discrete ones or a vector"), (sac, "needs a vector of bounded actions")):
         with pytest.raises(ValueError, match=rf"--env valve: .*{told}"):
-            module.make(module.Config(), spec, SIZE)
+            module.check(module.Config(), spec, SIZE)
 
 
 @pytest.mark.parametrize(("low", "high"), [(5.0, np.inf), (-np.inf, -1.0), (2.0, 2.0)])
 def test_bounds_that_a_policy_cannot_start_in_are_refused(low: float, high: float) -> None:
     spec = Spec("valve", Box((1,)), Box((1,), low, high))
     with pytest.raises(ValueError, match=r"--env valve: actions between .* needs low < high, and 0 within open bounds"):
-        ppo.make(ppo.Config(minibatches=1), spec, SIZE)
+        ppo.check(ppo.Config(minibatches=1), spec, SIZE)
 
 
 def locks() -> Environment:
@@ -249,7 +249,7 @@ def test_actor_critics_learn_several_numbers_at_once(module: Any) -> None:
 def test_other_agents_refuse_several_numbers_at_once(module: Any) -> None:
     with pytest.raises(ValueError, match=r"--env locks: .* MultiDiscrete\(nums=\(2, 4\)\)"):
         config = module.Config(model="learned", reward="learned") if module is planning else module.Config()
-        module.make(config, locks().spec, SIZE)
+        module.check(config, locks().spec, SIZE)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +264,6 @@ def test_images_too_small_for_the_convolutions_are_answered_with_those_that_fit(
     spec = Spec("stamp", {"image": image, "number": Discrete(3)}, Discrete(2))
     for module in (ppo, dqn, merlin):
         with pytest.raises(ValueError, match=told):
-            module.make(module.Config(cnn=cnn), spec, SIZE)
+            module.check(module.Config(cnn=cnn), spec, SIZE)
     ppo.make(ppo.Config(cnn="none"), spec, SIZE)
     ppo.make(ppo.Config(cnn="impala"), spec, SIZE)

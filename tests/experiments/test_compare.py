@@ -111,7 +111,6 @@ def without(name):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (without("summary.json"), "cannot read summary.json (No such file or directory); an unfinished run?"),
         (without("metrics.csv"), "cannot read metrics.csv"),
         (without("config.json"), "cannot read config.json"),
         (lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),

@@ -91,9 +91,12 @@ def test_links_in_a_run_folder_are_not_followed(finished, tmp_path):
     shutil.copytree(finished("a2c").folder, folder)
     (folder / "policies").rename(tmp_path / "elsewhere")
     (folder / "policies").symlink_to(tmp_path / "elsewhere")
-    for words in (["evaluate", folder], ["a2c", "--resume", folder]):
+    for words, told in (
+        (["evaluate", folder], f"{folder}: policies in it is a link; --trust follows it"),
+        (["a2c", "--resume", folder], f"--resume {folder}: policies in it is a link; must be a folder"),
+    ):
         outcome = call(*words)
-        assert (outcome.code, outcome.err) == (2, f"error: {folder}: policies in it is a link; --trust follows it\n")
+        assert (outcome.code, outcome.err) == (2, f"error: {told}\n")
     assert call("evaluate", folder, "--episodes", 2, "--trust").code == 0
 
 
