@@ -130,4 +130,4 @@ def a2c(
         state, metrics = descend(optimiser, loss, state, key, sample.steps)
         return state, Info(metrics)
 
-    return Agent(init, actor, network.begin, acting(network), update, recurrence.whole)
+    return Agent(init, actor, network.begin, acting(network), update, recurrence.entire)

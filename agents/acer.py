@@ -100,4 +100,4 @@ def acer(
         params = optax.apply_updates(state.params, updates)
         return State(params, optax.incremental_update(params, state.average, average_rate), opt_state), Info(metrics)
 
-    return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.whole)
+    return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.entire)

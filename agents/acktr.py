@@ -91,4 +91,4 @@ def acktr(
         params = jax.tree.map(jnp.subtract, state.params, moving)
         return State(params, factors, moving, state.updates + 1), Info({**metrics, "rate": rate})
 
-    return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.whole)
+    return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.entire)

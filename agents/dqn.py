@@ -144,4 +144,4 @@ def dqn(
         metrics = {"loss": value, "priority": jnp.mean(priority)}
         return State(params, target, opt_state, count), Info(metrics, priority=priority)
 
-    return Agent(init, actor, network.begin, act, update, recurrence.whole)
+    return Agent(init, actor, network.begin, act, update, recurrence.entire)

@@ -80,4 +80,4 @@ def impala(
         state, metrics = descend(optimiser, loss, state, key, sample.steps)
         return state, Info(metrics)
 
-    return lagged(Agent(init, actor, network.begin, acting(network), update, recurrence.whole), lag)
+    return lagged(Agent(init, actor, network.begin, acting(network), update, recurrence.entire), lag)

@@ -185,4 +185,4 @@ def ppo(
             after = after._replace(kl_cost=losses.adapted_penalty(state.kl_cost, kl, kl_target))
         return after._replace(updates=state.updates + 1), Info({**metrics, "kl_cost": state.kl_cost})
 
-    return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.whole)
+    return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.entire)

@@ -109,4 +109,4 @@ def pqn(
         state, metrics = passes(partial(descend, optimiser, loss), state, key, batch, epochs, minibatches)
         return state._replace(rollouts=state.rollouts + 1), Info(metrics)
 
-    return Agent(init, actor, network.begin, act, update, recurrence.whole)
+    return Agent(init, actor, network.begin, act, update, recurrence.entire)

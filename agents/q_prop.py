@@ -147,7 +147,7 @@ def q_prop(
         loss = metrics["policy_loss"] + fitted["value_loss"]
         return state, Info({"loss": loss, **metrics, **fitted, **q_metrics, **used})
 
-    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update, recurrence.whole)
+    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update, recurrence.entire)
 
 
 def splits(replayed: int) -> tuple[slice, slice]:

@@ -144,4 +144,4 @@ def reactor(
         priority = jax.lax.stop_gradient(over_window(surprise, sample.steps))
         return State(params, target, opt_state, count), Info({**metrics, "priority": jnp.mean(priority)}, priority)
 
-    return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.whole)
+    return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.entire)

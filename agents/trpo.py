@@ -196,4 +196,4 @@ def trpo(
         )
         return state, Info({"loss": metrics["policy_loss"] + fitted["value_loss"], **metrics, **fitted})
 
-    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update, recurrence.whole)
+    return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update, recurrence.entire)

@@ -133,4 +133,4 @@ def vpg(
         state, fitted = fit(network, critic_optimiser, state, k_critic, batch, (epochs, minibatches))
         return state, Info({"loss": metrics["policy_loss"] + fitted["value_loss"], **metrics, **fitted})
 
-    return Agent(init, actor, network.begin, a2c.acting(network), update, recurrence.whole)
+    return Agent(init, actor, network.begin, a2c.acting(network), update, recurrence.entire)

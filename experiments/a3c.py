@@ -109,7 +109,7 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
         shares = (a2c.make, shared.block, lock, taken, reports, stop)
         team = [
             context.Process(
-                target=parts.workers.employed,
+                target=parts.workers.run_worker,
                 args=(i, config, *shares),
                 daemon=True,
             )

@@ -66,15 +66,15 @@ def over_window(each: Array, steps: Step) -> Array:
 class Replay(NamedTuple):
     """Storage between acting and learning.
 
-    `add` is handed the T rows of an unroll. A replay with `peek` is handed T+1: the last is a peek at the row that the
-    next unroll opens with, so that on-policy learners can bootstrap from what `act` says there.
+    `add` is handed the T rows of an unroll. A replay with `wants_next_row` is handed T+1: the last is a peek at the row
+    that the next unroll opens with, so that on-policy learners can bootstrap from what `act` says there.
     """
 
     init: Callable[[Step], Any]
     """`(step[B]) -> ReplayState`: sized from one row of B lanes."""
 
     add: Callable[[Any, Step], Any]
-    """`(ReplayState, steps[T, B]) -> ReplayState`; `[T+1, B]` if `peek`."""
+    """`(ReplayState, steps[T, B]) -> ReplayState`; `[T+1, B]` if `wants_next_row`."""
 
     sample: Callable[[Any, Key], Sample]
     """`(ReplayState, key) -> Sample` with `steps[T+1, N]`."""
@@ -85,10 +85,10 @@ class Replay(NamedTuple):
     minimum: int = 1
     """Rows per lane that must have been added before `sample` may be called."""
 
-    peek: bool = False
+    wants_next_row: bool = False
     """Whether `add` wants the peeked row."""
 
-    whole: bool = False
+    first_carry_only: bool = False
     """Whether windows are what was added, whole: then only the first row's carry is made and kept."""
 
 

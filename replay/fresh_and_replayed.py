@@ -21,14 +21,14 @@ def fresh_and_replayed(fresh: Replay, past: Replay) -> Replay:
     Raises:
       ValueError: `past` wants a peek.
     """
-    if past.peek:
+    if past.wants_next_row:
         raise ValueError("past: a replay that wants to peek cannot stand beside another")
 
     def init(step: Step) -> tuple[Any, Any]:
         return fresh.init(step), past.init(step)
 
     def add(state: tuple[Any, Any], steps: Step) -> tuple[Any, Any]:
-        rows = jax.tree.map(lambda x: x[:-1], steps) if fresh.peek else steps
+        rows = jax.tree.map(lambda x: x[:-1], steps) if fresh.wants_next_row else steps
         return fresh.add(state[0], steps), past.add(state[1], rows)
 
     def sample(state: tuple[Any, Any], key: Key) -> Sample:
@@ -43,4 +43,4 @@ def fresh_and_replayed(fresh: Replay, past: Replay) -> Replay:
     def feedback(state: tuple[Any, Any], index: Any, info: Info) -> tuple[Any, Any]:
         return state[0], past.feedback(state[1], index, info)
 
-    return Replay(init, add, sample, feedback, max(fresh.minimum, past.minimum), fresh.peek)
+    return Replay(init, add, sample, feedback, max(fresh.minimum, past.minimum), fresh.wants_next_row)

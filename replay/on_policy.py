@@ -41,4 +41,4 @@ def on_policy(unroll: int) -> Replay:
         del index, info
         return state
 
-    return Replay(init, add, sample, feedback, minimum=unroll, peek=True, whole=True)
+    return Replay(init, add, sample, feedback, minimum=unroll, wants_next_row=True, first_carry_only=True)

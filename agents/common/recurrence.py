@@ -14,7 +14,7 @@ from networks.base import Network
 from replay.base import opening
 
 
-def whole(carry: Any) -> Any:
+def entire(carry: Any) -> Any:
     """`Agent.stored` of an agent whose carry is its network's."""
     return carry
 

@@ -157,21 +157,23 @@ def learn(agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_s
 
 def opening_carry(agent: Agent, replay: Replay, live: Live) -> Any:
     """The carry `[1, B, ...]` that a window has of its first row alone; `()` if every row keeps its own."""
-    return jax.tree.map(lambda x: x[None], agent.stored(live.carry)) if replay.whole else ()
+    return jax.tree.map(lambda x: x[None], agent.stored(live.carry)) if replay.first_carry_only else ()
 
 
 def kept(replay: Replay, row: Step) -> Step:
     """What an unroll keeps of a row."""
-    return row._replace(carry=()) if replay.whole else row
+    return row._replace(carry=()) if replay.first_carry_only else row
 
 
-def peeked(agent: Agent, replay: Replay, rows: Step, actor: Any, key: Key, live: Live, timestep: TimeStep) -> Step:
+def with_next_row(
+    agent: Agent, replay: Replay, rows: Step, actor: Any, key: Key, live: Live, timestep: TimeStep
+) -> Step:
     """The rows to store: with the peek at the next row, for replays that want it."""
-    if not replay.peek:
+    if not replay.wants_next_row:
         return rows
     peek = kept(replay, act_row(agent, actor, live, key, timestep)[0])
     joined = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), kept(replay, rows), peek)
-    return joined._replace(carry=rows.carry) if replay.whole else joined
+    return joined._replace(carry=rows.carry) if replay.first_carry_only else joined
 
 
 def repeat(body: Callable, carry: Any, xs: Any, length: int) -> tuple[Any, Any]:

@@ -53,7 +53,7 @@ def driver(
       seeds: of the runs, R of them; a run's episodes do not depend on which others there are.
       **numbers: those of `around_pool`.
     """
-    base.warn_of_endless((numbers.get("judged") or env).spec)
+    base.warn_of_endless((numbers.get("evaluation_env") or env).spec)
     if lay.shared or len(lay.devices) == 1:
         return around_pool(env, make, hypers, lay, seeds=seeds, **numbers)
     members, index = devices.groups(lay), devices.order(lay)
@@ -117,7 +117,7 @@ def around_pool(
     iterations: int,
     eval_episodes: int,
     seeds: Sequence[int],
-    judged: HostEnvironment | None = None,
+    evaluation_env: HostEnvironment | None = None,
     backend: str = "pmap",
 ) -> Driver:
     """Runs of one agent around a pool.
@@ -133,14 +133,14 @@ def around_pool(
       iterations: per chunk.
       eval_episodes: of one evaluation, per run.
       seeds: of the runs, R of them; a run's episodes do not depend on which others there are.
-      judged: the task of evaluations, where it is not `env`.
+      evaluation_env: the task of evaluations, where it is not `env`.
       backend: see `devices.mapped`.
     """
     width = len(lay.devices) if lay.shared else 1
     hypers = devices.place(lay, hypers)
     static = make(jax.tree.map(lambda x: x[0, 0], hypers))
     unroll, updates, warmup = static.schedule
-    peek, whole = static.replay.peek, static.replay.whole
+    peek, whole = static.replay.wants_next_row, static.replay.first_carry_only
 
     # Of one run; `mapped` below lays them over runs and devices.
 
@@ -175,7 +175,7 @@ def around_pool(
         if peek:
             actor, live, timestep, unroll_keys = peeked
             key = jax.random.fold_in(parallel.own_key(unroll_keys[i]), unroll)
-            rows = base.peeked(parts.agent, parts.replay, rows, actor, key, live, timestep)
+            rows = base.with_next_row(parts.agent, parts.replay, rows, actor, key, live, timestep)
         return parts.replay.add(storage, rows)
 
     def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any) -> tuple:
@@ -207,7 +207,7 @@ def around_pool(
     close_all, begin_greedy_all = mapped(close_chunk, 4), mapped(begin_greedy, 1)
     greedy_all = mapped(greedy, 6, common=1, donate=(2,))
 
-    tasks = {"train": env, "evaluate": judged or env}
+    tasks = {"train": env, "evaluate": evaluation_env or env}
     pools: dict[str, Pool] = {}
     now: dict[str, Any] = {}  # the simulator's side of the run: the current TimeStep and the buffer of rows
 

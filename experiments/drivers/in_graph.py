@@ -23,11 +23,11 @@ from experiments.drivers.base import (
     lane_keys,
     learn,
     opening_carry,
-    peeked,
     repeat,
     row_keys,
     summary,
     warn_of_endless,
+    with_next_row,
 )
 from experiments.drivers.contract import Parts, Schedule
 from experiments.drivers.devices import Layout, laid_out
@@ -43,7 +43,7 @@ def loop(
     num_envs: int,
     iterations: int,
     eval_episodes: int = 16,
-    judged: Environment | None = None,
+    evaluation_env: Environment | None = None,
 ) -> Loop:
     """A loop whose chunk is one jittable function.
 
@@ -55,7 +55,7 @@ def loop(
       num_envs: B, lanes on each device.
       iterations: iterations per chunk.
       eval_episodes: lanes, each of one episode, of an evaluation.
-      judged: the task of evaluations, where it is not `env`.
+      evaluation_env: the task of evaluations, where it is not `env`.
     """
 
     def act_and_step(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
@@ -71,8 +71,8 @@ def loop(
         state = (run.env, run.timestep, run.live)
         state, rows = repeat(lambda s, k: act_and_step(actor, s, k), state, keys[:-1], schedule.unroll)
         env_state, timestep, live = state
-        rows = rows._replace(carry=first) if replay.whole else rows
-        rows = peeked(agent, replay, rows, actor, keys[-1], live, timestep)
+        rows = rows._replace(carry=first) if replay.first_carry_only else rows
+        rows = with_next_row(agent, replay, rows, actor, keys[-1], live, timestep)
         return run._replace(env=env_state, timestep=timestep, live=live, replay=replay.add(run.replay, rows))
 
     def init(key: Key) -> RunState:
@@ -98,7 +98,7 @@ def loop(
         metrics = {**episodes, **jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)}
         return run._replace(live=live, chunks=run.chunks + 1), metrics
 
-    return Loop(init, step, evaluation(judged or env, agent, eval_episodes), lambda run: agent.actor(run.agent))
+    return Loop(init, step, evaluation(evaluation_env or env, agent, eval_episodes), lambda run: agent.actor(run.agent))
 
 
 def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int | None = None) -> Callable[..., Any]:
@@ -146,7 +146,7 @@ def driver(
     num_envs: int,
     iterations: int,
     eval_episodes: int,
-    judged: Environment | None = None,
+    evaluation_env: Environment | None = None,
     backend: str = "pmap",
 ) -> Driver:
     """Runs of `loop`, stacked.
@@ -159,17 +159,17 @@ def driver(
       num_envs: lanes of a run on each device.
       iterations: per chunk.
       eval_episodes: of one evaluation.
-      judged: the task of evaluations, where it is not `env`.
+      evaluation_env: the task of evaluations, where it is not `env`.
       backend: see `devices.mapped`.
     """
-    warn_of_endless((judged or env).spec)
+    warn_of_endless((evaluation_env or env).spec)
     hypers = devices.place(lay, hypers)
 
     def one(hypers: Any) -> Loop:
         agent, replay, schedule = make(hypers)
         return loop(
             env, agent, replay, schedule,
-            num_envs=num_envs, iterations=iterations, eval_episodes=eval_episodes, judged=judged,
+            num_envs=num_envs, iterations=iterations, eval_episodes=eval_episodes, evaluation_env=evaluation_env,
         )  # fmt: skip
 
     init = devices.mapped(lay, lambda h, key: one(h).init(key), backend=backend)

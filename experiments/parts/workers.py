@@ -15,7 +15,7 @@ Make = Callable[..., Any]
 """`(agent flags, spec, size, optimiser or None) -> Parts`; a function of a module, so that another process finds it."""
 
 
-def hold() -> Any:
+def gradient_holder() -> Any:
     """An optimiser that leaves parameters alone and keeps the gradient as its state, for `Shared.apply` to use."""
     import jax
     import jax.numpy as jnp
@@ -66,7 +66,7 @@ class Shared:
 def build(config: Any, make: Make, held: bool) -> Any:
     """The task, and the parts of an agent on it with its own optimiser, or with one that holds the gradient."""
     env = prepare.environment(config)
-    return env, make(config.agent, env.spec, prepare.size_of(config), hold() if held else None)
+    return env, make(config.agent, env.spec, prepare.size_of(config), gradient_holder() if held else None)
 
 
 def fresh(config: Any, make: Make) -> tuple[Any, Any]:
@@ -129,7 +129,7 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
     reports.put(None)
 
 
-def employed(*arguments: Any) -> None:
+def run_worker(*arguments: Any) -> None:
     """`work` in a process of its own, which leaves Ctrl-C to the one that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()

@@ -61,7 +61,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     hypers["run"] = np.arange(runs)
     driver = driver_of(
         env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
-        iterations=plan.iterations, eval_episodes=config.eval_episodes, judged=evaluation_task(config, env),
+        iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=evaluation_task(config, env),
     )  # fmt: skip
     driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
     if not config.resume:

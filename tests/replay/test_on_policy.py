@@ -20,7 +20,7 @@ def test_the_last_chunk_comes_back_whole():
         jax.tree.map(np.testing.assert_array_equal, sample.steps, model.rows(steps, start, start + 5))
         assert sample.weight == 1.0
     assert buffer.feedback(state, sample.index, None) is state
-    assert buffer.peek and buffer.minimum == 4
+    assert buffer.wants_next_row and buffer.minimum == 4
 
 
 def test_it_is_a_stable_carry_also_over_seeds():

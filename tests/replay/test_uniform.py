@@ -223,7 +223,7 @@ def test_feedback_changes_nothing():
     buffer = BUFFERS[1, 1]
     state, _ = fill((1, 1), model.history(DULL, 4), [4])
     assert buffer.feedback(state, (), None) is state
-    assert not buffer.peek
+    assert not buffer.wants_next_row
 
 
 @pytest.mark.parametrize(

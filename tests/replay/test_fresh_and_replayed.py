@@ -20,7 +20,7 @@ def test_fresh_lanes_come_first_and_windows_of_the_past_after_them():
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[:, :2], y), sample.steps, model.rows(steps, 8, 13))
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[:, 2:], y), sample.steps, expected.steps)
     jax.tree.map(np.testing.assert_array_equal, sample.index, expected.index)
-    assert both.peek and both.minimum == 5
+    assert both.wants_next_row and both.minimum == 5
 
 
 def test_the_past_does_not_peek():
