@@ -1,6 +1,7 @@
 """The cheap part of the contract, for every command; what takes training is in test_contract.py.
 
 Shapes stay, seeds differ, nothing is traced twice, runs resume, and the host driver gives what that in graph gives.
+What has to be compiled for it takes minutes over all commands, and is run by hand.
 """
 
 import dataclasses
@@ -80,6 +81,7 @@ def test_shapes_and_types_stay(name: str) -> None:
     assert metrics and all(x.shape == () for x in metrics.values())
 
 
+@pytest.mark.slow
 @everyone
 def test_seeds_differ_and_nothing_is_traced_twice(name: str) -> None:
     _, step, traced = compiled(name)
@@ -91,6 +93,7 @@ def test_seeds_differ_and_nothing_is_traced_twice(name: str) -> None:
     assert all(np.isfinite(value) for metric, value in metrics.items() if not metric.startswith("episode"))
 
 
+@pytest.mark.slow
 @everyone
 def test_a_checkpoint_goes_on_bit_for_bit(name: str, tmp_path: Any) -> None:
     init, step, _ = compiled(name)
@@ -101,6 +104,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(name: str, tmp_path: Any) -> None:
     chex.assert_trees_all_equal(step(restored), step(run))
 
 
+@pytest.mark.slow
 @everyone
 def test_the_host_driver_gives_what_the_driver_in_graph_gives(name: str) -> None:
     env, parts = built(name)
