@@ -12,7 +12,7 @@ from tests.experiments.running import ROOT
 TEXT = (ROOT / "README.md").read_text()
 BLOCK = TEXT.partition("## What a user types")[2].partition("```bash\n")[2].partition("```")[0]
 COMMANDS = [line.partition("#")[0].split() for line in BLOCK.splitlines() if line.strip()]
-FEWER = ["--seeds", "2", "--steps", "4000", "--eval-episodes", "4", "--quiet"]
+FEWER = ["--seeds", "2", "--steps", "5000", "--eval-episodes", "4", "--quiet"]
 RESUMED = ["--steps", "6000", "--quiet"]
 
 
