@@ -6,7 +6,6 @@ The table gives the IQM over the seeds with its 95 % bootstrap interval, and the
 higher than one of the first run. Runs of other tasks or lengths are compared too, but not without a remark.
 """
 
-import errno
 import json
 import os
 import signal
@@ -108,8 +107,7 @@ def _json(folder: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads(files.read(folder / name))
     except OSError as error:
-        hint = "; an unfinished run?" if name == "summary.json" and error.errno == errno.ENOENT else ""
-        raise ValueError(f"{folder}: cannot read {name} ({error.strerror}){hint}") from None
+        raise ValueError(f"{folder}: cannot read {name} ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder}: {name} is not JSON ({files.plain(error)})") from None
     if not isinstance(content, dict):

@@ -3,7 +3,7 @@
 from experiments.drivers.contract import Parts, Schedule
 from experiments.run import folders, prepare, records
 from experiments.run.cores import use_cores
-from experiments.run.experiment import Experiment, accept, trained
+from experiments.run.experiment import Experiment, trained
 from experiments.run.flags import Common, Presets, check, contents, fail, flag, flat, grid, parse, preset
 from experiments.run.plans import Size
 from experiments.run.ranges import Count, Limit, NonNegative, Pair, Positive, Real, Share, Steps, Unit, Whole
@@ -26,7 +26,6 @@ __all__ = [
     "Steps",
     "Unit",
     "Whole",
-    "accept",
     "check",
     "contents",
     "fail",

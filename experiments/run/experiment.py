@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from experiments.run.results import Run
 
 
-def accept(config: Any, spec: Any, size: Size) -> None:
-    """The `check` of an experiment whose flags go together whatever they are."""
-
-
 def trained(experiment: "Experiment", config: Any) -> dict[str, Any]:
     """Trains what the flags describe: the `launch` of every experiment that is one training.
 
@@ -116,11 +112,11 @@ class Experiment(NamedTuple):
 
     def refuses(self, error: BaseException) -> bool:
         """Whether an error is a refusal by bellmax or by this experiment, rather than a fault in what they call."""
-        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        raised_in = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
         own = {sys.modules[part.__module__].__dict__.get("__file__") for part in (self.check, self.make, self.flags)}
-        inner = Path(files[-1]).resolve() if files else ROOT
+        inner = Path(raised_in[-1]).resolve()
         packages = [ROOT / name for name in (*PACKAGES, "experiments")]
-        return any(inner.is_relative_to(package) for package in packages) or files[-1] in own
+        return any(inner.is_relative_to(package) for package in packages) or raised_in[-1] in own
 
     def configured(self, preset: str = "", agent: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> Any:
         """The flags by name.
@@ -178,4 +174,4 @@ class Experiment(NamedTuple):
             if stop.code != 130:
                 raise
             print(stop, file=sys.stderr)
-        return results.load(folder, experiment=self)
+        return results.load(folder, trust=True, experiment=self)

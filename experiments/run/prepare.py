@@ -99,11 +99,14 @@ def check_code(env: str, folder: Path) -> None:
     if not colon:
         return
     top = importlib.util.find_spec(called.partition(".")[0])
-    places = [top.origin] if top and top.origin else list(top.submodule_search_locations or []) if top else []
+    if top is None:
+        return  # `envs.make` says so
+    # Modules that are built in or frozen, such as sys and os, have no place.
+    places = [top.origin] if top.has_location and top.origin else list(top.submodule_search_locations or [])
     if any(Path(place).resolve().is_relative_to(folder.resolve()) for place in places):
         raise ValueError(f"{folder}: its task {env} is code that lies in the folder; --trust runs it")
     here = [Path(place or ".").resolve() for place in (Path.cwd(), sys.path[0])]
-    near = all(any(Path(place).resolve().is_relative_to(path) for path in here) for place in places)
+    near = bool(places) and all(any(Path(place).resolve().is_relative_to(path) for path in here) for place in places)
     installed = any("site-packages" in place for place in places)
     if not env.startswith("gymnasium/") and (not near or installed):
         where = places[0] if places else called

@@ -73,16 +73,19 @@ class Run(NamedTuple):
     metrics: dict[str, tuple[np.ndarray, np.ndarray]]
     """Each metric over time: `(env_steps [points], values [seeds, points])`, NaN where a seed did not report."""
 
+    trust: bool = False
+    """Whether code that lies in the folder, or is only named there, may be run."""
+
     @property
     def env(self) -> Any:
         """The task that policies are evaluated on."""
-        return prepare.evaluation_task(self.flags, prepare.environment(self.flags))
+        return prepare.evaluation_task(self.flags, prepare.environment(self.flags, self.folder, self.trust))
 
     @property
     def points(self) -> dict[str, "Run"]:
         """The runs of a sweep by what they were swept over, such as `learning-rate=0.001`; `{}` of a plain run."""
         found = sorted(path.parent for path in self.folder.glob("*/config.json"))
-        return {path.name: load(path, experiment=self.experiment) for path in found}
+        return {path.name: load(path, trust=self.trust, experiment=self.experiment) for path in found}
 
     def policy(self, seed: int = 0, which: str = "best", explore: bool = False) -> Policy:
         """A trained policy, greedy unless it is to explore as in training.
@@ -99,7 +102,7 @@ class Run(NamedTuple):
 
         if not 0 <= seed < self.flags.seeds:
             raise ValueError(f"seed {seed}: the run has {self.flags.seeds}, counted from 0")
-        saved = policies.saved(self.folder, which, self.experiment)
+        saved = policies.saved(self.folder, which, self.experiment, self.trust)
         actor = jax.tree.map(lambda x: jax.numpy.asarray(x[seed]), saved.actors)
         agent = saved.make({}).agent
         play = lambda actor, key, carry, timestep: agent.act(actor, key, carry, timestep, explore)[:2]  # noqa: E731
@@ -107,7 +110,7 @@ class Run(NamedTuple):
 
     def evaluate(self, **options: Any) -> dict[str, Any]:
         """Plays fresh episodes: `run.evaluate(episodes=100, which="last")`; options and result of `evaluation.play`."""
-        return evaluation.play(evaluation.Flags(self.folder, **options), self.experiment)
+        return evaluation.play(evaluation.Flags(self.folder, **{"trust": self.trust, **options}), self.experiment)
 
 
 def load(folder: str | Path, *, trust: bool = False, experiment: "Experiment | None" = None) -> Run:
@@ -130,4 +133,4 @@ def load(folder: str | Path, *, trust: bool = False, experiment: "Experiment | N
         names = [name for name in table if name not in ("seed", "kind", "env_steps")]
         metrics = {name: sinks.series(table, name) for name in names}
     summary = path / "summary.json"
-    return Run(path, experiment, config, json.loads(summary.read_text()) if summary.exists() else {}, metrics)
+    return Run(path, experiment, config, json.loads(summary.read_text()) if summary.exists() else {}, metrics, trust)

@@ -77,6 +77,23 @@ def test_a_run_folder_runs_no_code_that_lies_in_it(folder, tmp_path, monkeypatch
         sys.modules.pop("task", None)
 
 
+@pytest.mark.parametrize("env", ["os:system", "builtins:print", "sys:exit", "numpy:load", "json:dumps"])
+def test_a_run_folder_calls_no_function_of_python_or_of_what_is_installed(env, tmp_path):
+    with pytest.raises(ValueError, match=f"its task {env} is a function of .*; --trust calls it"):
+        prepare.environment(run.Common(env=env), tmp_path / "run")
+
+
+def test_a_run_that_is_loaded_is_no_more_trusted_than_one_that_is_evaluated(finished, tmp_path):
+    folder = tmp_path / "a2c"
+    shutil.copytree(finished("a2c").folder, folder)
+    content = json.loads((folder / "config.json").read_text())
+    content["flags"] |= {"env": "os:system", "env_options": ["command='true'"]}
+    (folder / "config.json").write_text(json.dumps(content))
+    for use in (lambda loaded: loaded.env, lambda loaded: loaded.policy(), lambda loaded: loaded.evaluate(episodes=1)):
+        with pytest.raises(ValueError, match="its task os:system is a function of"):
+            use(run.load(folder))
+
+
 def test_a_run_folder_calls_no_function_of_other_modules(tmp_path):
     victim = tmp_path / "victim"
     victim.mkdir()
