@@ -24,6 +24,9 @@ from experiments.benchmarks.page import Row, machine, short, table, write
 
 Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx"]
 PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx")
+SERVE_OURS = "from experiments import benchmark; benchmark.serve()"
+SERVE_PEERS = "from experiments.benchmarks import peers; peers.serve(peers.WORK)"
+"""What the workers of the two sides run. That of the peers imports nothing of bellmax but the file that calls them."""
 INSTALL = 'pip install -e ".[bench]"'
 
 
@@ -50,9 +53,7 @@ class Config:
 
 def serve() -> None:
     """The worker of bellmax's side."""
-    from experiments.run import cores
-
-    cores.use_cores()
+    run.use_cores()
     peers.serve(WORK)
 
 
@@ -92,10 +93,9 @@ class Worker:
 
 def workers(config: Config) -> dict[str, Worker]:
     """Both sides' processes."""
-    started = {"ours": Worker(sys.executable, "from experiments import benchmark; benchmark.serve()")}
+    started = {"ours": Worker(sys.executable, SERVE_OURS)}
     if config.peers:
-        code = "from experiments import peers; peers.serve(peers.WORK)"
-        started["peers"] = Worker(config.peer_python or sys.executable, code)
+        started["peers"] = Worker(config.peer_python or sys.executable, SERVE_PEERS)
     return started
 
 

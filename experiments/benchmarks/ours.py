@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def build(experiment: str, config: Mapping[str, Any], env: Any, num_envs: int, steps: int) -> Callable[[Any], Any]:
     """What drivers take: hyper-parameters -> parts, for an experiment's own agent."""
-    from experiments.run.plans import Size
+    from experiments.run import Size
 
     module = import_module(f"experiments.{experiment}")
     return lambda hypers: module.make(module.Config(**tupled(config)), env.spec, Size(num_envs, 1, steps))
@@ -176,7 +176,7 @@ def learning(config: Mapping[str, Any], draws: bool, num_envs: int, calls: int) 
     from envs import keys
     from experiments import dqn as experiment
     from experiments.drivers import base
-    from experiments.run.plans import Size
+    from experiments.run import Size
 
     task: Any = envs.make("bellmax/cartpole")
     settings = experiment.Config(**tupled(config))
@@ -221,7 +221,7 @@ def critics(number: int, calls: int) -> Run:
     from envs import keys
     from envs.base import Box, Spec
     from experiments import sac
-    from experiments.run.plans import Size
+    from experiments.run import Size
 
     spec, rows = Spec("shapes", Box((17,)), Box((6,), -1.0, 1.0)), (2, 256)
     config = sac.Config(critics=number, hidden=(256, 256), batch_size=rows[1])

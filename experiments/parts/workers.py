@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from experiments import run
 from experiments.parts import actor_critics
-from experiments.run import prepare
 
 Make = Callable[..., Any]
 """`(agent flags, spec, size, optimiser or None) -> Parts`; a function of a module, so that another process finds it."""
@@ -65,8 +65,8 @@ class Shared:
 
 def build(config: Any, make: Make, held: bool) -> Any:
     """The task, and the parts of an agent on it with its own optimiser, or with one that holds the gradient."""
-    env = prepare.environment(config)
-    return env, make(config.agent, env.spec, prepare.size_of(config), gradient_holder() if held else None)
+    env = run.prepare.environment(config)
+    return env, make(config.agent, env.spec, run.prepare.size_of(config), gradient_holder() if held else None)
 
 
 def fresh(config: Any, make: Make) -> tuple[Any, Any]:
@@ -78,7 +78,7 @@ def fresh(config: Any, make: Make) -> tuple[Any, Any]:
     env, parts = build(config, make, held=False)
     _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(config.seed), 1))
     state = parts.agent.init(keys.key(config.seed), timestep)
-    updates = actor_critics.iterations(config.agent, prepare.size_of(config))
+    updates = actor_critics.iterations(config.agent, run.prepare.size_of(config))
     return (state.params, state.optimiser), actor_critics.optimiser(config.agent, updates)
 
 

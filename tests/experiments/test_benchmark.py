@@ -29,6 +29,13 @@ class Clock:
         return {"value": None if request["prepare"] else [self.seconds[name], 10.0]}
 
 
+def test_both_workers_find_what_they_are_to_serve() -> None:
+    for code in (benchmark.SERVE_OURS, benchmark.SERVE_PEERS):
+        names: dict = {}
+        exec(code.partition(";")[0], names)
+        assert any(hasattr(value, "serve") for value in names.values()), code
+
+
 def test_own_parts_are_measured(tmp_path: Path) -> None:
     table = tmp_path / "all.json"
     (tmp_path / "benchmark.md").write_text("# Old\n\n| old |\n\n## Notes\n\nKept.\n")

@@ -1,0 +1,218 @@
+"""Tables of evidence for readers: those of a system's page, and the one over all systems."""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from experiments.reports.evidence import claims, figures, records, verdicts
+from experiments.reports.evidence.claims import RESULTS, WHOLE, Claim, Gate
+from experiments.reports.evidence.records import Record
+from experiments.reports.evidence.verdicts import Result
+
+MARKS = "<!-- evidence -->", "<!-- /evidence -->"
+"""What the generated part stands between, on a page and in docs/results/README.md."""
+SHOWN = 10
+"""Up to so many seeds are shown one by one, of more their quartiles."""
+
+
+def number(x: float) -> str:
+    """A figure for readers."""
+    if np.isnan(x):
+        return "-"
+    if np.isinf(x):
+        return "not reached"
+    if abs(x) >= 10_000:
+        return f"{x:,.0f}"
+    return f"{x:,.1f}".removesuffix(".0") if abs(x) >= 100 else f"{x:.4g}"
+
+
+def gate_text(gate: Gate | None, seeds: int) -> str:
+    """A gate in words."""
+    if gate is None:
+        return ""
+    bound = gate.at_least if gate.at_least is not None else gate.at_most
+    words = f"{'≥' if gate.at_least is not None else '≤'} {number(float(bound or 0.0))}"
+    words += f" times {gate.times.replace('_', ' ')}" if gate.times else ""
+    words += f" from {gate.minus.replace('_', ' ')}" if gate.minus else ""
+    who = {"seeds": f"{gate.seeds} of {seeds} seeds ", "every": "every seed ", "median": "median ", "mean": "mean "}
+    return who.get(gate.over, "") + words
+
+
+def head(gate: Gate | None) -> str:
+    """What the column of the one figure is of."""
+    return {"median": "median", "mean": "mean"}.get(gate.over if gate else "", "IQM")
+
+
+def per_seed(values: np.ndarray) -> str:
+    """One number per seed, or of many their quartiles."""
+    if values.size > SHOWN:
+        low, middle, high = np.percentile(values, (25, 50, 75))
+        return f"{number(middle)} ({number(low)} to {number(high)}; median and quartiles)"
+    return ", ".join(map(number, values))
+
+
+def span(ends: tuple[float, float]) -> str:
+    """An interval in words, empty where there is none."""
+    return f"{number(ends[0])} to {number(ends[1])}" if np.isfinite(ends).all() else ""
+
+
+def shown(result: Result, gate: Gate | None) -> float:
+    """The one figure of the table: that of the gate, the IQM where the gate counts seeds."""
+    counts = gate is not None and gate.over in ("seeds", "every") and result.scores.size
+    return verdicts.over(result.scores, None) if counts else result.figure
+
+
+def section(claim: Claim) -> str:
+    """A claim as a part of its page: sentence, table, plot, command, and where the figures are from.
+
+    Raises:
+      ValueError: its records are damaged.
+    """
+    found = records.load(claim)
+    results = verdicts.results(claim, found)
+    kind = {"last": "at the last evaluation", "best": "of the best evaluation", "value": ""}.get(claim.figure, "")
+    kind = f"at the last evaluation by {claim.step:,} steps" if claim.figure == "at" else kind
+    kind = f"mean of the last {claim.points} evaluations" if claim.figure == "mean_of_last" else kind
+    kind = f"steps to a {claim.unit} of {number(claim.level)}" if claim.figure == "steps_to" else kind
+    label = kind if claim.figure == "steps_to" else f"{claim.unit} {kind}".strip()
+    lines = [f"### {claim.title}", "", claim.says, ""]
+    lines += [
+        f"| | steps | {label}, per seed | over seeds | 95 % interval of the IQM | gate | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm, variant in claim.arms.items():
+        result, record = results[arm], found.get(arm)
+        count = len(record.seeds) or record.count if record else len(claim.seeds)
+        value = number(shown(result, variant.gate))
+        name = f"**{claim.system_name}**" if arm == WHOLE else variant.title
+        cells = [
+            name, f"{record.steps[-1]:,}" if record and record.steps else "",
+            per_seed(result.scores), f"{value} ({head(variant.gate)})" if value != "-" else "",
+            span(result.ends), gate_text(variant.gate, count),
+            ", ".join(filter(None, (result.verdict, result.mark))),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    for each in claim.published:
+        seeds = f"{each.seeds} seeds" if each.seeds else ""
+        lines.append(f"| {each.who} | {each.steps} | {seeds} | {each.figure} | | | {each.source} |")
+    picture = figures.path_of(claim, ".png")
+    if figures.drawable(claim, found):
+        lines += ["", f"![{claim.title}]({picture.relative_to(RESULTS)})"]
+    lines += ["", *_origin(claim, found)]
+    if claim.note:
+        lines += ["", claim.note.strip()]
+    return "\n".join(lines)
+
+
+def _origin(claim: Claim, found: dict[str, Record]) -> list[str]:
+    """How the runs are made, and when, where and of which code those in the table were."""
+    lines = []
+    if claim.study:
+        options = f" with {_options(claim.options)}" if claim.options else ""
+        lines += [f"Measured by `experiments.studies.{claim.study}`{options}; `make evidence SYSTEM={claim.system}`."]
+    else:
+        lines += ["```bash"]
+        for arm, variant in claim.arms.items():
+            behind = f"  # {variant.title}" if arm != WHOLE else ""
+            lines.append(f"python -m {shlex.join(claim.command(arm))}{behind}")
+        lines += ["```"]
+    made = [record for record in found.values() if not record.before]
+    parts = []
+    if made:
+        dates = sorted({record.date for record in made})
+        seconds = sum(record.seconds for record in made)
+        when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        commits = ", ".join(sorted({record.commit[:10] + "+" * record.commit.endswith("+") for record in made}))
+        machine = ", ".join(sorted({record.machine for record in made}))
+        parts.append(f"Recorded {when} at {commits} on {machine}, {seconds:,.0f} s in all.")
+    if claim.tuned_on:
+        parts.append(f"Settings were chosen on the seeds {_seeds(claim.tuned_on)}; judged are {_seeds(claim.seeds)}.")
+    parts += [f"The code changed since, but the figures hold: {record.kept}" for record in made if record.kept][:1]
+    if any(record.before for record in found.values()):
+        parts.append("Figures marked so were written down by hand and cannot be traced to a recorded run.")
+    return [*lines, "", " ".join(parts)] if parts else lines
+
+
+def _options(options: object) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in dict(options).items())  # type: ignore[call-overload]
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    whole = seeds == tuple(range(seeds[0], seeds[0] + len(seeds))) and len(seeds) > 2
+    return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
+
+
+def page_of(system: str) -> Path:
+    """The page of a system."""
+    return RESULTS / f"{system}.md"
+
+
+def between(path: Path, content: str) -> str:
+    """A page with other content between its marks.
+
+    Raises:
+      ValueError: the page is missing, or has not exactly one pair of marks.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path.relative_to(RESULTS.parent.parent)}: is not there, although a claim belongs to it")
+    text = path.read_text()
+    if [text.count(mark) for mark in MARKS] != [1, 1] or text.index(MARKS[0]) > text.index(MARKS[1]):
+        raise ValueError(
+            f"{path.relative_to(RESULTS.parent.parent)}: must hold {MARKS[0]} and behind it {MARKS[1]}, once each"
+        )
+    before, rest = text.split(MARKS[0])
+    return f"{before}{MARKS[0]}\n{content}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
+
+
+def page(system: str) -> str:
+    """The page of a system, with the sections of its claims.
+
+    Raises:
+      ValueError: it has no marks, or records are damaged.
+    """
+    own = [claim for claim in claims.everyone() if claim.system == system]
+    return between(page_of(system), "\n\n".join(map(section, own)))
+
+
+def systems() -> list[str]:
+    """The systems that have claims."""
+    return sorted({claim.system for claim in claims.everyone()})
+
+
+def table() -> str:
+    """docs/results/README.md, with a row for every claim.
+
+    Raises:
+      ValueError: it has no marks, or records are damaged.
+    """
+    lines = [
+        "| system | claim | gate | figure | 95 % interval | published or peer | verdict | date |",
+        "|" + "---|" * 8,
+    ]
+    count = {"met": 0, "missed": 0, "not run": 0, "no gate": 0}
+    marked = 0
+    for claim in claims.everyone():
+        found = records.load(claim)
+        results = verdicts.results(claim, found)
+        whole = results[WHOLE]
+        verdict = verdicts.overall(results)
+        count[verdict.partition(",")[0]] += 1
+        marked += "," in verdict
+        peers = "; ".join(f"{each.who}: {each.figure}" for each in claim.published[:2])
+        date = max((record.date for record in found.values()), default="")
+        seeds = len(found[WHOLE].seeds) or found[WHOLE].count if WHOLE in found else len(claim.seeds)
+        cells = [
+            f"[{claim.system}]({claim.system}.md)", claim.title, gate_text(claim.gate, seeds),
+            number(shown(whole, claim.gate)), span(whole.ends), peers, verdict, date,
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    told = ", ".join(f"{n} {name}" for name, n in count.items() if n)
+    lines += ["", f"{sum(count.values())} claims: {told}; {marked} of them rest on figures that carry a mark."]
+    return between(RESULTS / "README.md", "\n".join(lines))
+
+
+def stale_plot(claim: Claim) -> bool:
+    """Whether a claim's plot is missing or was drawn from other data."""
+    found = records.load(claim)
+    return figures.drawable(claim, found) and figures.stored_digest(claim) != figures.digest(claim, found)
