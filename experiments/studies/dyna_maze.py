@@ -40,8 +40,8 @@ def played(agent: Agent, env: Environment, steps: int, state: Any, key: Any) -> 
 
 @cache
 def lengths(seeds: tuple[int, ...], planning: int, steps: int, **options: Any) -> list[np.ndarray]:
-    """Steps of each episode that ended, an array per seed; `options` are those of `dyna_q`."""
-    agent = dyna_q(CELLS, ACTIONS, n=planning, **options)
+    """Steps of each episode that ended, an array per seed; `options` are those of `dyna_q`, theta 0 is no sweeping."""
+    agent = dyna_q(CELLS, ACTIONS, n=planning, **{**options, "theta": options.get("theta") or None})
     run = partial(played, agent, dyna_maze(), steps, None)
     last, first = map(np.asarray, jax.jit(jax.vmap(run))(keys.key(np.array(seeds)))[1])
     found = []
@@ -61,7 +61,7 @@ def mean_length(
       episodes: which, counted from 1.
       planning: n, planning steps after each real one.
       steps: that are played.
-      **options: of `dyna_q`.
+      **options: of `dyna_q`; with theta > 0 by prioritised sweeping.
 
     Returns:
       `[seeds]`.

@@ -123,6 +123,8 @@ class Claim:
     """Figures of others."""
     gate: Gate | None = None
     """What the whole's figure is held to."""
+    order: int = 0
+    """Where it stands on its page: lower numbers first, then by name."""
     note: str = ""
     """What was tried where a gate is missed, and other things that the table does not show."""
 
@@ -195,8 +197,8 @@ def load(name: str) -> Claim:
 
 
 def everyone() -> list[Claim]:
-    """All claims, by system and name."""
-    return sorted((load(name) for name in names()), key=lambda claim: (claim.system, claim.name))
+    """All claims, in the order of their pages."""
+    return sorted((load(name) for name in names()), key=lambda claim: (claim.system, claim.order, claim.name))
 
 
 NESTED = {"gate": Gate, "published": Published, "variants": Variant}

@@ -70,39 +70,51 @@ def section(claim: Claim) -> str:
       ValueError: its records are damaged.
     """
     found = records.load(claim)
+    lines = [f"### {claim.title}", "", claim.says, "", *_table(claim, found)]
+    if figures.drawable(claim, found):
+        lines += ["", f"![{claim.title}]({figures.path_of(claim, '.png').relative_to(RESULTS)})"]
+    lines += ["", *_origin(claim, found)]
+    if claim.note:
+        lines += ["", claim.note.strip()]
+    return "\n".join(lines)
+
+
+def figure_text(claim: Claim) -> str:
+    """What one number per seed is, in words."""
+    kinds = {
+        "last": f"{claim.unit} at the last evaluation",
+        "best": f"{claim.unit} of the best evaluation" + (f" by {claim.step:,} steps" if claim.step else ""),
+        "at": f"{claim.unit} at the last evaluation by {claim.step:,} steps",
+        "mean_of_last": f"{claim.unit}, mean of the last {claim.points} evaluations",
+        "steps_to": f"steps to a {claim.unit} of {number(claim.level)}",
+    }
+    return kinds.get(claim.figure, claim.unit)
+
+
+def _table(claim: Claim, found: dict[str, Record]) -> list[str]:
     results = verdicts.results(claim, found)
-    kind = {"last": "at the last evaluation", "best": "of the best evaluation", "value": ""}.get(claim.figure, "")
-    kind = f"at the last evaluation by {claim.step:,} steps" if claim.figure == "at" else kind
-    kind = f"mean of the last {claim.points} evaluations" if claim.figure == "mean_of_last" else kind
-    kind = f"steps to a {claim.unit} of {number(claim.level)}" if claim.figure == "steps_to" else kind
-    label = kind if claim.figure == "steps_to" else f"{claim.unit} {kind}".strip()
-    lines = [f"### {claim.title}", "", claim.says, ""]
-    lines += [
-        f"| | steps | {label}, per seed | over seeds | 95 % interval of the IQM | gate | |",
-        "|---|---|---|---|---|---|---|",
+    rows = [
+        ["", "steps", f"{figure_text(claim)}, per seed", "over seeds", "95 % interval of the IQM", "gate", "verdict"]
     ]
     for arm, variant in claim.arms.items():
         result, record = results[arm], found.get(arm)
         count = len(record.seeds) or record.count if record else len(claim.seeds)
         value = number(shown(result, variant.gate))
-        name = f"**{claim.system_name}**" if arm == WHOLE else variant.title
-        cells = [
-            name, f"{record.steps[-1]:,}" if record and record.steps else "",
-            per_seed(result.scores), f"{value} ({head(variant.gate)})" if value != "-" else "",
-            span(result.ends), gate_text(variant.gate, count),
+        rows.append([
+            f"**{claim.system_name}**" if arm == WHOLE else variant.title,
+            f"{record.steps[-1]:,}" if record and record.steps else "",
+            per_seed(result.scores),
+            f"{value} ({head(variant.gate)})" if value != "-" else "",
+            span(result.ends),
+            gate_text(variant.gate, count),
             ", ".join(filter(None, (result.verdict, result.mark))),
-        ]  # fmt: skip
-        lines.append(f"| {' | '.join(cells)} |")
+        ])  # fmt: skip
     for each in claim.published:
-        seeds = f"{each.seeds} seeds" if each.seeds else ""
-        lines.append(f"| {each.who} | {each.steps} | {seeds} | {each.figure} | | | {each.source} |")
-    picture = figures.path_of(claim, ".png")
-    if figures.drawable(claim, found):
-        lines += ["", f"![{claim.title}]({picture.relative_to(RESULTS)})"]
-    lines += ["", *_origin(claim, found)]
-    if claim.note:
-        lines += ["", claim.note.strip()]
-    return "\n".join(lines)
+        seeds = f" ({each.seeds} seed{'s' if each.seeds != '1' else ''})" if each.seeds else ""
+        rows.append([f"{each.who}; {each.source}", each.steps, "", f"{each.figure}{seeds}", "", "", ""])
+    kept = [i for i in range(len(rows[0])) if i == 0 or any(row[i] for row in rows[1:])]
+    rows.insert(1, ["---"] * len(rows[0]))
+    return [f"| {' | '.join(row[i] for i in kept)} |" for row in rows]
 
 
 def _origin(claim: Claim, found: dict[str, Record]) -> list[str]:
@@ -127,7 +139,7 @@ def _origin(claim: Claim, found: dict[str, Record]) -> list[str]:
         machine = ", ".join(sorted({record.machine for record in made}))
         parts.append(f"Recorded {when} at {commits} on {machine}, {seconds:,.0f} s in all.")
     if claim.tuned_on:
-        parts.append(f"Settings were chosen on the seeds {_seeds(claim.tuned_on)}; judged are {_seeds(claim.seeds)}.")
+        parts.append(f"Settings were chosen on {_seeds(claim.tuned_on)}; judged are {_seeds(claim.seeds)}.")
     parts += [f"The code changed since, but the figures hold: {record.kept}" for record in made if record.kept][:1]
     if any(record.before for record in found.values()):
         parts.append("Figures marked so were written down by hand and cannot be traced to a recorded run.")
@@ -139,8 +151,10 @@ def _options(options: object) -> str:
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
     whole = seeds == tuple(range(seeds[0], seeds[0] + len(seeds))) and len(seeds) > 2
-    return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
+    return f"seeds {seeds[0]} to {seeds[-1]}" if whole else f"seeds {', '.join(map(str, seeds))}"
 
 
 def page_of(system: str) -> Path:
