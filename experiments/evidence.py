@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tyro.conf import Positional
 
 from experiments import run
 from experiments.list import systems
@@ -147,7 +148,7 @@ def agreement(before: Record | None, now: Record, recorded: Result, result: Resu
     return "within the recorded interval" if inside else "outside the recorded interval"
 
 
-def do_page(systems: tuple[str, ...] = ()) -> None:
+def do_page(systems: Positional[tuple[str, ...]] = ()) -> None:
     """Writes tables and plots of claims into the pages of systems, and the table over all.
 
     Args:

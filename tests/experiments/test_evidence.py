@@ -235,6 +235,7 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
     assert found.steps == (100, 200, 300, 400) and np.isfinite(found.values).all()
     assert found.versions["jax"] and found.machine and found.code and problems() == []
     edit(house / "claims" / "walking.toml", TOML[TOML.index("[variants") :], "")
+    command.main(["page", "walker"])
     command.main(["reproduce", "walker"])
     assert "the same to the digit" in capfd.readouterr().out
     with pytest.raises(SystemExit):
