@@ -47,13 +47,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     Raises:
       ValueError: naming the flag.
     """
-    from envs.base import Discrete
-
-    parts.discrete_actions(spec, "a table")
-    if not isinstance(spec.observation, Discrete):
-        raise ValueError(f"--env {spec.name}: a table needs numbers as observations, but they are {spec.observation}")
-    if size.devices > 1:
-        raise ValueError(f"--devices {size.devices}: a table is learned on one")
+    parts.check_tabular(spec, size)
 
 
 def make(config: Config, spec: Any, size: run.Size) -> Any:

@@ -9,7 +9,16 @@ from experiments.parts import (
     workers,
     worlds,
 )
-from experiments.parts.builders import Precision, actor_critic, core, critics, discrete_actions, torso, unit_box
+from experiments.parts.builders import (
+    Precision,
+    actor_critic,
+    check_tabular,
+    core,
+    critics,
+    discrete_actions,
+    torso,
+    unit_box,
+)
 from experiments.parts.checks import (
     check_atoms,
     check_buffer,
@@ -35,6 +44,7 @@ __all__ = [
     "check_memory",
     "check_passes",
     "check_replay",
+    "check_tabular",
     "clipped",
     "core",
     "critics",
