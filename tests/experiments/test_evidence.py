@@ -106,7 +106,7 @@ def edit(path: Path, old: str, new: str) -> None:
         ("claims/walking.toml", 'title = "Walking"', 'titel = "Walking"', "titel: there is no such key"),
         ("claims/walking.toml", "[variants.lame]", "[variants.blind]", "lame: the claim has no such variant"),
         ("claims/walking.toml", "agents/walker.py", "agents/runner.py", "agents/runner.py is not there"),
-        ("walker.md", "| **walker** | 300 | 12, 11 |", "| **walker** | 300 | 13, 11 |", "walker.md: differs"),
+        ("walker.md", "| **walker** |  | 300 | 12, 11 |", "| **walker** |  | 300 | 13, 11 |", "walker.md: differs"),
         ("walker.md", "<!-- /evidence -->", "", "must hold <!-- evidence --> and behind it"),
         ("README.md", "| met |", "| missed |", "README.md: differs from the claims"),
         ("data/walking.json", "[1, 5, 12]", "[1, 5, 13]", "walker.md: differs"),

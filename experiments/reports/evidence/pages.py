@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.reports.evidence import claims, figures, records, verdicts
-from experiments.reports.evidence.claims import RESULTS, WHOLE, Claim, Gate
+from experiments.reports.evidence.claims import RESULTS, WHOLE, Claim, Gate, Variant
 from experiments.reports.evidence.records import Record
 from experiments.reports.evidence.verdicts import Result
 
@@ -27,16 +27,24 @@ def number(x: float) -> str:
     return f"{x:,.1f}".removesuffix(".0") if abs(x) >= 100 else f"{x:.4g}"
 
 
-def gate_text(gate: Gate | None, seeds: int) -> str:
+def gate_text(claim: Claim, gate: Gate | None, seeds: int) -> str:
     """A gate in words."""
     if gate is None:
         return ""
-    bound = gate.at_least if gate.at_least is not None else gate.at_most
-    words = f"{'≥' if gate.at_least is not None else '≤'} {number(float(bound or 0.0))}"
-    words += f" times {gate.times.replace('_', ' ')}" if gate.times else ""
-    words += f" from {gate.minus.replace('_', ' ')}" if gate.minus else ""
+    bound = float(gate.at_least if gate.at_least is not None else gate.at_most or 0.0)
+    sign = "≥" if gate.at_least is not None else "≤"
+    words = f"{sign} {number(bound)}"
+    if gate.times:
+        words = f"{sign} {number(bound)} × that of *{_name(claim, gate.times)}*"
+    elif gate.minus:
+        apart = f" {'+' if bound > 0 else '−'} {number(abs(bound))}" if bound else ""
+        words = f"{sign} that of *{_name(claim, gate.minus)}*{apart}"
     who = {"seeds": f"{gate.seeds} of {seeds} seeds ", "every": "every seed ", "median": "median ", "mean": "mean "}
     return who.get(gate.over, "") + words
+
+
+def _name(claim: Claim, arm: str) -> str:
+    return claim.system_name if arm == WHOLE else claim.arms[arm].title
 
 
 def head(gate: Gate | None) -> str:
@@ -93,28 +101,37 @@ def figure_text(claim: Claim) -> str:
 
 def _table(claim: Claim, found: dict[str, Record]) -> list[str]:
     results = verdicts.results(claim, found)
-    rows = [
-        ["", "steps", f"{figure_text(claim)}, per seed", "over seeds", "95 % interval of the IQM", "gate", "verdict"]
-    ]
+    numbers = [f"{figure_text(claim)}, per seed", "over seeds", "95 % interval of the IQM", "gate", "verdict"]
+    rows = [["", "changed by", "steps", *numbers]]
     for arm, variant in claim.arms.items():
         result, record = results[arm], found.get(arm)
         count = len(record.seeds) or record.count if record else len(claim.seeds)
         value = number(shown(result, variant.gate))
         rows.append([
             f"**{claim.system_name}**" if arm == WHOLE else variant.title,
+            changed(variant),
             f"{record.steps[-1]:,}" if record and record.steps else "",
             per_seed(result.scores),
             f"{value} ({head(variant.gate)})" if value != "-" else "",
             span(result.ends),
-            gate_text(variant.gate, count),
+            gate_text(claim, variant.gate, count),
             ", ".join(filter(None, (result.verdict, result.mark))),
         ])  # fmt: skip
     for each in claim.published:
         seeds = f" ({each.seeds} seed{'s' if each.seeds != '1' else ''})" if each.seeds else ""
-        rows.append([f"{each.who}; {each.source}", each.steps, "", f"{each.figure}{seeds}", "", "", ""])
+        rows.append([f"{each.who}; {each.source}", "", each.steps, "", f"{each.figure}{seeds}", "", "", ""])
     kept = [i for i in range(len(rows[0])) if i == 0 or any(row[i] for row in rows[1:])]
     rows.insert(1, ["---"] * len(rows[0]))
     return [f"| {' | '.join(row[i] for i in kept)} |" for row in rows]
+
+
+def changed(variant: Variant) -> str:
+    """What a variant adds to the whole's flags or options."""
+    texts = [variant.flags] if variant.flags else []
+    texts += [f"{name} = {value}" for name, value in variant.options.items()]
+    return ", ".join(f"`{text}`" for text in texts) or (
+        f"`experiments.{variant.experiment}`" if variant.experiment else ""
+    )
 
 
 def _origin(claim: Claim, found: dict[str, Record]) -> list[str]:
@@ -126,8 +143,9 @@ def _origin(claim: Claim, found: dict[str, Record]) -> list[str]:
     else:
         lines += ["```bash"]
         for arm, variant in claim.arms.items():
-            behind = f"  # {variant.title}" if arm != WHOLE else ""
-            lines.append(f"python -m {shlex.join(claim.command(arm))}{behind}")
+            if arm == WHOLE or variant.experiment:
+                behind = f"  # {variant.title}" if arm != WHOLE else ""
+                lines.append(f"python -m {shlex.join(claim.command(arm))}{behind}")
         lines += ["```"]
     made = [record for record in found.values() if not record.before]
     parts = []
@@ -217,7 +235,7 @@ def table() -> str:
         date = max((record.date for record in found.values()), default="")
         seeds = len(found[WHOLE].seeds) or found[WHOLE].count if WHOLE in found else len(claim.seeds)
         cells = [
-            f"[{claim.system}]({claim.system}.md)", claim.title, gate_text(claim.gate, seeds),
+            f"[{claim.system}]({claim.system}.md)", claim.title, gate_text(claim, claim.gate, seeds),
             number(shown(whole, claim.gate)), span(whole.ends), peers, verdict, date,
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
