@@ -234,34 +234,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     return run.Parts(agent, storage(config, size, updates), schedule)
 
 
-SQUARED = {"learning_rate": 6.25e-5, "adam_eps": 0.75e-4}
-PRESETS: run.Presets = {
-    "atari": parts.merge(parts.presets.DOPAMINE, **SQUARED),
-    "atari-classic": parts.merge(parts.presets.ZOO, **SQUARED),
-    "minatar": parts.presets.MINATAR,
-    "atari-cpu": parts.merge(
-        parts.presets.CPU | {"num_envs": 16, "checkpoint_every": 250_000},
-        learning_rate=3e-4,
-        adam_eps=0.75e-4,
-        hidden=(256,),
-        n_step=10,
-        batch_size=32,
-        buffer_size=200_000,
-        frames=4,
-        warmup=10_000,
-        unroll=1,
-        updates=1,
-        target_period=500,
-        target_rate=1.0,
-        epsilon_end=0.01,
-        epsilon_steps=100_000,
-        clip_rewards=True,
-    ),
-}
-"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` those of DQN Zoo, `minatar` those of MinAtar's
-authors; `atari-cpu` is for a few cores and an hour; see `experiments.parts.presets`."""
-
-experiment = run.Experiment("dqn", Flags, check, make, PRESETS)
+experiment = run.Experiment("dqn", Flags, check, make, parts.presets.DQN)
 main = experiment.main
 
 if __name__ == "__main__":

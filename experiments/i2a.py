@@ -1,8 +1,6 @@
 """I2A and the agents it is compared with, in three stages: `python -m experiments.i2a --help`."""
 
-import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from experiments import parts, run
@@ -190,86 +188,7 @@ def world(config: Config, spec: Any) -> tuple[Any, Any]:
     return parts.worlds.distorted(model, config.corrupt), params
 
 
-def with_levels(config: Flags) -> Flags:
-    """The flags with `levels` as the option of the task that it stands for.
-
-    Raises:
-      ValueError: a sweep of several stages.
-    """
-    if config.sweep and config.stages:
-        raise ValueError(f"--sweep {' '.join(config.sweep)}: for one agent, with --stages and no stage after it")
-    if config.levels:
-        options = (*config.env_options, f"levels={config.levels}")
-        config = dataclasses.replace(config, levels="", env_options=options)
-    return config
-
-
-def stage(config: Flags, folder: Path, **agent: Any) -> Flags:
-    """The flags of one agent's training in a folder of its own, taken up if it was begun."""
-    begun = (folder / "config.json").exists()
-    return dataclasses.replace(
-        config,
-        stages=(),
-        out="" if begun else str(folder),
-        resume=str(folder) if begun else "",
-        agent=dataclasses.replace(config.agent, **agent),
-    )
-
-
-def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
-    """Runs the stages.
-
-    Returns:
-      The summary of each stage by its name; of a run without stages its own.
-
-    Raises:
-      ValueError: naming a flag that does not fit.
-    """
-    from experiments.parts.stages import report, train_model
-
-    config = with_levels(config)
-    if not config.stages:
-        return run.trained(experiment, config)
-    run.use_cores()
-    folder = run.folders.folder_of("i2a", config)
-    refuse(config, folder)
-    run.folders.make_folder(folder, experiment, config)
-    found: dict[str, Any] = {}
-    if "baseline" in config.stages:
-        found["baseline"] = run.trained(experiment, stage(config, folder / "baseline", world="none", model=""))
-    if "model" in config.stages and config.agent.world == "learned":
-        found["model"] = train_model(config, folder)
-    if "agent" in config.stages:
-        model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
-        found["agent"] = run.trained(experiment, stage(config, folder / "agent", model=model))
-    report(folder, found, config.quiet)
-    return found
-
-
-def refuse(config: Flags, folder: Path) -> None:
-    """Checks what the stages need and have to begin with, before the first one costs anything.
-
-    Raises:
-      ValueError: naming a flag that does not fit.
-    """
-    agent, learned = config.agent, config.agent.world == "learned"
-    if "model" in config.stages and "baseline" not in config.stages and not (folder / "baseline/policies").is_dir():
-        raise ValueError(
-            f"--stages {' '.join(config.stages)}: the model needs {folder / 'baseline'}, which the baseline stage makes"
-        )
-    trial = dataclasses.replace(config, stages=())
-    spec = run.prepare.environment(trial).spec
-    if learned and "agent" in config.stages and (agent.model or "model" not in config.stages):
-        agent = dataclasses.replace(agent, model=agent.model or str(folder / "model"))
-    elif learned:  # of a model to come
-        agent = dataclasses.replace(agent, world="none")
-    check(agent, spec, run.prepare.size_of(trial))
-    if learned and "model" in config.stages:
-        parts.worlds.check_corrupt(spec, config.agent.corrupt)
-        parts.worlds.coder(spec)
-
-
-experiment = run.Experiment("i2a", Flags, check, make, launch=launch)
+experiment = run.Experiment("i2a", Flags, check, make, launch=parts.staged.launch)
 main = experiment.main
 
 if __name__ == "__main__":

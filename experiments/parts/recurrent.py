@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from experiments import run
 from experiments.parts import builders, checks, learning
-from experiments.run import plans
 
 
-def check(config: Any, spec: Any, size: plans.Size, rows: int) -> None:
+def check(config: Any, spec: Any, size: run.Size, rows: int) -> None:
     """Refuses a task without discrete actions, and a replay without room for one window of each lane.
 
     Args:
