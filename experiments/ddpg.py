@@ -34,9 +34,11 @@ class Config(parts.off_policy.Learning):
     target_period: run.Count = 1
     """Updates between moves of the targets."""
     target_low: run.Real | None = None
-    """Least value that a critic may be taught, such as -1 / (1 - γ); none for no bound."""
+    """Least value that a critic may be taught; with none there is no bound, or with hindsight the one that
+    the rewards of the task can sum to."""
     target_high: run.Real | None = None
-    """Largest value that a critic may be taught; none for no bound."""
+    """Largest value that a critic may be taught; with none there is no bound, or with hindsight the one that
+    the rewards of the task can sum to."""
     action_cost: run.NonNegative = 0.0
     """Weight of the mean squared action in the policy's loss."""
 

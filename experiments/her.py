@@ -39,10 +39,6 @@ class Config(ddpg.Config):
     updates: run.Count = 40
     sigma: run.NonNegative = 0.2
     epsilon: run.Unit = 0.3
-    target_low: run.Real | None = None
-    """Least value that a critic may be taught; none for what the task's rewards can sum to."""
-    target_high: run.Real | None = None
-    """Largest value that a critic may be taught; none for what the task's rewards can sum to."""
     action_cost: run.NonNegative = 1.0
     normalise_observations: bool = True
     clip_observations: run.Limit = 5.0
