@@ -33,17 +33,17 @@ class Config:
     writes a table and a plot."""
 
     only: tuple[Part, ...] = PARTS
-    """Parts to measure."""
+    """Parts of the benchmark to measure."""
     peers: tuple[Peer, ...] = PEERS
     """Libraries to compare with; none for bellmax alone. They come with the extra `bench`."""
     repeats: run.Count = 5
-    """Rounds, of which the median counts."""
+    """Number of rounds, of which the median counts."""
     scale: run.Positive = 1.0
     """Length of the runs: 1 takes about twenty minutes on two cores."""
     out: str = "docs/results"
     """Folder for benchmark.md and benchmark.png."""
     json: str = ""
-    """File for all measurements; none by default."""
+    """File to write all measurements to, as JSON; none by default."""
     peer_python: str = ""
     """Interpreter that has the peers; by default this one."""
 

@@ -23,11 +23,11 @@ class Config:
     """Run folders, finished or not, and folders of sweeps, whose points are taken; the first is the one that the others
     are measured against. Of several tasks there is also one figure for each experiment over all of them."""
     out: str = "compare.png"
-    """Plot to write."""
+    """File of the plot to write."""
     metric: str = "eval_return"
     """Column of metrics.csv to compare."""
     published: tuple[str, ...] = ()
-    """Figures of others to draw beside the curves, each as LABEL=STEPS:SCORE,STEPS:SCORE,..."""
+    """Figures of others to draw beside the curves, each as LABEL=STEPS:SCORE,STEPS:SCORE and so on."""
 
 
 def compare(config: Config) -> list[comparison.Run]:

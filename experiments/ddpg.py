@@ -14,17 +14,17 @@ class Config(parts.off_policy.Learning):
     policy_learning_rate: run.Positive = 1e-3
     """Adam's step size for the policy."""
     critics: run.Count = 1
-    """Critics, of which targets take the least value."""
+    """Number of critics, of which targets take the least value."""
     smoothing: run.NonNegative = 0.0
     """Standard deviation of the noise on the target policy's actions, in halves of the actions' range."""
     smoothing_limit: run.Limit = 0.5
-    """What that noise is clipped to."""
+    """Bound that the smoothing noise is clipped to."""
     delay: run.Count = 1
     """Critic steps per update; the policy and the targets move once."""
     noise: Literal["gaussian", "ornstein-uhlenbeck", "parameters"] = "gaussian"
     """What exploration adds: noise to actions, independent or correlated over time, or noise to parameters."""
     sigma: run.NonNegative = 0.1
-    """Its standard deviation, in halves of the actions' range."""
+    """Standard deviation of the exploration noise, in halves of the actions' range."""
     theta: run.NonNegative = 0.15
     """Rate at which an Ornstein-Uhlenbeck process returns to 0."""
     epsilon: run.Unit = 0.0

@@ -12,17 +12,17 @@ class Config(parts.recurrent.Learning):
     """Flags of the agent."""
 
     sampling: Literal["random", "sequential"] = "random"
-    """Windows that begin anywhere, or with an episode."""
+    """Draw windows that begin anywhere, or with an episode."""
     alpha: run.NonNegative = 0.0
     """Exponent of the priorities by which sequential windows are drawn; 0 draws them uniformly."""
     beta: run.Unit = 0.4
-    """Exponent of the importance weights that go with it."""
+    """Exponent of the importance weights of windows that are drawn by priority."""
     length: run.Count = 10
-    """Transitions in a window."""
+    """Transitions in a window of the replay."""
     double: bool = False
     """Select the target's action with the online network."""
     error_clip: run.Positive | None = None
-    """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
+    """Bound δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
     hold: run.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
 

@@ -44,9 +44,9 @@ class Config(ddpg.Config):
     clip_observations: run.Limit = 5.0
     """What normalised observations are clipped to."""
     least_deviation: run.Positive = 0.01
-    """Least standard deviation that they are divided by."""
+    """Least standard deviation that normalised observations are divided by."""
     rank: run.Whole = 0
-    """With DQN, that of a network in two streams, of states and of goals, joined by a dot product; 0 for one stream."""
+    """Rank of DQN's network in two streams, of states and of goals, joined by a dot product; 0 for one stream."""
 
 
 @dataclass(frozen=True)

@@ -19,47 +19,47 @@ class Config:
     model: str = ""
     """Folder of the learned model; by default the one that the model stage makes."""
     poor: bool = False
-    """A learned model that is much smaller."""
+    """Learn a model that is much smaller than the usual one."""
     corrupt: run.Unit = 0.0
     """Probability with which each cell that is imagined is wrong."""
-    no_rewards: bool = False
-    """Imagine all rewards as 0."""
+    silent: bool = False
+    """Imagine all rewards as 0, an ablation."""
     depth: run.Count = 5
-    """τ, steps of a rollout."""
+    """Steps τ of an imagined rollout."""
     learning_rate: run.Positive = 7e-4
     """Step size of the policy's optimiser."""
     rollout_learning_rate: run.Positive = 7e-4
     """Step size of the rollout policy's optimiser."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
-    """Of both."""
+    """Optimiser of the policy and of the rollout policy."""
     anneal: bool = True
     """Let both step sizes fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     gae_lambda: run.Unit = 0.95
-    """λ of the generalised advantage; 1 for the paper's n-step returns."""
+    """The λ of the generalised advantage; 1 for the paper's n-step returns."""
     value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
     entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
     distillation_cost: run.NonNegative = 0.01
-    """λ, weight of the rollout policy's loss."""
+    """Weight λ of the rollout policy's loss."""
     unroll: run.Count = 10
     """Steps in each environment per update."""
     channels: tuple[run.Count, ...] = (16, 16)
-    """Of the 3×3 convolutions; the first keeps the size of a frame, the others halve it."""
+    """Channels of the 3×3 convolutions; the first keeps the size of a frame, the others halve it."""
     hidden: run.Count = 256
     """Size of the dense layers."""
     encoder_channels: tuple[run.Count, ...] = (16, 16)
-    """Of the encoder of imagined frames; with none it is a dense layer, which is much faster."""
+    """Channels of the encoder of imagined frames; with none it is a dense layer, which is much faster."""
     code: run.Count = 256
     """Size of the encoder's layer and memory."""
     rollout_channels: tuple[run.Count, ...] = (16,)
-    """Of the rollout policy."""
+    """Channels of the rollout policy's convolutions."""
     rollout_hidden: run.Count = 64
-    """Size of its dense layer."""
+    """Size of the rollout policy's dense layer."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +78,15 @@ class Flags(run.Common):
     num_envs: run.Count = 32
     """Environments (lanes) per seed."""
     eval_episodes: run.Count = 128
-    """Episodes of one evaluation, per seed."""
+    """Episodes that an evaluation plays, per seed."""
     stages: tuple[Stage, ...] = ("baseline", "model", "agent")
-    """Which to run, in this order. With none, one agent is trained in the run folder itself."""
+    """Stages to run, in this order. With none, one agent is trained in the run folder itself."""
     model_transitions: run.Count = 200_000
-    """Of the trained baseline, from which the model learns."""
+    """Transitions of the trained baseline that the model learns from."""
     model_updates: run.Count = 10_000
-    """Gradient steps of the model."""
+    """Gradient steps that the model learns in."""
     model_batch: run.Count = 64
-    """Transitions per gradient step."""
+    """Transitions that a gradient step learns from."""
     model_learning_rate: run.Positive = 1e-3
     """Adam's step size for the model."""
     agent: Config = field(default_factory=Config)
@@ -140,7 +140,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     agent = i2a(
         network(config, spec, True),
         optimiser(config.learning_rate),
-        models.silent(model) if config.no_rewards else model,
+        models.silent(model) if config.silent else model,
         params,
         student(config, spec),
         optimiser(config.rollout_learning_rate),

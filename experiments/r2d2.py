@@ -13,25 +13,25 @@ class Config(parts.recurrent.Learning):
     adam_eps: run.Positive = 1e-3
     max_grad_norm: run.Limit = 40.0
     discount: run.Unit = 0.99
-    """γ; 0.997 in the paper."""
+    """Discount γ of later rewards, per step; 0.997 in the paper."""
     head: tuple[run.Count, ...] = (64,)
     dueling: bool = True
     recall: bool = True
     burn_in: run.Whole = 10
     """Transitions at the start of a window that only bring the memory up to date; 40 in the paper."""
     length: run.Count = 20
-    """Transitions after them, which are learned from; 80 in the paper."""
+    """Transitions of a window that are learned from, after its burn-in; 80 in the paper."""
     stride: run.Count = 10
     """Rows between the starts of windows; half of `length` in the paper."""
     start: Literal["stored", "zero"] = "stored"
     n_step: run.Count = 5
     """Rewards summed in each target."""
     rescale: bool = True
-    """Learn values under h."""
+    """Learn values that are rescaled by h(x) = sign(x) (√(|x| + 1) - 1) + εx, as the paper does."""
     alpha: run.NonNegative = 0.9
-    """Exponent of the priorities."""
+    """Exponent of the priorities by which the replay draws."""
     beta: run.Unit = 0.6
-    """Exponent of the importance weights."""
+    """Exponent of the importance weights of drawn windows."""
     initial_priority: Literal["acting", "largest"] = "acting"
     """Priority with which windows enter the replay: what the values that were acted with tell, as in the paper, or the
     largest seen so far."""
@@ -40,7 +40,7 @@ class Config(parts.recurrent.Learning):
     target_period: run.Count = 100
     """Updates between moves of the target network; 2500 in the paper."""
     epsilon_start: run.Unit = 1.0
-    """ε when learning begins: environment i of N explores with probability ε^(1 + ladder · i / (N - 1))."""
+    """The ε at the start: environment i of N explores with probability ε^(1 + ladder · i / (N - 1))."""
     epsilon_end: run.Unit = 0.4
     epsilon_fraction: run.Unit = 0.1
     ladder: run.NonNegative = 7.0
