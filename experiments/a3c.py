@@ -23,7 +23,7 @@ class Flags(run.Common):
     env: str = "bellmax/cartpole"
     """Task in graph, as suite/id; `python -m experiments.list` prints the suites."""
     workers: run.Count = 2
-    """Processes."""
+    """Number of processes that act and learn."""
     num_envs: run.Count = 8
     """Environments (lanes) per worker."""
     agent: a2c.Config = field(default_factory=a2c.Config)

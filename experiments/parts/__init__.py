@@ -6,6 +6,7 @@ from experiments.parts import (
     presets,
     presets_policy,
     recurrent,
+    staged,
     workers,
     worlds,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "presets_policy",
     "recurrent",
     "shares",
+    "staged",
     "torso",
     "unit_box",
     "workers",

@@ -12,21 +12,21 @@ class Layers:
     """Flags of a network."""
 
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     hidden: tuple[run.Count, ...] = (64, 64)
-    """Sizes of the dense layers."""
+    """Sizes of the network's dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "nature"
-    """Torso for image observations; with none they are flattened."""
+    """Convolutions for image observations; with none images are flattened."""
     activation: Literal["tanh", "relu"] = "tanh"
-    """Of the dense layers; convolutions have ReLU, and on Atari these too, as the presets say."""
+    """Activation of the dense layers; convolutions have ReLU, and in the presets for Atari the dense layers too."""
     dtype: builders.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
-    """Recurrent core, of the size of the last hidden layer."""
+    """Recurrent core of the network, of the size of the last hidden layer."""
     shared: bool = False
-    """One torso for policy and value."""
+    """Share one torso between policy and value."""
     clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1]."""
+    """Learn from rewards that are clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Body(Layers):
     unroll: run.Count = 128
     """Steps in each environment per rollout."""
     normalise_observations: bool = False
-    """Running mean 0 and variance 1 for observations that are not images."""
+    """Bring observations that are not images to running mean 0 and variance 1."""
     normalise_rewards: bool = False
     """Divide rewards by the standard deviation of the discounted return."""
 
@@ -48,9 +48,9 @@ class Descent:
     learning_rate: run.Positive = 1e-3
     """Step size of the optimiser."""
     optimiser: Literal["adam", "rmsprop"] = "adam"
-    """RMSProp is the paper's."""
+    """Optimiser of policy and value; RMSProp is the paper's."""
     optimiser_eps: run.Positive = 1e-5
-    """Its ε."""
+    """The ε that the optimiser adds to the root of the second moment."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 0.5

@@ -14,11 +14,11 @@ class Learning:
     learning_rate: run.Positive = 1e-3
     """Adam's step size for the values."""
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     hidden: tuple[run.Count, ...] = (64, 64)
-    """Sizes of the dense layers."""
+    """Sizes of the network's dense layers."""
     layer_norm: bool = False
-    """Layer normalisation before each of their activations."""
+    """Normalise dense layers before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Convolutions for image observations; `hidden` follows them."""
     dtype: builders.Precision = "float32"
@@ -26,9 +26,9 @@ class Learning:
     n_step: run.Count = 1
     """Transitions folded into each target."""
     batch_size: run.Count = 128
-    """Transitions per gradient step."""
+    """Transitions that a gradient step learns from."""
     buffer_size: run.Count = 100_000
-    """Transitions kept."""
+    """Transitions that the replay keeps."""
     warmup: run.Whole = 1_000
     """Environment steps of random actions before learning."""
     unroll: run.Count = 1
@@ -38,9 +38,9 @@ class Learning:
     target_rate: run.Share = 0.005
     """How far the targets move towards what is learned after each update; 1 is no target network."""
     reward_scale: run.Positive = 1.0
-    """Factor of the rewards learned from; those reported are the task's."""
+    """Factor of the rewards that are learned from; those reported are the task's."""
     normalise_observations: bool = False
-    """Running mean 0 and variance 1 for observations that are not images."""
+    """Bring observations that are not images to running mean 0 and variance 1."""
 
 
 def check(config: Learning, size: run.Size) -> None:

@@ -187,5 +187,5 @@ def test_devices_share_out_the_candidates() -> None:
     both = jax.tree.map(np.asarray, state.agent)
     chex.assert_trees_all_equal(*(jax.tree.map(lambda x, place=place: x[place], both) for place in range(2)))
     slots = np.asarray(state.live.carry.slot)  # an even number is the first device's
-    assert set(slots[0].ravel()[slots[0].ravel() >= 0] % 2) <= {0}
-    assert set(slots[1].ravel()[slots[1].ravel() >= 0] % 2) <= {1}
+    assert set(slots[0].ravel()[slots[0].ravel() >= 0] % 2) == {0}
+    assert set(slots[1].ravel()[slots[1].ravel() >= 0] % 2) == {1}

@@ -126,11 +126,12 @@ def test_processes_learn_together(tmp_path):
         ("--workers 0", "--workers 0: must be at least 1"),
         ("--keep 5", "--keep 5: A3C has no such thing"),
         ("--nan continue", "--nan continue: A3C has no such thing"),
-        ("--eval-env-options nonsense=3", "nonsense"),
-        ("--out agents", "agents"),
+        ("--eval-env-options nonsense=3", "bellmax/cartpole has no option 'nonsense'"),
+        ("--out agents", "--out agents: already exists"),
     ],
 )
 def test_refuses_what_it_cannot_do(words, message, capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stop:
         a3c.main(words.split())
-    assert message in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
