@@ -6,6 +6,7 @@ that what they measured, since what they return is updates and state alone; the 
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -20,7 +21,8 @@ def average_gradients() -> optax.GradientTransformation:
         del params, extra
         gradients = parallel.mean(gradients)
         if told is not None:
-            told["gradient_norm"] = optax.global_norm(gradients)
+            # The barrier leaves the step as XLA fuses it by itself: without one, SAC's came out in other bits.
+            told["gradient_norm"] = optax.global_norm(jax.lax.optimization_barrier(gradients))
         return gradients, state
 
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)
