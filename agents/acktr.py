@@ -90,7 +90,7 @@ def acktr(
         rate = jnp.minimum(most, jnp.sqrt(2 * radius / jnp.maximum(length, 1e-12)))
         moving = jax.tree.map(lambda m, x: momentum * m + (1 - momentum) * rate * x, state.momentum, natural)
         params = jax.tree.map(jnp.subtract, state.params, moving)
-        metrics |= {"learning_rate": jnp.asarray(most, jnp.float32), "gradient_norm": optax.global_norm(gradient)}
+        metrics |= {"learning_rate": jnp.asarray(most, jnp.float32), "gradient_norm": optax.tree.norm(gradient)}
         return State(params, factors, moving, state.updates + 1), Info({**metrics, "step_size": rate})
 
     return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.entire)

@@ -22,7 +22,7 @@ def average_gradients() -> optax.GradientTransformation:
         gradients = parallel.mean(gradients)
         if told is not None:
             # The barrier leaves the step as XLA fuses it by itself: without one, SAC's came out in other bits.
-            told["gradient_norm"] = optax.global_norm(jax.lax.optimization_barrier(gradients))
+            told["gradient_norm"] = optax.tree.norm(jax.lax.optimization_barrier(gradients))
         return gradients, state
 
     return optax.GradientTransformationExtraArgs(lambda params: optax.EmptyState(), update)

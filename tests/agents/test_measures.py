@@ -26,7 +26,7 @@ def test_explained_variance_is_that_of_numpy() -> None:
 def test_explained_variance_is_finite_where_targets_do_not_vary() -> None:
     for constant in (0.0, 1e3 / 3):
         target = jnp.full((4, 2), constant)
-        assert measures.explained_variance(target + jnp.arange(2.0), target, jnp.ones((4, 2), bool)) == 0
+        assert measures.explained_variance(target + jnp.arange(8.0).reshape(4, 2), target, jnp.ones((4, 2), bool)) == 0
     nothing = jnp.zeros((4, 2), bool)
     assert measures.explained_variance(jnp.ones((4, 2)), jnp.arange(8.0).reshape(4, 2), nothing) == 0
 
