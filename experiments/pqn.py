@@ -85,7 +85,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     torso = parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype, layer_norm=config.layer_norm)
     agent = pqn(
         networks.q_network(torso, networks.QValues(spec.action.num), parts.core(config.memory, config.hidden)),
-        optimisers.chain(optax.radam(rate), config.max_grad_norm),
+        optimisers.chain(optax.radam(rate), config.max_grad_norm, rate),
         discount=config.discount,
         lambda_=config.q_lambda,
         epsilon=parts.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * rollouts),

@@ -121,7 +121,6 @@ def network(config: Config, spec: Any) -> Any:
 def make(config: Config, spec: Any, size: run.Size) -> Any:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
-    import optax
 
     import replay
     from agents.common import optimisers, recurrence
@@ -129,7 +128,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
 
     agent = reactor(
         network(config, spec),
-        optimisers.chain(optax.adam(config.learning_rate, b1=config.momentum), config.max_grad_norm),
+        optimisers.adam(config.learning_rate, config.max_grad_norm, b1=config.momentum),
         atoms=jnp.linspace(config.v_min, config.v_max, config.atoms) if config.distributional else None,
         discount=config.discount,
         lambda_=config.retrace_lambda,

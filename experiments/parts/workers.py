@@ -97,8 +97,8 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
       stop: whether to stop.
     """
     import jax
-    import optax
 
+    from agents.common import optimisers
     from envs import keys
     from experiments.drivers import in_graph
 
@@ -110,8 +110,8 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
 
     @jax.jit
     def descend(params: Any, statistics: Any, gradient: Any) -> tuple[Any, Any]:
-        updates, statistics = optimiser.update(gradient, statistics, params)
-        return optax.apply_updates(params, updates), statistics
+        params, statistics, told = optimisers.step(optimiser, gradient, statistics, params)
+        return (params, statistics), told
 
     run = jax.jit(loop.init)(jax.random.fold_in(keys.key(config.seed), index))
     eval_every = config.eval_every or max(1, config.steps // 20)
@@ -121,11 +121,12 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
         run, metrics = step(run._replace(agent=run.agent._replace(params=params)))
         gradient = run.agent.optimiser
         with lock:
-            shared.write(descend(*shared.read(), gradient))
+            tree, told = descend(*shared.read(), gradient)
+            shared.write(tree)
             before, steps = taken.value, taken.value + config.agent.unroll * config.num_envs
             taken.value = steps
             after = shared.read()[0] if before // eval_every != steps // eval_every else None
-        reports.put((index, steps, {name: float(value) for name, value in metrics.items()}, after))
+        reports.put((index, steps, {name: float(value) for name, value in {**metrics, **told}.items()}, after))
     reports.put(None)
 
 

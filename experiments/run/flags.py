@@ -68,7 +68,11 @@ class Common:
     sweep: tuple[str, ...] = ()
     """Grid over real-numbered agent flags, trained in one compilation, such as agent.learning-rate=1e-3,3e-4."""
     wandb: bool = False
-    """Also log to Weights & Biases, if that is installed."""
+    """Also log to Weights & Biases (if installed): a run for each seed, in a group named as the run folder."""
+    wandb_project: str = "bellmax"
+    """Project of the W&B runs."""
+    wandb_tags: tuple[str, ...] = ()
+    """Tags of the W&B runs."""
     quiet: bool = False
     """Show no progress bar and print nothing."""
 
@@ -82,6 +86,8 @@ CHANGEABLE = (
     "trust",
     "quiet",
     "wandb",
+    "wandb_project",
+    "wandb_tags",
     "keep",
     "checkpoint_every",
     "nan",
@@ -287,6 +293,15 @@ def check(config: Any) -> None:
             raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
     if config.out and config.resume:
         raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
+    if not config.wandb_project or any(sign in config.wandb_project for sign in "/\\#?%:"):
+        told = "must be a name without any of / \\ # ? % :"
+        raise ValueError(f"--wandb-project {config.wandb_project!r}: {told}")
+    for word in config.wandb_tags:
+        if not 1 <= len(word) <= 64:
+            raise ValueError(f"--wandb-tags {word!r}: must have 1 to 64 characters")
+    for name in () if config.wandb or config.resume else ("wandb_project", "wandb_tags"):
+        if getattr(config, name) != getattr(Common, name):
+            raise ValueError(f"{flag(name)} {getattr(config, name)}: of use only with --wandb")
     if config.wandb and find_spec("wandb") is None:
         raise ValueError("--wandb: needs the package wandb, which is not installed (pip install wandb)")
 

@@ -38,6 +38,10 @@ def test_one_worker_is_a2c():
     workers.work(0, CONFIG, a2c.make, shared.block, threading.Lock(), taken, reports, SimpleNamespace(value=False))
     assert taken.value == CONFIG.steps
     assert reports.qsize() == 21
+    told = [reports.get()[2] for _ in range(20)]
+    np.testing.assert_allclose([each["learning_rate"] for each in told], 1e-3 * (1 - np.arange(20) / 20), rtol=1e-5)
+    assert all(each["gradient_norm"] > 0 and each["entropy"] > 0 for each in told)
+    assert all(abs(each["approx_kl"]) < 1e-6 for each in told)  # nobody else moved the parameters
     after, counted = shared.read()
     chex.assert_trees_all_close(after, run.agent.params, atol=1e-5)
     chex.assert_trees_all_close(counted, run.agent.optimiser, atol=1e-5)
