@@ -25,7 +25,7 @@ def share_at_a_goal(seeds: Sequence[int], longest: int = 1, episodes: int = 8_00
     Returns:
       `[seeds]`.
     """
-    env = i_maze()
+    env: Any = i_maze()
     network = networks.q_network(networks.Torso(env.spec.observation, (4,)), networks.QValues(env.spec.action.num))
     agent = exploration.extended(dqn(network, optimisers.adam(1e-2), epsilon=1.0), env.spec.action.num, longest)
 
