@@ -70,7 +70,7 @@ def hierq(
       rate: α of all updates.
       epsilon: probability of a random step.
       high_epsilon: probability of a random subgoal, out of all cells.
-      testing: probability that a subgoal is a test; HAC's 0.3 takes half as many steps again (docs/results/hac.md).
+      testing: probability that a subgoal is a test, 0.3 in HAC; tests are not shown to help (docs/results/hac.md).
       initial: of the lower level's values; by default -H with two levels (what was never seen is out of reach), and 0
         with one, which explores best.
 

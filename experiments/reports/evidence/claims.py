@@ -106,7 +106,7 @@ class Claim:
     flags: str = ""
     """Its flags, without seeds and folder."""
     metric: str = "eval_return"
-    """A column of metrics.csv."""
+    """A column of metrics.csv; or, of a run in stages, STAGE/NAME: a number per seed in that stage's summary."""
     study: str = ""
     """A function `module:name` of `experiments.studies`, `(seeds, **options) -> numbers [seeds]`, instead of runs."""
     options: Mapping[str, Any] = field(default_factory=dict)

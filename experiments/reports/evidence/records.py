@@ -128,11 +128,16 @@ def of_run(folder: Path, claim: Claim, command: str) -> Record:
     try:
         config = json.loads(files.read(folder / "config.json"))
         summary = json.loads(files.read(folder / "summary.json"))
-        steps, values = sinks.series(sinks.read_metrics(folder / "metrics.csv"), claim.metric)
+        stage, _, metric = claim.metric.rpartition("/")
+        if stage:
+            summary = summary[stage]
+            steps, values = np.array([summary["env_steps"]]), np.array(summary[metric], np.float64)[:, None]
+        else:
+            steps, values = sinks.series(sinks.read_metrics(folder / "metrics.csv"), metric)
         start, flags = config["starts"][-1], config["flags"]
         seeds = tuple(range(flags["seed"], flags["seed"] + flags["seeds"]))
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{folder}: is no finished run with a column {claim.metric} ({error})") from None
+        raise ValueError(f"{folder}: is no finished run with {claim.metric} ({error})") from None
     if seeds != claim.seeds:
         raise ValueError(f"{folder}: is of the seeds {list(seeds)}; the claim's are {list(claim.seeds)}")
     return Record(
