@@ -112,7 +112,7 @@ def _table(claim: Claim, found: dict[str, Record]) -> list[str]:
             changed(variant),
             f"{record.steps[-1]:,}" if record and record.steps else "",
             per_seed(result.scores),
-            f"{value} ({head(variant.gate)})" if value != "-" else "",
+            f"{value} ({head(verdicts.aggregate(claim, variant.gate))})" if value != "-" else "",
             span(result.ends),
             gate_text(claim, variant.gate, count),
             ", ".join(filter(None, (result.verdict, result.mark))),

@@ -20,7 +20,7 @@ class Result(NamedTuple):
     scores: np.ndarray
     """One number per seed, `[seeds]`; empty where only the figure is known."""
     figure: float
-    """The number over the seeds, by the gate's `over` (the IQM without a gate); NaN if it was not run."""
+    """The number over the seeds, by the gate's `over`, else by the claim's mean or median, else the IQM; NaN if it was not run."""
     ends: stats.Interval
     """95 % bootstrap interval of the IQM; NaN where there is none."""
     verdict: str
@@ -62,8 +62,14 @@ def over(values: np.ndarray, gate: Gate | None) -> float:
     return float(values.mean()) if kind == "mean" else stats.iqm(values)
 
 
+def aggregate(claim: Claim, gate: Gate | None) -> Gate | None:
+    """The gate whose `over` says what is made of an arm's seeds: its own, or the claim's mean or median."""
+    shared = claim.gate if claim.gate and claim.gate.over in ("mean", "median") else None
+    return gate or shared
+
+
 def _value(claim: Claim, record: Record, gate: Gate | None) -> float:
-    return record.figure if record.figure is not None else over(scores(claim, record), gate)
+    return record.figure if record.figure is not None else over(scores(claim, record), aggregate(claim, gate))
 
 
 def results(claim: Claim, found: dict[str, Record]) -> dict[str, Result]:
