@@ -20,7 +20,7 @@ class Result(NamedTuple):
     scores: np.ndarray
     """One number per seed, `[seeds]`; empty where only the figure is known."""
     figure: float
-    """The number over the seeds, by the gate's `over`, else by the claim's mean or median, else the IQM; NaN if it was not run."""
+    """The number over the seeds, by what `aggregate` says, else the IQM; NaN if it was not run."""
     ends: stats.Interval
     """95 % bootstrap interval of the IQM; NaN where there is none."""
     verdict: str
