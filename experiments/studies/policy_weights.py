@@ -27,7 +27,7 @@ def exact(theta: jax.Array) -> tuple[jax.Array, jax.Array]:
     v: list[jax.Array] = [jnp.zeros(S)]
     q: list[jax.Array] = []
     for _ in range(LENGTH):
-        q.insert(0, REWARD + MOVE @ v[0])
+        q.insert(0, jnp.asarray(REWARD + MOVE @ v[0]))
         v.insert(0, jnp.sum(jax.nn.softmax(theta) * q[0], -1))
     return jnp.stack(v), jnp.stack(q)
 
