@@ -1,4 +1,4 @@
-"""Evaluations that CMA-ES needs on functions with a known minimum, as pycma counts them."""
+"""Policy search on functions with a known minimum: evaluations as pycma counts them, and how far the search gets."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from agents.cem import elites
 from agents.cma_es import adaptation
 from agents.common.policy_search import Strategy
 from envs import keys
@@ -72,4 +73,29 @@ def evaluations(
     f, start, sigma = FUNCTIONS[function]
     strategy = adaptation(size, **{"sigma": sigma, **settings})
     run = partial(counted, strategy, f, jnp.full(size, start), most)
+    return np.asarray(jax.jit(jax.vmap(run))(keys.key(np.array(seeds))))
+
+
+def distance(seeds: Sequence[int], noise: float = 1.0, generations: int = 60) -> np.ndarray:
+    """How far the cross-entropy method ends from the minimum of the sphere in 5 dimensions, from 22 away with σ = 0.5.
+
+    Args:
+      seeds: of the search.
+      noise: extra variance of the first generation, which fades over 40.
+      generations: of 50 candidates and 10 elites.
+
+    Returns:
+      `[seeds]`.
+    """
+    strategy = elites(50, 10, sigma=0.5, noise=noise, fade=40.0)
+
+    def generation(state: Any, key: Any) -> tuple[Any, None]:
+        candidates = strategy.ask(state, key)
+        return strategy.tell(state, candidates, -jax.vmap(sphere)(candidates)), None
+
+    def run(key: Any) -> jax.Array:
+        start = strategy.init(jnp.full(5, 10.0))
+        state, _ = jax.lax.scan(generation, start, jax.random.split(key, generations))
+        return jnp.linalg.norm(strategy.mean(state))
+
     return np.asarray(jax.jit(jax.vmap(run))(keys.key(np.array(seeds))))
