@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from experiments.run import cores, episodes, policies, prepare, ranges
+from experiments.run import cores, episodes, memory, policies, prepare, ranges
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     hypers = {"run": np.arange(config.seeds)}
     seeds = arguments.seed + np.arange(config.seeds)
     env = prepare.evaluation_task(config, env, arguments.env_options)
+    rows = memory.of_rows(config, env.spec)["environments"] // config.num_envs * arguments.episodes
+    memory.fit(f"--episodes {arguments.episodes}", config.seeds * rows, lay)
     if arguments.discount < 1:
         if not isinstance(env, Environment):
             raise ValueError(f"--discount {arguments.discount}: needs a task in graph, not {env.spec.name}")
