@@ -31,8 +31,8 @@ class Config:
     """Sizes of the dense layers. With `dueling` or the implicit objective the last belongs to the head."""
     layer_norm: bool = True
     """Layer normalisation before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
+    cnn: parts.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
     dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     objective: Prediction = "expected"

@@ -1,7 +1,7 @@
 """MERLIN: `python -m experiments.merlin --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from experiments import parts, run
 
@@ -40,7 +40,7 @@ class Config:
     """Dense layers of the encoder."""
     width: run.Count = 64
     """Of the layer in decoders, value and policy; 200 in the paper."""
-    cnn: Literal["none", "nature", "impala", "small"] = "none"
+    cnn: parts.OptionalConvolutions = "none"
     """Convolutions for image observations."""
     recall: bool = True
     """Also see, and reconstruct, the last action and reward."""
@@ -108,7 +108,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     actions = spec.action.num
     seen = modalities(spec.observation, spec.action if config.recall else None)
     updates = float(max(1, size.steps // (config.unroll * size.num_envs * size.devices)))
-    cnn = None if config.cnn == "none" else config.cnn
+    cnn = None if config.cnn == "none" else parts.chosen(spec, config.cnn)
 
     def policy_rate(count: Any) -> Any:
         return jnp.where(count < config.policy_delay * updates, 0.0, config.policy_learning_rate)

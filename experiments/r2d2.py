@@ -24,8 +24,8 @@ class Config:
     """Sizes of the dense layers before the memory."""
     layer_norm: bool = False
     """Layer normalisation before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
+    cnn: parts.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
     dtype: parts.Precision = "float32"
     """What the layers before the memory compute in; parameters and losses are float32 in either case."""
     memory: Literal["lstm", "gru", "none"] = "lstm"

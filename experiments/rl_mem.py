@@ -34,7 +34,7 @@ class Config:
     """Dense layers of the encoder."""
     head: tuple[run.Count, ...] = (64,)
     """Dense layers before policy and value, in each."""
-    cnn: Literal["nature", "impala", "small"] = "small"
+    cnn: parts.Convolutions = "small"
     """Convolutions for image observations."""
     lstm: tuple[run.Count, ...] = (64,)
     """Layers of the controller."""

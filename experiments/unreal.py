@@ -30,7 +30,7 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     """Steps in each environment per update, and in a window."""
     hidden: tuple[run.Count, ...] = (128,)
     """Sizes of the dense layers."""
-    cnn: Literal["nature", "impala", "small", "none"] = "small"
+    cnn: parts.OptionalConvolutions = "small"
     """Torso; with none images are flattened."""
     activation: Literal["tanh", "relu"] = "relu"
     """Of the dense layers."""

@@ -11,6 +11,8 @@ from experiments.parts import (
 )
 from experiments.parts.builders import Precision, actor_critic, core, critics, discrete_actions, torso, unit_box
 from experiments.parts.checks import (
+    Convolutions,
+    OptionalConvolutions,
     check_atoms,
     check_buffer,
     check_images,
@@ -18,12 +20,15 @@ from experiments.parts.checks import (
     check_memory,
     check_passes,
     check_replay,
+    chosen,
     shares,
 )
 from experiments.parts.learning import centred, clipped, linear, normalised
 from experiments.parts.presets import merge
 
 __all__ = [
+    "Convolutions",
+    "OptionalConvolutions",
     "Precision",
     "actor_critic",
     "actor_critics",
@@ -35,6 +40,7 @@ __all__ = [
     "check_memory",
     "check_passes",
     "check_replay",
+    "chosen",
     "clipped",
     "core",
     "critics",

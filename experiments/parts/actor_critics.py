@@ -16,8 +16,8 @@ class Layers:
     """γ."""
     hidden: tuple[ranges.Count, ...] = (64, 64)
     """Sizes of the dense layers."""
-    cnn: Literal["nature", "impala", "small", "none"] = "nature"
-    """Torso for image observations; with none they are flattened."""
+    cnn: checks.OptionalConvolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; with none they are flattened."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Of the dense layers; convolutions have ReLU, and on Atari these too, as the presets say."""
     dtype: builders.Precision = "float32"

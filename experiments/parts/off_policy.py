@@ -1,7 +1,7 @@
 """What the experiments of off-policy continuous control share: their flags, replay and schedule."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from experiments.parts import builders, checks
 from experiments.run import plans, ranges
@@ -22,8 +22,8 @@ class Learning:
     """Sizes of the dense layers."""
     layer_norm: bool = False
     """Layer normalisation before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
+    cnn: checks.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
     dtype: builders.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     n_step: ranges.Count = 1
