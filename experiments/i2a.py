@@ -9,6 +9,8 @@ from experiments import parts, run
 
 World = Literal["learned", "exact", "copy", "none"]
 Stage = Literal["baseline", "model", "agent"]
+SHORT = 100_000
+"""Steps of a run below which evaluations are made smaller and fewer."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,15 @@ class Flags(run.Common):
     """Environment steps per seed, of the baseline and of the agent."""
     num_envs: run.Count = 32
     """Environments (lanes) per seed."""
-    eval_episodes: run.Count = 128
-    """Episodes of one evaluation, per seed."""
+    eval_episodes: run.Whole = 0
+    """Episodes of one evaluation, per seed; 0 for 128, or fewer in runs of less than 100,000 steps, where these could
+    take more steps than training does."""
     stages: tuple[Stage, ...] = ("baseline", "model", "agent")
     """Which to run, in this order. With none, one agent is trained in the run folder itself."""
-    model_transitions: run.Count = 200_000
-    """Of the trained baseline, from which the model learns."""
-    model_updates: run.Count = 10_000
-    """Gradient steps of the model."""
+    model_transitions: run.Whole = 0
+    """Of the trained baseline, from which the model learns; 0 for as many as `steps`, at most 200,000."""
+    model_updates: run.Whole = 0
+    """Gradient steps of the model; 0 for a twentieth of `steps`, at most 10,000."""
     model_batch: run.Count = 64
     """Transitions per gradient step."""
     model_learning_rate: run.Positive = 1e-3
@@ -204,6 +207,26 @@ def with_levels(config: Flags) -> Flags:
     return config
 
 
+def scaled(config: Flags) -> Flags:
+    """The flags with what goes by the steps, where it is not given: the model's numbers, and what evaluations play.
+
+    Imagination makes an evaluation's steps dear, so that the evaluations of a short run would take most of its time.
+    """
+    if config.resume:
+        return config
+    limit = (run.prepare.environment(config).spec.time_limit or 0) if config.steps < SHORT else 0
+    few = max(8, config.steps // limit) if limit else 128
+    episodes = config.eval_episodes or -(-min(128, few) // config.devices) * config.devices
+    return dataclasses.replace(
+        config,
+        model_transitions=config.model_transitions or min(200_000, config.steps),
+        model_updates=config.model_updates or max(1, min(10_000, config.steps // 20)),
+        eval_episodes=episodes,
+        # In a short run a twentieth of the steps can be a fraction of what an evaluation plays.
+        eval_every=config.eval_every or (episodes * limit // 2 if episodes * limit > config.steps // 10 else 0),
+    )
+
+
 def stage(config: Flags, folder: Path, **agent: Any) -> Flags:
     """The flags of one agent's training in a folder of its own, taken up if it was begun."""
     begun = (folder / "config.json").exists()
@@ -227,7 +250,7 @@ def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
     """
     from experiments.parts.stages import report, train_model
 
-    config = with_levels(config)
+    config = scaled(with_levels(config))
     if not config.stages:
         return run.trained(experiment, config)
     run.use_cores()
@@ -242,7 +265,7 @@ def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
     if "agent" in config.stages:
         model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
         found["agent"] = run.trained(experiment, stage(config, folder / "agent", model=model))
-    report(folder, found, config.quiet)
+    report(folder, found, config.eval_episodes, config.quiet)
     return found
 
 
@@ -267,6 +290,10 @@ def refuse(config: Flags, folder: Path) -> None:
     if learned and "model" in config.stages:
         parts.worlds.check_corrupt(spec, config.agent.corrupt)
         parts.worlds.coder(spec)
+        height, width, channels = spec.observation.shape
+        run.prepare.fit(f"--model-transitions {config.model_transitions}", config.model_transitions * height * width)
+        pairs = 2 * 4 * height * width * channels  # of two frames, decoded to floats
+        run.prepare.fit(f"--model-batch {config.model_batch}", config.model_batch * pairs)
 
 
 experiment = run.Experiment("i2a", Flags, check, make, launch=launch)

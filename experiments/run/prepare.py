@@ -85,6 +85,17 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     return Prepared(experiment, config, points, plan, driver, lay, folder)
 
 
+def fit(told: str, total: int, runs: int = 1) -> None:
+    """Refuses what takes more bytes than there are, shared out over the devices of so many runs.
+
+    Raises:
+      ValueError: beginning with `told`, the flag and its value.
+    """
+    from experiments.drivers import devices
+
+    memory.fit(told, total, devices.layout(runs))
+
+
 def environment(config: Any, folder: Path | None = None, trust: bool = False) -> Any:
     """The task that the flags name.
 

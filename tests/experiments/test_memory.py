@@ -80,6 +80,14 @@ def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: Any) -> No
     assert memory.physical() == 123456
 
 
+@pytest.mark.parametrize("flag", ["--model-transitions", "--model-batch"])
+def test_models_that_cannot_fit_are_refused(flag: str, tmp_path: Path) -> None:
+    refused = call("i2a", flag, "2000000000", "--out", tmp_path / "run")
+    assert refused.code == 2 and refused.err.count("\n") == 1
+    assert refused.err.startswith(f"error: {flag} 2000000000: would take at least ")
+    assert not (tmp_path / "run").exists()
+
+
 def test_episodes_that_cannot_fit_are_refused(finished: Any) -> None:
     refused = call("evaluate", finished("ppo").folder, "--episodes", "2000000000")
     assert refused.code == 2
