@@ -137,6 +137,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.discrete_actions(spec, "dqn")
     parts.check_images(spec, config.cnn)
     parts.check_replay(config, size, config.n_step + config.frames)
+    parts.check_frames(spec, config.frames)
 
 
 def has_own_layer(config: Config) -> bool:

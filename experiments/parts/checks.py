@@ -70,6 +70,29 @@ def check_images(spec: "Spec", cnn: str) -> None:
         )
 
 
+def check_frames(spec: "Spec", frames: int) -> None:
+    """Refuses stacks of frames that a replay cannot take apart.
+
+    Args:
+      spec: the task.
+      frames: of `--agent.frames`, in a stack.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from networks.torsos import layout
+
+    if frames == 1:
+        return
+    images = [leaf.shape for leaf in layout(spec.observation) if len(leaf.shape) == 3]
+    if not images or any(shape[-1] % frames for shape in images):
+        told = "has no images" if not images else f"has images of shape {', '.join(map(str, images))}"
+        raise ValueError(
+            f"--agent.frames {frames}: needs images whose channels are {frames} frames, but {spec.name} {told}; "
+            "allowed: 1"
+        )
+
+
 def shares(config: Any, size: "Size") -> tuple[int, int]:
     """What each device has of a replay: steps that it holds, `buffer_size`, and windows of a batch, `batch_size`.
 

@@ -7,7 +7,8 @@ from experiments.run import plans
 
 
 def check(config: Any, spec: Any, size: plans.Size, rows: int) -> None:
-    """Refuses a task without discrete actions, and a replay without room for one window of each lane.
+    """Refuses a task without discrete actions or without the frames that are stacked, and a replay without room for one
+    window of each lane.
 
     Args:
       config: the agent's flags.
@@ -20,6 +21,7 @@ def check(config: Any, spec: Any, size: plans.Size, rows: int) -> None:
     """
     builders.discrete_actions(spec, "this agent")
     checks.check_replay(config, size, rows)
+    checks.check_frames(spec, config.frames)
 
 
 def default_core(config: Any) -> Any:
