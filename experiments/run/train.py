@@ -68,8 +68,8 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
         write_configs(prepared, folders)
         at, taken = session.env_steps if config.resume else None, session.results.train_seconds
         progress = Progress(plan.env_steps(plan.chunks), prepared.lay.runs, at or 0, config.quiet)
-        log = stack.enter_context(open_log(prepared, folders, at, progress))
         begun = session.chunk
+        log = stack.enter_context(open_log(prepared, folders, at, begun > 0, progress))
         while session.chunk < plan.chunks and not interrupt.raised:
             session.advance(log)
             if session.chunk == begun + 1:
@@ -143,8 +143,10 @@ def point_folders(folder: Path, points: list[dict[str, float]]) -> list[Path]:
     return [folder / label(point) for point in points]
 
 
-def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None, progress: Progress) -> Logger:
-    """The logs of a run: each point of a sweep in its own folder, and one progress bar.
+def open_log(
+    prepared: Prepared, folders: list[Path], resume_at: int | None, logged: bool, progress: Progress
+) -> Logger:
+    """The logs of a run: each point of a sweep in its own folder, and one progress bar; `logged` as in `MetricsCsv`.
 
     Raises:
       ValueError: Weights & Biases is asked for and not installed.
@@ -154,7 +156,7 @@ def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None, pro
     parts = []
     for i, path in enumerate(folders):
         sinks: list[Any] = [
-            MetricsCsv(path / "metrics.csv", seeds, resume_at),
+            MetricsCsv(path / "metrics.csv", seeds, resume_at, logged),
             TensorBoard(path / "tensorboard", seeds, resume_at),
         ]
         if config.wandb:
