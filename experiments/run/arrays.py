@@ -5,6 +5,7 @@ shard by shard. What a store says of itself is compared with what is expected be
 """
 
 import errno
+import functools
 import itertools
 import logging
 import math
@@ -12,6 +13,7 @@ import os
 import re
 import resource
 import shutil
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,9 +53,7 @@ def write(folder: Path, arrays: Mapping[str, Any]) -> None:
     )
     handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, multiprocessing_options=alone)
     save_args = {name: ocp.SaveArgs(chunk_byte_size=CHUNK, shard_axes=split_axes(x)) for name, x in arrays.items()}
-    # Orbax warns on every save that there is no OCDBT store.
-    absl, quiet = logging.getLogger("absl"), lambda record: "OCDBT" not in record.getMessage()
-    absl.addFilter(quiet)
+    quieten()
     try:
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             checkpointer.save(folder.resolve(), args=ocp.args.PyTreeSave(dict(arrays), save_args=save_args))
@@ -66,8 +66,25 @@ def write(folder: Path, arrays: Mapping[str, Any]) -> None:
         named = re.search(r'"(/[^"]+)"', str(error))
         where = named[1] if named else str(folder)
         raise files.UnwritableError(int(code[1]), os.strerror(int(code[1])), where) from None
-    finally:
-        absl.removeFilter(quiet)
+
+
+@functools.cache
+def quieten() -> None:
+    """Keeps two things off stderr from here on, whatever thread they come from and however late.
+
+    Orbax warns on every save that there is no OCDBT store. And where a disk fills under a save, each of its threads
+    tells in pages of the error that `write` raises, or that the loop which waited for it is closed.
+    """
+    told = ("OCDBT", "_SignalingThread.run() raised an exception")
+    logging.getLogger("absl").addFilter(lambda record: not any(words in record.getMessage() for words in told))
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        closed = unraisable.exc_type is RuntimeError and str(unraisable.exc_value) == "Event loop is closed"
+        if not closed:
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def split_axes(x: Any) -> tuple[int, ...]:

@@ -28,6 +28,8 @@ from experiments.run import arrays, manifests
 
 ASYNC_LIMIT = 128 * 2**20
 """Bytes; larger states are saved while the caller waits, because saving behind its back takes a copy of them."""
+OTHER_CODE = "; another version of bellmax or of the task made it, or its config.json was edited"
+"""Why a checkpoint whose flags are the same has other shapes."""
 TRIES, PAUSE = 50, 0.1
 """How often, and seconds apart, a step is looked for again that was replaced by a newer one while it was read."""
 
@@ -114,7 +116,7 @@ class Checkpointer:
                     manifests.compare(
                         path, "flags", manifests.as_json(defaults) | manifest.meta, manifests.as_json(meta)
                     )
-                    manifests.compare(path, "shapes", manifest.fields, manifests.described(leaves))
+                    manifests.compare(path, "shapes", manifest.fields, manifests.described(leaves), OTHER_CODE)
                     manifests.verify(path, manifest.files)
                     if manifest.step != step:
                         raise manifests.DamagedError(f"it is of step {manifest.step}")
@@ -191,7 +193,11 @@ class Checkpointer:
             with files.writing(tmp):
                 manifests.write(tmp, step, meta, leaves)
         except files.UnwritableError:
-            shutil.rmtree(tmp, ignore_errors=True)  # a full disk has room again
+            for _ in range(TRIES):  # a full disk has room again; threads of the save may still be writing
+                shutil.rmtree(tmp, ignore_errors=True)
+                if not tmp.exists():
+                    break
+                time.sleep(PAUSE)
             raise
         with files.writing(final):
             if files.kind(final) != "nothing":

@@ -51,7 +51,7 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     import numpy as np
 
     from envs import keys, wrappers
-    from envs.base import Environment
+    from envs.base import Environment, blank
     from experiments.drivers import devices
     from experiments.reports import stats
 
@@ -65,6 +65,8 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     hypers = {"run": np.arange(config.seeds)}
     seeds = arguments.seed + np.arange(config.seeds)
     env = prepare.evaluation_task(config, env, arguments.env_options)
+    row = sum(x.nbytes for x in jax.tree.leaves(blank(env.spec, 1)))
+    prepare.fit(f"--episodes {arguments.episodes}", row * arguments.episodes * config.seeds, config.seeds)
     if arguments.discount < 1:
         if not isinstance(env, Environment):
             raise ValueError(f"--discount {arguments.discount}: needs a task in graph, not {env.spec.name}")

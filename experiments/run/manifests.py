@@ -125,8 +125,18 @@ def read(folder: Path) -> Manifest:
     return found
 
 
-def compare(folder: Path, what: str, saved: Mapping[str, Any], given: Mapping[str, Any], most: int = 8) -> None:
+def compare(
+    folder: Path, what: str, saved: Mapping[str, Any], given: Mapping[str, Any], why: str = "", most: int = 8
+) -> None:
     """Refuses a checkpoint that differs from the run that wants to go on from it.
+
+    Args:
+      folder: of the checkpoint.
+      what: is compared.
+      saved: what the checkpoint has, by name.
+      given: what the run has.
+      why: what to say of the cause.
+      most: differences to name.
 
     Raises:
       ValueError: naming each difference.
@@ -136,7 +146,7 @@ def compare(folder: Path, what: str, saved: Mapping[str, Any], given: Mapping[st
         shown = lambda tree, name: files.plain(tree.get(name, "absent"))  # noqa: E731
         pairs = [f"{files.plain(name)} is {shown(saved, name)} there, {shown(given, name)} here" for name in names]
         more = f"; and {len(pairs) - most} more" if len(pairs) > most else ""
-        raise ValueError(f"checkpoint {folder} is of a run with other {what}: {'; '.join(pairs[:most])}{more}")
+        raise ValueError(f"checkpoint {folder} is of a run with other {what}: {'; '.join(pairs[:most])}{more}{why}")
 
 
 def verify(folder: Path, sums: Mapping[str, int]) -> None:

@@ -16,6 +16,8 @@ from experiments.run.prepare import Prepared
 from experiments.run.session import MARK, Session, label
 
 CHECKPOINTS, CURVE = "checkpoints", "curve.png"
+LONG = 30 * 60
+"""Seconds of training from which on a run says, after its first chunk, how long it takes."""
 
 
 def train(prepared: Prepared) -> dict[str, Any]:
@@ -64,9 +66,14 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
         session = Session(prepared, checkpoints, policies)
         stack.callback(session.compilation.close)
         write_configs(prepared, folders)
-        log = stack.enter_context(open_log(prepared, folders, session.env_steps if config.resume else None))
+        at, taken = session.env_steps if config.resume else None, session.results.train_seconds
+        progress = Progress(plan.env_steps(plan.chunks), prepared.lay.runs, at or 0, config.quiet)
+        begun = session.chunk
+        log = stack.enter_context(open_log(prepared, folders, at, begun > 0, progress))
         while session.chunk < plan.chunks and not interrupt.raised:
             session.advance(log)
+            if session.chunk == begun + 1:
+                foretell(prepared, plan.chunks - session.chunk, session.results.train_seconds - taken, progress)
         if interrupt.raised:
             session.save()
     summaries = report(session, folders)
@@ -74,6 +81,25 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
         told = f"stopped at {session.env_steps:,} steps per seed, and saved; to go on:\n"
         raise records.StoppedError(f"{told}  {experiment.command} --resume {folder}", code=130)
     return summaries[0] if len(points) == 1 else {path.name: s for path, s in zip(folders, summaries, strict=True)}
+
+
+def foretell(prepared: Prepared, chunks: int, seconds: float, progress: Progress) -> None:
+    """Says of a long run how long it takes, and how to have a shorter one.
+
+    Args:
+      prepared: the run.
+      chunks: that are left.
+      seconds: that one takes.
+      progress: where it is said, unless that is quiet.
+    """
+    left = chunks * seconds
+    if left > LONG:
+        rate = prepared.plan.chunk_steps * prepared.lay.runs / seconds
+        length = f"{left / 3600:,.1f} hours" if left >= 5400 else f"{left / 60:.0f} minutes"
+        progress.note(
+            f"about {length} to go at {rate:,.0f} steps/s of all seeds together, evaluations not counted; "
+            f"a smaller --steps than {prepared.config.steps:,} makes it shorter"
+        )
 
 
 def refuse_links(prepared: Prepared, folders: list[Path]) -> None:
@@ -117,8 +143,10 @@ def point_folders(folder: Path, points: list[dict[str, float]]) -> list[Path]:
     return [folder / label(point) for point in points]
 
 
-def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> Logger:
-    """The logs of a run: each point of a sweep in its own folder, and one progress bar.
+def open_log(
+    prepared: Prepared, folders: list[Path], resume_at: int | None, logged: bool, progress: Progress
+) -> Logger:
+    """The logs of a run: each point of a sweep in its own folder, and one progress bar; `logged` as in `MetricsCsv`.
 
     Raises:
       ValueError: Weights & Biases is asked for and not installed.
@@ -128,7 +156,7 @@ def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> 
     parts = []
     for i, (path, point) in enumerate(zip(folders, prepared.points, strict=True)):
         sinks: list[Any] = [
-            MetricsCsv(path / "metrics.csv", seeds, resume_at),
+            MetricsCsv(path / "metrics.csv", seeds, resume_at, logged),
             TensorBoard(path / "tensorboard", seeds, resume_at),
         ]
         if config.wandb:
@@ -136,8 +164,7 @@ def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> 
             named = {"project": project, "group": prepared.folder.resolve().name}
             sinks.append(Wandb(path, seeds, own, resume_at is not None, tags=tags, **named))
         parts.append(Part(slice(i * each, (i + 1) * each), *sinks))
-    runs, plan = prepared.lay.runs, prepared.plan
-    return Logger(runs, *parts, Progress(plan.env_steps(plan.chunks), runs, resume_at or 0, config.quiet))
+    return Logger(prepared.lay.runs, *parts, progress)
 
 
 def summarise(session: Session, folder: Path, runs: slice) -> dict[str, Any]:
