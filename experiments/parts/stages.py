@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import run
+from experiments import reports, run
 from experiments.parts import worlds
-from experiments.reports import files
-from experiments.run import evaluation, policies
 
 LANES, CHUNKS = 64, 20
 
@@ -45,7 +43,7 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     learner = worlds.frame_learner(spec, config.model_learning_rate, config.agent.poor)
     coder = worlds.coder(spec)
     if (place / "summary.json").exists():
-        return files.read_json(place, "summary.json")
+        return reports.files.read_json(place, "summary.json")
     data = trajectories(config, folder / "baseline", coder)
     held = max(2, data.frame.shape[0] // 10)
     seen, unseen = (
@@ -104,7 +102,7 @@ def trajectories(config: Any, baseline: Path, coder: Any) -> Data:
 
     from envs import keys
 
-    _, trained, env, make, _, actors = policies.saved(baseline, "last")
+    _, trained, env, make, _, actors = run.policies.saved(baseline, "last")
     agent = make({}).agent
     rows = -(-config.model_transitions * 10 // (9 * LANES * trained.seeds)) + 2
 
@@ -133,7 +131,7 @@ def trajectories(config: Any, baseline: Path, coder: Any) -> Data:
 
 def ended(folder: Path, episodes: int, seed: int = 1_000_000) -> list[float]:
     """Of each seed's last policy, sampled, the share of fresh episodes that end in time: levels solved."""
-    found = evaluation.play(evaluation.Flags(folder, episodes, which="last", seed=seed, sampled=True))
+    found = run.evaluation.play(run.evaluation.Flags(folder, episodes, which="last", seed=seed, sampled=True))
     return found["eval_ended"]
 
 
@@ -144,13 +142,17 @@ def report(folder: Path, found: dict[str, Any], eval_episodes: int, quiet: bool)
     """
     import numpy as np
 
-    from experiments.reports import stats
+    from experiments import reports
 
     for name in ("baseline", "agent"):
         if name in found and found[name]["env"].endswith("/sokoban"):
             share = np.asarray(ended(folder / name, 200 if eval_episodes >= 128 else eval_episodes))
-            low, high = stats.interval(share)
-            found[name] |= {"solved": share.tolist(), "solved_iqm": stats.iqm(share), "solved_ci95": [low, high]}
+            low, high = reports.stats.interval(share)
+            found[name] |= {
+                "solved": share.tolist(),
+                "solved_iqm": reports.stats.iqm(share),
+                "solved_ci95": [low, high],
+            }
     run.records.write_json(folder / "summary.json", found)
     if quiet:
         return

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reports import files
+from experiments import reports
 
 CHUNK = 32 * 2**20
 """Bytes (before compression) of the pieces in which arrays are written and read."""
@@ -39,7 +39,7 @@ def write(folder: Path, arrays: Mapping[str, Any]) -> None:
     An OCDBT store would keep all that is written in memory to the end.
 
     Raises:
-      files.UnwritableError: there is no room, or the like.
+      reports.files.UnwritableError: there is no room, or the like.
     """
     import jax
     import orbax.checkpoint as ocp
@@ -58,14 +58,14 @@ def write(folder: Path, arrays: Mapping[str, Any]) -> None:
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             checkpointer.save(folder.resolve(), args=ocp.args.PyTreeSave(dict(arrays), save_args=save_args))
     except OSError as error:
-        raise files.UnwritableError(error.errno, error.strerror or str(error), str(folder)) from None
+        raise reports.files.UnwritableError(error.errno, error.strerror or str(error), str(folder)) from None
     except ValueError as error:
         code = re.search(r"os_error_code='(\d+)'", str(error))
         if not code:
             raise
         named = re.search(r'"(/[^"]+)"', str(error))
         where = named[1] if named else str(folder)
-        raise files.UnwritableError(int(code[1]), os.strerror(int(code[1])), where) from None
+        raise reports.files.UnwritableError(int(code[1]), os.strerror(int(code[1])), where) from None
 
 
 @functools.cache
@@ -102,17 +102,17 @@ def check_room(folder: Path, arrays: Mapping[str, Any]) -> None:
     Orbax writes from many threads at once, each of which would tell of the same in pages.
 
     Raises:
-      files.UnwritableError: naming the folder.
+      reports.files.UnwritableError: naming the folder.
     """
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise files.UnwritableError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        raise reports.files.UnwritableError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     if shutil.disk_usage(parent).free < sum(x.nbytes for x in arrays.values()):
-        raise files.UnwritableError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        raise reports.files.UnwritableError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = max((min(x.nbytes, CHUNK) for x in arrays.values()), default=0)
     if most != resource.RLIM_INFINITY and most < largest:
-        raise files.UnwritableError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder))
+        raise reports.files.UnwritableError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder))
 
 
 class Store:

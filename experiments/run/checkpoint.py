@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reports import files
+from experiments import reports
 from experiments.run import arrays, manifests
 
 ASYNC_LIMIT = 128 * 2**20
@@ -56,8 +56,10 @@ class Checkpointer:
         if keep < 1:
             raise ValueError(f"keep={keep}: must be at least 1")
         self._folder, self._keep, self._async_limit = Path(folder), keep, async_limit
-        if files.kind(self._folder) not in ("nothing", "a folder"):
-            raise ValueError(f"{self._folder}: {files.kind(self._folder)} is in the place of a folder of checkpoints")
+        if reports.files.kind(self._folder) not in ("nothing", "a folder"):
+            raise ValueError(
+                f"{self._folder}: {reports.files.kind(self._folder)} is in the place of a folder of checkpoints"
+            )
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._marks = marks
         self._pending: Future | None = None
@@ -76,7 +78,7 @@ class Checkpointer:
 
         Raises:
           ValueError: a leaf of another type.
-          files.UnwritableError: this save, or the one before in the background, met a full disk or the like.
+          reports.files.UnwritableError: this save, or the one before in the background, met a full disk or the like.
         """
         self.wait()
         leaves = manifests.leaves_of(state)
@@ -183,29 +185,29 @@ class Checkpointer:
     def _commit(self, step: int, raw: dict[str, Any], leaves: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Writes a step and prunes the others; in the background or not."""
         final, tmp, old = (self._folder / f"{step}{suffix}" for suffix in ("", ".tmp", ".old"))
-        files.make_folder(self._folder)
-        with files.writing(tmp):
+        reports.files.make_folder(self._folder)
+        with reports.files.writing(tmp):
             for leftover in self._folder.glob("*.tmp"):
                 _discard(leftover)
             tmp.mkdir()
         try:
             arrays.write(tmp / "arrays", raw)
-            with files.writing(tmp):
+            with reports.files.writing(tmp):
                 manifests.write(tmp, step, meta, leaves)
-        except files.UnwritableError:
+        except reports.files.UnwritableError:
             for _ in range(TRIES):  # a full disk has room again; threads of the save may still be writing
                 shutil.rmtree(tmp, ignore_errors=True)
                 if not tmp.exists():
                     break
                 time.sleep(PAUSE)
             raise
-        with files.writing(final):
-            if files.kind(final) != "nothing":
+        with reports.files.writing(final):
+            if reports.files.kind(final) != "nothing":
                 _remove(old)
                 final.rename(old)
             tmp.rename(final)
             for mark in self._marks:
-                files.touch(mark)
+                reports.files.touch(mark)
             kept = [path for s, path in self._steps() if s <= step][: self._keep]
             for path in [*self._folder.glob("*.old"), *(path for _, path in self._steps() if path not in kept)]:
                 _remove(path)
@@ -227,7 +229,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _remove(path: Path) -> None:
     """Removes a step; killed half-way, what is left is not taken for a step."""
-    if files.kind(path) != "nothing":
+    if reports.files.kind(path) != "nothing":
         tmp = path.with_name(f"{path.name}.tmp")
         _discard(tmp)
         path.rename(tmp)
@@ -236,7 +238,7 @@ def _remove(path: Path) -> None:
 
 def _discard(path: Path) -> None:
     """Removes a folder with all that is in it, a file, or a link and not what it leads to, if it is there."""
-    if files.kind(path) == "a folder":
+    if reports.files.kind(path) == "a folder":
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

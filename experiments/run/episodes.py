@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from experiments.reports import files
+from experiments import reports
 
 
 def exploring(make: Any) -> Any:
@@ -65,7 +65,7 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
 
     Raises:
       ValueError: the task cannot draw itself.
-      files.UnwritableError: the file cannot be written. A link in its place is replaced.
+      reports.files.UnwritableError: the file cannot be written. A link in its place is replaced.
     """
     import imageio.v3 as iio
     import jax
@@ -92,7 +92,7 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     lane.close()
     # Video codecs want even sides.
     even = [np.asarray(f)[: f.shape[0] // 2 * 2, : f.shape[1] // 2 * 2] for f in frames]
-    with files.writing(path):
+    with reports.files.writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     mp4: dict[str, Any] = {"macro_block_size": 2, "fps": env.spec.fps}
     gif: dict[str, Any] = {"loop": 0, "duration": 1000 / env.spec.fps}
@@ -101,5 +101,5 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
         options = mp4 if path.suffix == ".mp4" else gif
         encoded: Any = iio.imwrite("<bytes>", np.stack(even), extension=path.suffix, **options)
-    files.write(path, encoded)
+    reports.files.write(path, encoded)
     print(f"filmed {len(frames)} frames: {path}")

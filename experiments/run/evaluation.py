@@ -52,8 +52,8 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
 
     from envs import keys, wrappers
     from envs.base import Environment, blank
+    from experiments import reports
     from experiments.drivers import devices
-    from experiments.reports import stats
 
     folder, video = arguments.run, Path(arguments.video) if arguments.video else None
     ranges.check(arguments)
@@ -102,7 +102,7 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
         "at_steps": at_steps,
         "episodes": arguments.episodes,
         "eval_returns": [float(x) for x in returns],
-        "eval_iqm": stats.iqm(returns),
-        "eval_ci95": stats.interval(returns),
+        "eval_iqm": reports.stats.iqm(returns),
+        "eval_ci95": reports.stats.interval(returns),
         **reached,
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.reports import files, sinks
+from experiments import reports
 from experiments.run import evaluation, flags, policies, prepare
 
 if TYPE_CHECKING:
@@ -130,10 +130,10 @@ def load(folder: str | Path, *, trust: bool = False, experiment: "Experiment | N
     metrics: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if (path / "metrics.csv").exists():
         try:
-            table = sinks.read_metrics(path / "metrics.csv")
+            table = reports.sinks.read_metrics(path / "metrics.csv")
         except OSError as error:
             raise ValueError(f"{path}: cannot read metrics.csv ({error.strerror})") from None
         names = [name for name in table if name not in ("seed", "kind", "env_steps")]
-        metrics = {name: sinks.series(table, name) for name in names}
-    summary = files.read_json(path, "summary.json") if os.path.lexists(path / "summary.json") else {}
+        metrics = {name: reports.sinks.series(table, name) for name in names}
+    summary = reports.files.read_json(path, "summary.json") if os.path.lexists(path / "summary.json") else {}
     return Run(path, experiment, config, summary, metrics, trust)

@@ -34,6 +34,7 @@ NAMES = sorted(set(systems()) - ALONE)
 class System(NamedTuple):
     """A small run of a command, and its loop in graph."""
 
+    name: str
     env: Environment
     parts: Parts
     init: Any
@@ -62,7 +63,7 @@ def system(request: pytest.FixtureRequest) -> System:
     counting = parts._replace(agent=parts.agent._replace(update=update))
     loop = in_graph.loop(env, *counting, num_envs=LANES, iterations=1)
     init, step = (jax.jit(f, compiler_options=QUICK) for f in (loop.init, loop.step))
-    return System(env, parts, init, step, traced)
+    return System(request.param, env, parts, init, step, traced)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ CRITICS = ["ddpg", "td3", "sac", "naf", "acer", "reactor", "q_prop"]
 POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
 POLICIES += ["vpg"]
 LEVELS = {"hiro": ["low_", "high_"], "hac": ["level0_", "level1_"]}
-WITHOUT_GRADIENT = {"cem", "cma_es", "planning", "dyna_q"}
+WITHOUT_GRADIENT = {"dyna_q"}
 PARTS = {"merlin": "policy_", "trpo": "critic_", "q_prop": "critic_"}
 """Whose optimiser is named where it is not the agent's only one, nor that of its first loss."""
 
@@ -90,7 +91,7 @@ PARTS = {"merlin": "policy_", "trpo": "critic_", "q_prop": "critic_"}
 def known(name: str) -> set[str]:
     """What a command's metrics must have, under the names that all of them share (docs/design.md)."""
     names = {"loss"}
-    if name not in WITHOUT_GRADIENT and name not in LEVELS:
+    if name in {*VALUES, *CRITICS, *POLICIES} - WITHOUT_GRADIENT:
         names |= {f"{PARTS.get(name, '')}{each}" for each in ("learning_rate", "gradient_norm")}
     if name in [*VALUES, *CRITICS]:
         names |= {"q_mean", "td_error"}
@@ -119,7 +120,7 @@ def test_shapes_and_types_stay(system: System) -> None:
     after, metrics = jax.eval_shape(system.step, run)
     chex.assert_trees_all_equal_shapes_and_dtypes(run, after)
     assert metrics and all(x.shape == () for x in metrics.values())
-    assert sorted(known(name) - metrics.keys()) == []
+    assert sorted(known(system.name) - metrics.keys()) == []
 
 
 def test_seeds_differ_and_nothing_is_traced_twice(system: System, begun: Any, stepped: Any) -> None:
