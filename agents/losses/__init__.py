@@ -27,6 +27,7 @@ from agents.losses.goals import (
     goal_transition,
     relabel_goals,
 )
+from agents.losses.intrinsic import count_bonus, inverse_loss, prediction_error
 from agents.losses.models import (
     distillation,
     gaussian_nll,
@@ -109,6 +110,7 @@ __all__ = [
     "clipped_surrogate",
     "control",
     "controlled_surrogate",
+    "count_bonus",
     "direction_reward",
     "discounted_returns",
     "distillation",
@@ -126,6 +128,7 @@ __all__ = [
     "goal_transition",
     "huber",
     "improved_values",
+    "inverse_loss",
     "lambda_returns",
     "munchausen_bonus",
     "n_step_returns",
@@ -134,6 +137,7 @@ __all__ = [
     "pixel_cross_entropy",
     "policy_gradient",
     "policy_weights",
+    "prediction_error",
     "q_lambda_returns",
     "q_learning",
     "quadratic_advantage",

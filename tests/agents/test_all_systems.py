@@ -78,7 +78,7 @@ def stepped(system: System, begun: Any) -> Any:
     return system.step(begun)[0]
 
 
-VALUES = ["dqn", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
+VALUES = ["dqn", "curiosity", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
 CRITICS = ["ddpg", "td3", "sac", "naf", "acer", "reactor", "q_prop"]
 POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
 POLICIES += ["vpg"]

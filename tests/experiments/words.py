@@ -11,6 +11,7 @@ MEMORY = [*SMALL, "--agent.memory-size", "8", "--agent.length", "4", "--agent.un
 ROWS = [*THIN, "--agent.lstm", "8", "--agent.rows", "4", "--agent.keys", "2", "--agent.unroll", "4"]
 WORDS = {
     **{name: [*CATCH, *SMALL] for name in ("dqn", "rainbow")},
+    "curiosity": [*CATCH, *SMALL, "--agent.bonus", "icm", "--agent.bonus-hidden", "8", "--agent.bonus-features", "4"],
     "c51": [*CATCH, *SMALL, "--agent.atoms", "5"],
     "qr_dqn": [*CATCH, *SMALL, "--agent.atoms", "5"],
     "iqn": [*CATCH, *SMALL, "--agent.quantiles", "4"],
