@@ -46,9 +46,9 @@ def index() -> str:
         rows.append(f"| [`{name}`]({name}.md) | {cell(line)} | {f'[evidence](../{page})' if page else ''} |")
     tools = [f"| [`{name}`]({name}.md) | {cell(line)} | |" for name, line in listing.tools().items()]
     text = (
-        "# Commands\n\nEvery command is typed `python -m experiments.NAME`, or `bellmax NAME` where bellmax is installed. "
-        "Each page lists the flags that are particular to the command, then those that all experiments share. "
-        "The pages are made from the same declarations as `--help`.\n\n"
+        "# Commands\n\nEvery command is typed `python -m experiments.NAME`, or `bellmax NAME` where bellmax is "
+        "installed. Each page lists the flags that are particular to the command, then those that all experiments "
+        "share. The pages are made from the same declarations as `--help`.\n\n"
     )
     head = "| command | what it does | |\n|---|---|---|\n"
     return f"{text}## Systems\n\n{head}{chr(10).join(rows)}\n\n## Tools\n\n{head}{chr(10).join(tools)}\n"

@@ -70,4 +70,5 @@ def rewritten(text: str, folder: str, page: str) -> str:
 def source_page(path: str) -> str:
     """A page that shows a file as it is."""
     language = {"py": "python", "md": "markdown", "toml": "toml", "json": "json"}.get(path.rpartition(".")[2], "text")
-    return f"---\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n`````{language}\n{(ROOT / path).read_text().rstrip()}\n`````\n"
+    code = f"`````{language}\n{(ROOT / path).read_text().rstrip()}\n`````\n"
+    return f"---\nsearch: {{exclude: true}}\n---\n\n# {path}\n\n{code}"
