@@ -2,11 +2,14 @@
 
 import base64
 import json
+import re
 
 from reference import ROOT
 
 SHOWN = 4_000
 """Characters of an output that are shown."""
+EQUATION = re.compile(r"^\$\$(.*)\$\$$", re.M)
+"""Shown as it is typed, since drawing it would take a script from elsewhere."""
 
 
 def names() -> list[str]:
@@ -21,6 +24,8 @@ def pages() -> dict[str, str | bytes]:
         text = ""
         for i, cell in enumerate(json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text())["cells"]):
             source = "".join(cell["source"])
+            if cell["cell_type"] == "markdown":
+                source = EQUATION.sub(lambda found: f"```latex\n{found[1]}\n```", source)
             text += f"{source}\n\n" if cell["cell_type"] == "markdown" else f"```python\n{source}\n```\n\n"
             for j, output in enumerate(cell.get("outputs", [])):
                 data = output.get("data", {})

@@ -49,6 +49,7 @@ def below(folder: str) -> list[Any]:
 def evidence_entries() -> list[Any]:
     """The pages of docs/results by their titles, and the notebooks."""
     titles = {path: path.read_text().partition("\n")[0].strip("# ") for path in sorted(RESULTS.rglob("*.md"))}
+    titles.pop(RESULTS / "index.md", None)
     places = {f"results/{path.relative_to(RESULTS).as_posix()}": title for path, title in titles.items()}
     entries = [{title: place} for place, title in sorted(places.items(), key=lambda pair: pair[1].lower())]
     notebooks = [{name: f"notebooks/{name}.md"} for name in notebook_pages.names()]
@@ -60,7 +61,8 @@ def on_files(files: Files, config: Any) -> Files:
     made: dict[str, str | bytes] = {place: reference.markdown(path) for path, place in reference.pages().items()}
     made |= commands.pages() | notebook_pages.pages()
     made["reference/index.md"] = rooms_page()
-    made["results/index.md"] = evidence_page()
+    if not (RESULTS / "index.md").exists():
+        made["results/index.md"] = evidence_page()
     made["contributing.md"] = (ROOT / "CONTRIBUTING.md").read_text()
     texts = {file.src_uri: file.content_string for file in files.documentation_pages()} | made
     seen = [links.outside(str(text), origin(place)) for place, text in texts.items() if origin(place)]
@@ -81,7 +83,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def origin(place: str) -> str:
     """The folder of the repository that a page's links start from; empty for pages that are made for the site."""
     first = place.partition("/")[0]
-    if first in ("commands", "reference", "source", "results/index.md"):
+    if first in ("commands", "reference", "source"):
         return ""
     if place == "contributing.md":
         return "."
@@ -106,7 +108,7 @@ def evidence_page() -> str:
     )
     rows = []
     for name, line in commands.listing.systems().items():
-        place = commands.listing.page_of(name).removeprefix("docs/")
+        place = commands.listing.page_of(name).removeprefix("docs/results/")
         if place:
             rows.append(f"| [`{name}`]({place}) | {reference.cell(line)} |")
     return f"# Evidence\n\n{about}| system | what it trains |\n|---|---|\n" + "\n".join(rows) + "\n"
