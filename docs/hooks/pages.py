@@ -49,11 +49,11 @@ def below(folder: str) -> list[Any]:
 def evidence_entries() -> list[Any]:
     """The pages of docs/results by their titles, and the notebooks."""
     titles = {path: path.read_text().partition("\n")[0].strip("# ") for path in sorted(RESULTS.rglob("*.md"))}
-    titles.pop(RESULTS / "index.md", None)
+    titles.pop(RESULTS / "README.md", None)
     places = {f"results/{path.relative_to(RESULTS).as_posix()}": title for path, title in titles.items()}
     entries = [{title: place} for place, title in sorted(places.items(), key=lambda pair: pair[1].lower())]
     notebooks = [{name: f"notebooks/{name}.md"} for name in notebook_pages.names()]
-    return ["results/index.md", *entries, {"Notebooks": notebooks}]
+    return ["results/README.md", *entries, {"Notebooks": notebooks}]
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -61,13 +61,13 @@ def on_files(files: Files, config: Any) -> Files:
     made: dict[str, str | bytes] = {place: reference.markdown(path) for path, place in reference.pages().items()}
     made |= commands.pages() | notebook_pages.pages()
     made["reference/index.md"] = rooms_page()
-    if not (RESULTS / "index.md").exists():
-        made["results/index.md"] = evidence_page()
+    if not (RESULTS / "README.md").exists():
+        made["results/README.md"] = evidence_page()
     made["contributing.md"] = (ROOT / "CONTRIBUTING.md").read_text()
     texts = {file.src_uri: file.content_string for file in files.documentation_pages()} | made
     seen = [links.outside(str(text), origin(place)) for place, text in texts.items() if origin(place)]
     paths = set().union(*seen)
-    shown = {links.page_of(path): links.source_page(path) for path in paths if links.page_of(path) not in made}
+    shown = {links.page_of(path): links.shown(path) for path in paths if links.page_of(path) not in made}
     for place, content in (made | shown).items():
         level = InclusionLevel.NOT_IN_NAV if place in shown else InclusionLevel.INCLUDED
         files.append(File.generated(config, place, content=content, inclusion=level))
