@@ -123,3 +123,17 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
         assert (tmp_path / "site" / f"{page}.html").exists()
     for name in (*systems(), *tools()):
         assert (tmp_path / "site" / "commands" / f"{name}.html").exists()
+
+
+def test_folded_commands_are_the_same_to_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(DOCS / "hooks"))
+    folding = import_module("folding")
+    long = (
+        "python -m experiments.a2c --env bellmax/catch --seeds 2 --steps 20000 --agent.learning-rate 3e-3 --out runs/x"
+    )
+    text = folding.folded(f"```bash\n{long}\nls\n```\n{long}\n")
+    folded = text.partition("\nls")[0].removeprefix("```bash\n")
+    assert folded.count("\n") == 1 and max(map(len, folded.split("\n"))) <= folding.WIDTH
+    assert shlex.split(folded.replace("\\\n", " ")) == shlex.split(long)
+    assert text.endswith(f"\nls\n```\n{long}\n")
+    assert folding.fold(f"{long}   # a comment") == f"{long}   # a comment"

@@ -4,6 +4,7 @@ import posixpath
 from typing import Any
 
 import commands
+import folding
 import links
 import notebook_pages
 import reference
@@ -75,9 +76,9 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Leads a page's links to files outside docs/ to their pages."""
+    """Leads a page's links to files outside docs/ to their pages, and folds its long commands."""
     place = page.file.src_uri
-    return links.rewritten(markdown, origin(place), place) if origin(place) else markdown
+    return folding.folded(links.rewritten(markdown, origin(place), place) if origin(place) else markdown)
 
 
 def origin(place: str) -> str:
