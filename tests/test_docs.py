@@ -124,7 +124,10 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     for name in (*systems(), *tools()):
         assert (tmp_path / "site" / "commands" / f"{name}.html").exists()
     # Comments behind fields are their documentation.
-    assert "if there is such a limit" in (tmp_path / "site" / "reference" / "envs" / "base.html").read_text()
+    assert (
+        "<p>steps after which an episode is truncated, if there is such a limit</p>"
+        in (tmp_path / "site" / "reference" / "envs" / "base.html").read_text()
+    )
 
 
 def test_folded_commands_are_the_same_to_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
