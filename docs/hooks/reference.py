@@ -5,7 +5,7 @@ import inspect
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("envs", "networks", "replay", "agents", "experiments/run", "experiments/drivers")
+ROOMS = ("envs", "networks", "replay", "agents", "experiments/drivers", "experiments/run")
 """Packages whose modules have pages."""
 
 
