@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test slow lint format docs bench lock clean
+.PHONY: train test slow evidence lint format docs bench lock clean
 
 train: .venv
 	$(BIN)/python -m experiments.dqn --seeds 4 --steps 110000 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
@@ -12,6 +12,10 @@ test: .venv lint
 
 slow: .venv
 	$(BIN)/python -m pytest -m slow tests
+
+# Makes the runs of a system's claims again and compares them with those recorded: make evidence SYSTEM=c51
+evidence: .venv
+	$(BIN)/python -m experiments.evidence reproduce $(SYSTEM)
 
 lint: .venv
 	$(BIN)/ruff check .

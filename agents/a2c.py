@@ -17,7 +17,7 @@ import optax
 
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
-from agents.common import recurrence
+from agents.common import measures, optimisers, recurrence
 from envs import parallel
 from networks.base import Network
 
@@ -66,12 +66,19 @@ def learner(
 
 
 def descend(
-    optimiser: optax.GradientTransformation, loss: Callable[..., tuple[Array, Any]], state: Any, *args: Any
-) -> tuple[Any, Any]:
-    """One gradient step on `loss(params, *args) -> (value, metrics)`, for any state with `params` and `optimiser`."""
+    optimiser: optax.GradientTransformation,
+    loss: Callable[..., tuple[Array, dict[str, Any]]],
+    state: Any,
+    *args: Any,
+    part: str = "",
+) -> tuple[Any, dict[str, Any]]:
+    """One gradient step on `loss(params, *args) -> (value, metrics)`, for any state with `params` and `optimiser`.
+
+    The metrics that come back have those of `optimisers.step` among them, with `part` before their names.
+    """
     gradients, metrics = jax.grad(loss, has_aux=True)(state.params, *args)
-    updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-    return state._replace(params=optax.apply_updates(state.params, updates), optimiser=opt_state), metrics
+    params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params, part)
+    return state._replace(params=params, optimiser=opt_state), {**metrics, **told}
 
 
 def objective(
@@ -89,16 +96,17 @@ def objective(
         policy = jax.tree.map(lambda x: x[:-1], policy)
         fixed = jax.lax.stop_gradient(value)
         advantage = advantages(steps, fixed, discount=discount, lambda_=lambda_)
+        log_prob = policy.log_prob(jax.tree.map(lambda x: x[:-1], steps.action))
         terms = {
-            "policy_loss": losses.policy_gradient(
-                policy.log_prob(jax.tree.map(lambda x: x[:-1], steps.action)), advantage
-            ),
+            "policy_loss": losses.policy_gradient(log_prob, advantage),
             "value_loss": losses.squared(advantage + fixed[:-1] - value[:-1]),
             "entropy": policy.entropy(),
+            "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
         }
         means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
         total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
-        return total, {"loss": total, **means}
+        explained = measures.explained_variance(fixed[:-1], advantage + fixed[:-1], valid(steps))
+        return total, {"loss": total, **means, "explained_variance": explained}
 
     return loss
 

@@ -19,8 +19,9 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses
+from agents.a2c import descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
-from agents.common import objectives, recurrence
+from agents.common import measures, objectives, recurrence
 from envs import parallel
 from networks.base import Network
 
@@ -79,7 +80,7 @@ def acer(
             jax.lax.stop_gradient(pi[1:]), objectives.taken(mu, action)[1:], arrived.step_type,
         )  # fmt: skip
         pi, q, fixed, mu, action = (x[:-1] for x in (pi, q, fixed, mu, action))
-        f = jax.lax.stop_gradient(pi)
+        f, log_mu = jax.lax.stop_gradient(pi), jnp.log(jnp.maximum(objectives.taken(mu, action), 1e-8))
         ascent = losses.truncated_gradient(f, action, fixed, returns, mu, bound)
         ascent = ascent - entropy_cost * (jnp.log(jnp.maximum(f, 1e-8)) + 1)
         within = losses.trusted_gradient(ascent, f, jax.nn.softmax(before.logits)[:-1], trust)
@@ -88,16 +89,20 @@ def acer(
             "value_loss": losses.squared(returns - objectives.taken(q, action)),
             "entropy": policy.entropy()[:-1],
             "kl": before.kl(policy)[:-1],
+            "approx_kl": losses.approx_kl(policy.log_prob(steps.action)[:-1], log_mu),
+            "td_error": jnp.abs(returns - objectives.taken(fixed, action)),
+            "q_mean": objectives.taken(fixed, action),
             "projected": jnp.any(within != ascent, axis=-1).astype(jnp.float32),
         }
         means = {name: parallel.masked_mean(term, mask) for name, term in terms.items()}
         total = means["policy_loss"] + value_cost * means["value_loss"]
-        return total, {"loss": total, **means}
+        explained = measures.explained_variance(objectives.taken(fixed, action), returns, mask)
+        return total, {"loss": total, **means, "explained_variance": explained}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        gradients, metrics = jax.grad(loss, has_aux=True)(state.params, state.average, key, sample.steps)
-        updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return State(params, optax.incremental_update(params, state.average, average_rate), opt_state), Info(metrics)
+        state, metrics = descend(optimiser, loss, state, state.average, key, sample.steps)
+        return state._replace(average=optax.incremental_update(state.params, state.average, average_rate)), Info(
+            metrics
+        )
 
     return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.entire)

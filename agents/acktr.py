@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from agents.a2c import acting, objective
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep
@@ -85,10 +86,11 @@ def acktr(
             factors = kfac.accumulate(factors, curved(state.params, k_fisher, sample.steps), decay)
             natural = kfac.precondition(factors, gradient, damping)
         length = sum(jax.tree.leaves(jax.tree.map(jnp.vdot, natural, gradient)))
-        rate = learning_rate(state.updates) if callable(learning_rate) else learning_rate
-        rate = jnp.minimum(rate, jnp.sqrt(2 * radius / jnp.maximum(length, 1e-12)))
+        most = learning_rate(state.updates) if callable(learning_rate) else learning_rate
+        rate = jnp.minimum(most, jnp.sqrt(2 * radius / jnp.maximum(length, 1e-12)))
         moving = jax.tree.map(lambda m, x: momentum * m + (1 - momentum) * rate * x, state.momentum, natural)
         params = jax.tree.map(jnp.subtract, state.params, moving)
-        return State(params, factors, moving, state.updates + 1), Info({**metrics, "rate": rate})
+        metrics |= {"learning_rate": jnp.asarray(most, jnp.float32), "gradient_norm": optax.tree.norm(gradient)}
+        return State(params, factors, moving, state.updates + 1), Info({**metrics, "step_size": rate})
 
     return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.entire)

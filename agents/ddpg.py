@@ -113,8 +113,11 @@ def ddpg(
             jnp.int32(0),
         )
 
+    def epsilon_now(state: State) -> Array:
+        return jnp.where(state.updates == 0, 1.0, epsilon)
+
     def actor(state: State) -> Actor:
-        return Actor(state.policy.params, jnp.where(state.updates == 0, 1.0, epsilon))
+        return Actor(state.policy.params, epsilon_now(state))
 
     def act(actor: Actor, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         action, _ = recurrence.step(policy, actor.params, None, (), timestep)
@@ -143,10 +146,11 @@ def ddpg(
             return losses.pessimistic_target(after.reward, discount * after.discount, q_t, *target_range)
 
         critics, metrics, priority, last = fit(optimiser.critic, predict, targets, state.critic, key, sample, delay)
-        actor, more = descend(optimiser.policy, policy_loss, state.policy, critics.params, last)
+        actor, more = descend(optimiser.policy, policy_loss, state.policy, critics.params, last, part="policy_")
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(Params(actor.params, critics.params), state.target, rate)
-        return State(actor, critics, target, count), Info({**metrics, **more}, priority=priority)
+        metrics |= {**more, "epsilon": epsilon_now(state)}
+        return State(actor, critics, target, count), Info(metrics, priority=priority)
 
     return Agent(init, actor, noise.begin, act, update)

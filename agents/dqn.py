@@ -23,7 +23,7 @@ import optax
 
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, over_window, valid
-from agents.common import objectives, recurrence
+from agents.common import objectives, optimisers, recurrence
 from agents.common.objectives import Objective
 from envs import parallel
 from networks.base import Network
@@ -111,7 +111,7 @@ def dqn(
         output, after = act_step(network, actor.params, k_network, carry, timestep)
         return epsilon_greedy(k_explore, objective.values(output), actor.epsilon), after, {}
 
-    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, Array]:
+    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
         k_online, k_target = jax.random.split(key)
         steps = sample.steps
         output_tm1, online_t = recurrence.pairs(network, params, k_online, steps)
@@ -131,17 +131,21 @@ def dqn(
             r_t = r_t + scale * bonus + discount_t * entropy
         each, priority = objective.loss(output_tm1, a_tm1, r_t, discount_t, target_t, pi_t)
         weight = jnp.broadcast_to(jnp.asarray(sample.weight), each.shape[1:])[None]
-        return parallel.masked_mean(each * weight, valid(steps)), priority
+        q_tm1, q_t = objective.values(output_tm1), objective.values(target_t)
+        td = losses.expected_sarsa(q_tm1, a_tm1, r_t, discount_t, q_t, pi_t)
+        told = {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+        means = {name: parallel.masked_mean(x, valid(steps)) for name, x in told.items()}
+        return parallel.masked_mean(each * weight, valid(steps)), (priority, means)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        (value, priority), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state.target, key, sample)
-        updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, updates)
+        descent = jax.value_and_grad(loss, has_aux=True)
+        (value, (priority, means)), gradients = descent(state.params, state.target, key, sample)
+        params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params)
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
         priority = over_window(priority, sample.steps)
-        metrics = {"loss": value, "priority": jnp.mean(priority)}
+        metrics = {"loss": value, "priority": jnp.mean(priority), **means, "epsilon": actor(state).epsilon, **told}
         return State(params, target, opt_state, count), Info(metrics, priority=priority)
 
     return Agent(init, actor, network.begin, act, update, recurrence.entire)

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, valid
 from agents.dqn import epsilon_greedy
+from envs import parallel
 
 
 class State(NamedTuple):
@@ -145,6 +146,10 @@ def dyna_q(
             return jax.tree.map(partial(jnp.where, real), after, state), error * real
 
         state, errors = jax.lax.scan(one, state, (jnp.ravel(real), flat))
-        return state, Info({"loss": jnp.mean(errors)})
+        terms = {"td_error": errors.reshape(real.shape), "q_mean": state.q[rows[1], rows[2]]}
+        metrics = {name: parallel.masked_mean(x, real) for name, x in terms.items()}
+        fixed = {"epsilon": epsilon, "learning_rate": learning_rate}
+        metrics |= {name: jnp.asarray(x, jnp.float32) for name, x in fixed.items()}
+        return state, Info({"loss": jnp.mean(errors), **metrics})
 
     return Agent(init, lambda state: state.q, lambda batch: (), act, update)

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, select, valid
 from agents.dqn import epsilon_greedy
+from envs import parallel
 
 
 class Tables(NamedTuple):
@@ -69,7 +70,7 @@ def hierq(
       rate: α of all updates.
       epsilon: probability of a random step.
       high_epsilon: probability of a random subgoal, out of all cells.
-      testing: probability that a subgoal is a test; HAC's 0.3 takes half as many steps again (docs/results/hac.md).
+      testing: probability that a subgoal is a test, 0.3 in HAC; tests are not shown to help (docs/results/hac.md).
       initial: of the lower level's values; by default -H with two levels (what was never seen is out of reach), and 0
         with one, which explores best.
 
@@ -161,6 +162,12 @@ def hierq(
         )
         rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions)
         tables, errors = jax.lax.scan(learn, state.params, rows)
-        return State(tables), Info({"loss": jnp.mean(errors)})
+        cell, action, _, goal, *_ = transitions
+        real, values = valid(steps), tables.low[cell, action, goal if two else jnp.zeros_like(goal)]
+        terms = {"td_error": errors.reshape(real.shape), "q_mean": values}
+        metrics = {name: parallel.masked_mean(x, real) for name, x in terms.items()}
+        fixed = {"epsilon": epsilon, "high_epsilon": high_epsilon, "learning_rate": rate}
+        metrics |= {name: jnp.asarray(x, jnp.float32) for name, x in fixed.items()}
+        return State(tables), Info({"loss": jnp.mean(errors), **metrics})
 
     return Agent(init, lambda state: state.params, begin, act, update)

@@ -140,7 +140,7 @@ def i2a(
         learned = actor_critic.State(state.params, state.optimiser)
         learned, info = inner.update(learned, key, sample._replace(steps=seen))
         taught = actor_critic.State(state.rollout, state.rollout_optimiser)
-        taught, metrics = actor_critic.descend(rollout_optimiser, distil, taught, steps)
+        taught, metrics = actor_critic.descend(rollout_optimiser, distil, taught, steps, part="rollout_")
         return State(*learned, *taught), Info({**info.metrics, **metrics})
 
     return Agent(init, lambda state: Actor(state.params, state.rollout), lambda batch: (), act, update)

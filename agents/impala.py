@@ -19,7 +19,7 @@ import optax
 from agents import losses
 from agents.a2c import State, acting, descend, learner
 from agents.base import Agent, Array, Info, Key, Sample, Step, valid
-from agents.common import recurrence
+from agents.common import measures, recurrence
 from agents.common.lagged import lagged
 from envs import parallel
 from networks.base import Network
@@ -70,11 +70,13 @@ def impala(
             "policy_loss": losses.policy_gradient(log_prob, advantage),
             "value_loss": losses.squared(target - value[:-1]),
             "entropy": policy.entropy(),
+            "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
             "rho": rho,
         }
         means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
         total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
-        return total, {"loss": total, **means}
+        explained = measures.explained_variance(jax.lax.stop_gradient(value[:-1]), target, valid(steps))
+        return total, {"loss": total, **means, "explained_variance": explained}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         state, metrics = descend(optimiser, loss, state, key, sample.steps)

@@ -27,6 +27,7 @@ import optax
 from agents import losses
 from agents.a2c import advantages, descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, select, valid
+from agents.common import measures
 from agents.ppo import normalised
 from envs import parallel
 from networks import memory
@@ -227,7 +228,9 @@ def merlin(
         entropy = parallel.masked_mean(pi.entropy()[:-1], real)
         surrogate = parallel.masked_mean(losses.policy_gradient(pi.log_prob(steps.action)[:-1], advantage), real)
         objective = surrogate - entropy_cost * entropy
-        metrics = {"loss": bound + objective, "bound": bound, "policy_loss": surrogate, "entropy": entropy, **means}
+        explained = measures.explained_variance(fixed[:-1], target, real)
+        told = {"policy_loss": surrogate, "entropy": entropy, "explained_variance": explained}
+        metrics = {"loss": bound + objective, "bound": bound, **told, **means}
         return bound + objective, metrics
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:

@@ -23,7 +23,7 @@ import optax
 from agents import losses
 from agents.a2c import acting, advantages, descend
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
-from agents.common import recurrence
+from agents.common import measures, recurrence
 from envs import parallel
 from networks.base import Network
 
@@ -183,6 +183,8 @@ def ppo(
         if kl_target is not None:
             kl = parallel.mean(parallel.masked_mean(old.kl(policy(after.params)), mask))
             after = after._replace(kl_cost=losses.adapted_penalty(state.kl_cost, kl, kl_target))
-        return after._replace(updates=state.updates + 1), Info({**metrics, "kl_cost": state.kl_cost})
+        explained = measures.explained_variance(value[:-1], batch.target, mask)
+        metrics |= {"explained_variance": explained, "kl_cost": state.kl_cost}
+        return after._replace(updates=state.updates + 1), Info(metrics)
 
     return Agent(init, lambda state: state.params, network.begin, acting(network), update, recurrence.entire)

@@ -97,8 +97,9 @@ def pqn(
 
     def loss(params: Any, key: Key, batch: Batch) -> tuple[Array, dict[str, Array]]:
         q = recurrence.unroll(network, params, key, batch.steps)
-        error = batch.target - rlax.batched_index(q, batch.steps.action)
-        terms = {"loss": losses.squared(error), "td_error": jnp.abs(error), "q": jnp.max(q, axis=-1)}
+        q_taken = rlax.batched_index(q, batch.steps.action)
+        error = batch.target - q_taken
+        terms = {"loss": losses.squared(error), "td_error": jnp.abs(error), "q_mean": q_taken}
         means = {name: parallel.masked_mean(term, batch.mask) for name, term in terms.items()}
         return means["loss"], means
 
@@ -106,7 +107,7 @@ def pqn(
         steps = sample.steps
         target = targets(steps, steps.extras["q"], discount=discount, lambda_=lambda_)
         batch = Batch(recurrence.before(steps), target, valid(steps))
-        state, metrics = passes(partial(descend, optimiser, loss), state, key, batch, epochs, minibatches)
-        return state._replace(rollouts=state.rollouts + 1), Info(metrics)
+        after, metrics = passes(partial(descend, optimiser, loss), state, key, batch, epochs, minibatches)
+        return after._replace(rollouts=state.rollouts + 1), Info({**metrics, "epsilon": actor(state).epsilon})
 
     return Agent(init, actor, network.begin, act, update, recurrence.entire)

@@ -18,7 +18,7 @@ import optax
 
 from agents import a2c, losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
-from agents.common import recurrence
+from agents.common import measures, recurrence
 from agents.ppo import passes
 from agents.trpo import Region, constrained
 from agents.vpg import fit, rollout
@@ -98,9 +98,11 @@ def q_prop(
         return network.apply(params, key, (), timestep.observation, timestep.first())[0][0].mode()
 
     def q_loss(q: Any, key: Key, batch: Transitions) -> tuple[Array, dict[str, Array]]:
-        error = batch.target - q_of(q, key, batch.steps.timestep.observation, batch.steps.action)
-        value = parallel.masked_mean(losses.squared(error), batch.mask)
-        return value, {"q_loss": value}
+        q_tm1 = q_of(q, key, batch.steps.timestep.observation, batch.steps.action)
+        error = batch.target - q_tm1
+        terms = {"q_loss": losses.squared(error), "td_error": jnp.abs(error), "q_mean": q_tm1}
+        means = {name: parallel.masked_mean(term, batch.mask) for name, term in terms.items()}
+        return means["q_loss"], means
 
     def learn_q(state: State, key: Key, steps: Step) -> tuple[State, dict[str, Array]]:
         k_target, k_passes = jax.random.split(key)
@@ -111,7 +113,7 @@ def q_prop(
         batch = Transitions(recurrence.before(steps), target, valid(steps))
 
         def step(learned: a2c.State, key: Key, batch: Transitions) -> tuple[a2c.State, dict[str, Array]]:
-            return a2c.descend(q_optimiser, q_loss, learned, key, batch)
+            return a2c.descend(q_optimiser, q_loss, learned, key, batch, part="q_")
 
         q, metrics = passes(step, state.q, k_passes, batch, q_epochs, q_minibatches)
         return state._replace(q=q, target=optax.incremental_update(q.params, state.target, target_rate)), metrics
@@ -143,7 +145,8 @@ def q_prop(
         state = state._replace(params=params)
         state, fitted = fit(network, critic_optimiser, state, k_critic, batch, (epochs, minibatches))
         state, q_metrics = learn_q(state, k_q, past)
-        used = {"eta": parallel.masked_mean(eta, batch.mask)}
+        explained = measures.explained_variance(v[:-1], batch.target, batch.mask)
+        used = {"eta": parallel.masked_mean(eta, batch.mask), "explained_variance": explained}
         loss = metrics["policy_loss"] + fitted["value_loss"]
         return state, Info({"loss": loss, **metrics, **fitted, **q_metrics, **used})
 

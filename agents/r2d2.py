@@ -24,7 +24,7 @@ import rlax
 
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
-from agents.common import recurrence
+from agents.common import objectives, optimisers, recurrence
 from agents.dqn import Actor, State, dqn, epsilon_greedy
 from envs import parallel
 from networks.base import Network
@@ -47,8 +47,12 @@ def td_errors(
     n_step: int,
     burn_in: int,
     tx_pair: rlax.TxPair,
-) -> Array:
-    """δ `[m, N]` of windows `[l+m+1, N]`, with the gradient through Q(x_t, a_t; θ) alone; 0 between two episodes."""
+) -> tuple[Array, Array]:
+    """δ of windows `[l+m+1, N]`, with the gradient through Q(x_t, a_t; θ) alone and 0 between two episodes, and that Q.
+
+    Returns:
+      Both `[m, N]`, under h.
+    """
     k_online, k_target = jax.random.split(key)
     q = recurrence.unroll(network, params, k_online, steps, burn_in)
     target_q = recurrence.unroll(network, target, k_target, steps, burn_in)
@@ -56,9 +60,10 @@ def td_errors(
     step_type, r, gamma, _ = steps.timestep
     over_lanes = jax.vmap(losses.transformed_n_step_q_learning, (1,) * 7 + (None, None), 1)
     best = jnp.argmax(q[1:], axis=-1)
-    return over_lanes(
+    td = over_lanes(
         q[:-1], steps.action[:-1], target_q[1:], best, r[1:], discount * gamma[1:], step_type, n_step, tx_pair
     )
+    return td, objectives.taken(q[:-1], steps.action[:-1])
 
 
 def mixed_priority(td: Array, steps: Step, eta: float | Array) -> Array:
@@ -146,22 +151,24 @@ def r2d2(
         taken = jnp.take_along_axis(q, action[:, None], axis=-1)[:, 0]
         return action, after, {"value_taken": taken, "value_best": jnp.max(q, axis=-1)}
 
-    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, Array]:
-        td = td_errors(
+    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, Array]]:
+        td, q = td_errors(
             network, params, target, key, sample.steps,
             discount=discount, n_step=n_step, burn_in=burn_in, tx_pair=tx_pair,
         )  # fmt: skip
-        return jnp.mean(sample.weight * jnp.sum(losses.squared(td), axis=0)), jnp.abs(td)
+        return jnp.mean(sample.weight * jnp.sum(losses.squared(td), axis=0)), (jnp.abs(td), q)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        (value, td), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, state.target, key, sample)
-        updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, updates)
+        descent = jax.value_and_grad(loss, has_aux=True)
+        (value, (td, q)), gradients = descent(state.params, state.target, key, sample)
+        params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params)
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
         learned = jax.tree.map(lambda x: x[burn_in:], sample.steps)
-        metrics = {"loss": value, "td_error": parallel.masked_mean(td, valid(learned))}
+        terms = {"td_error": td, "q_mean": tx_pair.apply_inv(q)}
+        means = {name: parallel.masked_mean(x, valid(learned)) for name, x in terms.items()}
+        metrics = {"loss": value, **means, "epsilon": base.actor(state).epsilon, **told}
         return State(params, target, opt_state, count), Info(metrics, mixed_priority(td, learned, eta))
 
     return base._replace(act=act, update=update)

@@ -21,7 +21,7 @@ import optax
 
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, over_window, valid
-from agents.common import objectives, recurrence
+from agents.common import measures, objectives, optimisers, recurrence
 from envs import parallel
 from networks.base import Network
 from networks.distributions import Categorical
@@ -132,16 +132,25 @@ def reactor(
         weight = jnp.broadcast_to(jnp.asarray(sample.weight), mask.shape[1:])[None]
         means = {name: parallel.masked_mean(term * weight, mask) for name, term in terms.items()}
         total = value_cost * means["value_loss"] + policy_cost * means["policy_loss"] - entropy_cost * means["entropy"]
+        fixed, *probs = jax.lax.stop_gradient((objectives.taken(q_tm1, a_tm1), objectives.taken(pi_tm1, a_tm1), mu_tm1))
+        log_prob, log_mu = (jnp.log(jnp.maximum(x, 1e-8)) for x in probs)
+        told = {
+            "q_mean": fixed,
+            "td_error": jnp.abs(returns - fixed),
+            "approx_kl": losses.approx_kl(log_prob, log_mu),
+        }
+        means |= {name: parallel.masked_mean(term, mask) for name, term in told.items()}
+        means["explained_variance"] = measures.explained_variance(fixed, returns, mask)
         return total, ({"loss": total, **means}, surprise)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         gradients, (metrics, surprise) = jax.grad(loss, has_aux=True)(state.params, state.target, key, sample)
-        updates, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params)
+        metrics |= {**told, "priority": jnp.mean(over_window(surprise, sample.steps))}
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
         priority = jax.lax.stop_gradient(over_window(surprise, sample.steps))
-        return State(params, target, opt_state, count), Info({**metrics, "priority": jnp.mean(priority)}, priority)
+        return State(params, target, opt_state, count), Info(metrics, priority)
 
     return Agent(init, lambda state: state.params, network.begin, act, update, recurrence.entire)

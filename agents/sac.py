@@ -151,7 +151,9 @@ def sac(
         critics, metrics, priority, last = fit(
             optimiser.critic, predict, targets, state.critic, k_critic, sample, delay
         )
-        actor, more = descend(optimiser.policy, policy_loss, state.policy, critics.params, alpha, k_policy, last)
+        actor, more = descend(
+            optimiser.policy, policy_loss, state.policy, critics.params, alpha, k_policy, last, part="policy_"
+        )
         learned = state.temperature
         if target_entropy is not None:
             learned, _ = descend(optimiser.temperature, temperature_loss, learned, more["entropy"], target_entropy)

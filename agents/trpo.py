@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 
 from agents import a2c, losses
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep
-from agents.common import recurrence
+from agents.common import measures, recurrence
 from agents.ppo import Batch, normalised
 from agents.vpg import fit, rollout
 from envs import parallel
@@ -148,7 +148,13 @@ def constrained(
         -gradient, divergence, at, radius=region.radius, damping=region.damping, iterations=region.iterations
     )
     taken, metrics = search(outcome, before, region)
-    return tree(at + taken * step), metrics
+    after, old_log_prob = at + taken * step, batch.steps.extras["log_prob"]
+    terms = {
+        "entropy": old.entropy(),
+        "approx_kl": losses.approx_kl(policy(after).log_prob(batch.steps.action), old_log_prob),
+    }
+    metrics |= {name: parallel.masked_mean(term, batch.mask) for name, term in terms.items()}
+    return tree(after), {**metrics, "gradient_norm": jnp.linalg.norm(gradient)}
 
 
 def trpo(
@@ -194,6 +200,7 @@ def trpo(
         state, fitted = fit(
             network, critic_optimiser, state._replace(params=params), k_critic, batch, (epochs, minibatches)
         )
+        metrics["explained_variance"] = measures.explained_variance(v[:-1], batch.target, batch.mask)
         return state, Info({"loss": metrics["policy_loss"] + fitted["value_loss"], **metrics, **fitted})
 
     return Agent(init, lambda state: state.params, network.begin, a2c.acting(network), update, recurrence.entire)

@@ -21,7 +21,7 @@ import optax
 
 from agents import a2c, losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
-from agents.common import objectives, recurrence
+from agents.common import measures, objectives, recurrence
 from agents.losses import Psi
 from agents.ppo import Batch, normalised, passes
 from envs import parallel
@@ -72,7 +72,8 @@ def fit(
         value = parallel.masked_mean(losses.value_loss(v if q is None else q, batch.target), batch.mask)
         return value, {"value_loss": value}
 
-    step, before = partial(a2c.descend, optimiser, loss), a2c.State(state.params, state.critic)
+    step = partial(a2c.descend, optimiser, loss, part="critic_")
+    before = a2c.State(state.params, state.critic)
     after, metrics = passes(step, before, key, batch, *passes_)
     return state._replace(params=after.params, critic=after.optimiser), metrics
 
@@ -110,7 +111,7 @@ def vpg(
     init, actor = learner(network, optimiser, critic_optimiser)
     weigh = jax.vmap(partial(losses.policy_weights, psi), (1, 1, 1, 1, 1, None), 1)
 
-    def loss(params: Any, key: Key, steps: Step) -> tuple[Array, tuple[dict[str, Array], Batch]]:
+    def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Any]]:
         arrived, mask = steps.timestep, valid(steps)
         policy, critic = recurrence.unroll(network, params, key, steps)
         v, q = jax.lax.stop_gradient(read(policy, critic, steps.action))
@@ -118,18 +119,20 @@ def vpg(
         weight = weigh(arrived.reward[1:], discount * arrived.discount[1:], v, arrived.step_type, q_tm1, lambda_)
         batch = rollout(steps, v, weight, discount=discount, lambda_=value_lambda)
         policy, action = jax.tree.map(lambda x: x[:-1], (policy, steps.action))
+        log_prob = policy.log_prob(action)
         terms = {
-            "policy_loss": losses.policy_gradient(
-                policy.log_prob(action), normalised(weight, mask) if normalise else weight
-            ),
+            "policy_loss": losses.policy_gradient(log_prob, normalised(weight, mask) if normalise else weight),
             "entropy": policy.entropy(),
+            "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
         }
         means = {name: parallel.masked_mean(term, mask) for name, term in terms.items()}
-        return means["policy_loss"] - entropy_cost * means["entropy"], (means, batch)
+        means["explained_variance"] = measures.explained_variance(v[:-1], batch.target, mask)
+        return means["policy_loss"] - entropy_cost * means["entropy"], {**means, "batch": batch}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         k_policy, k_critic = jax.random.split(key)
-        state, (metrics, batch) = a2c.descend(optimiser, loss, state, k_policy, sample.steps)
+        state, metrics = a2c.descend(optimiser, loss, state, k_policy, sample.steps)
+        batch = metrics.pop("batch")
         state, fitted = fit(network, critic_optimiser, state, k_critic, batch, (epochs, minibatches))
         return state, Info({"loss": metrics["policy_loss"] + fitted["value_loss"], **metrics, **fitted})
 

@@ -11,7 +11,7 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Body):
     """Flags of the agent."""
 
     gae_lambda: run.Unit = 0.95
-    """λ of the generalised advantage; 1 for the paper's n-step returns."""
+    """The λ of the generalised advantage; 1 for the paper's n-step returns."""
     unroll: run.Count = 16
     """Steps in each environment per update."""
 

@@ -23,7 +23,7 @@ class Flags(run.Common):
     env: str = "bellmax/cartpole"
     """Task in graph, as suite/id; `python -m experiments.list` prints the suites."""
     workers: run.Count = 2
-    """Processes."""
+    """Number of processes that act and learn."""
     num_envs: run.Count = 8
     """Environments (lanes) per worker."""
     agent: a2c.Config = field(default_factory=a2c.Config)
@@ -152,7 +152,8 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
     run.records.write_json(folder / "summary.json", summary)
     plots.curve(folder / "metrics.csv", folder / "curve.png", f"a3c on {config.env}")
     if not config.quiet:
-        print(f"evaluation return: best {judge.best_return:.1f}, last {judge.last_return:.1f}\n\nrun folder: {folder}")
+        best, last = stats.figure(judge.best_return), stats.figure(judge.last_return)
+        print(f"evaluation return: best {best}, last {last}\n\nrun folder: {folder}")
     if interrupt.raised:
         raise run.records.StoppedError(f"stopped at {taken.value:,} steps; A3C cannot be resumed", code=130)
     return summary
@@ -179,7 +180,7 @@ def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
     from envs.base import Environment
 
     plain = Flags()
-    for name in ("resume", "sweep", "wandb", "checkpoint_every", "keep", "nan"):
+    for name in ("resume", "sweep", "wandb", "wandb_project", "wandb_tags", "checkpoint_every", "keep", "nan"):
         if getattr(config, name) != getattr(plain, name):
             raise ValueError(f"{run.flag(name)} {getattr(config, name)}: A3C has no such thing")
     for name in ("seeds", "devices"):

@@ -12,9 +12,9 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
     bound: run.Limit = 10.0
-    """c, where importance weights are truncated; inf for no truncation."""
+    """Value c at which importance weights are truncated; inf for no truncation."""
     trust: run.Limit = 1.0
-    """δ of the trust region; inf for none."""
+    """Bound δ of the trust region; inf for none."""
     average_rate: run.Share = 0.01
     """How far the average policy moves towards the policy each update."""
     unroll: run.Count = 20
@@ -22,9 +22,9 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     updates: run.Count = 4
     """Updates per learning phase, each on the fresh windows and as many of the past as `replayed` says."""
     replayed: run.Count = 16
-    """Windows of the past per update."""
+    """Windows of the past that are learned from per update."""
     buffer_size: run.Count = 50_000
-    """Steps kept."""
+    """Environment steps that the replay keeps."""
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,21 @@ class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     learning_rate: run.Positive = 0.25
-    """η, the largest step."""
+    """Largest step η that an update takes."""
     anneal: bool = True
     """Let η fall linearly to 0 over the run."""
     radius: run.Positive = 0.001
-    """δ, the divergence allowed per step."""
+    """Divergence δ that is allowed per step."""
     momentum: run.Unit = 0.9
-    """μ."""
+    """Momentum μ of the steps."""
     decay: run.Unit = 0.99
-    """Of the running averages of the factors."""
+    """Decay of the running averages of the Fisher matrix's factors."""
     damping: run.NonNegative = 0.01
-    """λ, added to the Fisher matrix by its factors."""
+    """Damping λ that is added to the Fisher matrix by way of its factors."""
     curvature: bool = True
-    """Use the Fisher matrix; if not, plain gradients under the same bound."""
+    """Use the Fisher matrix; if not, take plain gradients under the same bound."""
     gae_lambda: run.Unit = 1.0
-    """λ of the generalised advantage; 1 for the paper's n-step returns."""
+    """The λ of the generalised advantage; 1 for the paper's n-step returns."""
     value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
     entropy_cost: run.NonNegative = 0.01

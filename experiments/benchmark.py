@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from experiments import run
-from experiments.benchmarks import peers
+from experiments.benchmarks import worker
 from experiments.benchmarks.cases import PARTS, Case, Part, cases
 from experiments.benchmarks.ours import ROOT, WORK
 from experiments.benchmarks.page import Row, machine, short, table, write
@@ -33,27 +33,25 @@ class Config:
     writes a table and a plot."""
 
     only: tuple[Part, ...] = PARTS
-    """Parts to measure."""
+    """Parts of the benchmark to measure."""
     peers: tuple[Peer, ...] = PEERS
     """Libraries to compare with; none for bellmax alone. They come with the extra `bench`."""
     repeats: run.Count = 5
-    """Rounds, of which the median counts."""
+    """Number of rounds, of which the median counts."""
     scale: run.Positive = 1.0
     """Length of the runs: 1 takes about twenty minutes on two cores."""
     out: str = "docs/results"
     """Folder for benchmark.md and benchmark.png."""
     json: str = ""
-    """File for all measurements; none by default."""
+    """File to write all measurements to, as JSON; none by default."""
     peer_python: str = ""
     """Interpreter that has the peers; by default this one."""
 
 
 def serve() -> None:
     """The worker of bellmax's side."""
-    from experiments.run import cores
-
-    cores.use_cores()
-    peers.serve(WORK)
+    run.use_cores()
+    worker.serve(WORK)
 
 
 class Worker:
@@ -94,7 +92,7 @@ def workers(config: Config) -> dict[str, Worker]:
     """Both sides' processes."""
     started = {"ours": Worker(sys.executable, "from experiments import benchmark; benchmark.serve()")}
     if config.peers:
-        code = "from experiments import peers; peers.serve(peers.WORK)"
+        code = "from experiments.benchmarks import peers, worker; worker.serve(peers.WORK)"
         started["peers"] = Worker(config.peer_python or sys.executable, code)
     return started
 
@@ -108,11 +106,11 @@ def measure(case: Case, sides: Mapping[str, Worker], config: Config) -> list[Row
     absent: dict[str, str] = {}
     samples: dict[str, list[float]] = {}
     for turn in range(config.repeats + 1):  # the first only prepares
-        for label, worker, work in contenders:
+        for label, side, work in contenders:
             if label in absent:
                 continue
             began = time.monotonic()
-            answer = worker.ask(work=work.function, arguments=work.arguments, prepare=turn == 0)
+            answer = side.ask(work=work.function, arguments=work.arguments, prepare=turn == 0)
             if turn == 0 and "value" in answer:
                 print(f"  {label} prepared in {time.monotonic() - began:.1f} s", flush=True)
             if "value" not in answer:
@@ -124,8 +122,8 @@ def measure(case: Case, sides: Mapping[str, Worker], config: Config) -> list[Row
         if turn and samples:
             now = ", ".join(f"{label} {short(values[-1])}" for label, values in samples.items())
             print(f"  [{turn}/{config.repeats}] {now} {case.unit}", flush=True)
-    for worker in sides.values():
-        worker.ask(forget=True)
+    for side in sides.values():
+        side.ask(forget=True)
     return [row for label in case.ours if label in samples for row in rows_of(case, label, samples, absent)]
 
 
@@ -175,13 +173,13 @@ def benchmark(config: Config) -> list[Row]:
     sides = workers(config)
     try:
         installed: dict[str, str] = {}
-        for worker in sides.values():
-            installed |= worker.ask(versions=True).get("value", {})
+        for side in sides.values():
+            installed |= side.ask(versions=True).get("value", {})
         for case in cases(config.only, config.scale):
             rows += measure(case, sides, config)
     finally:
-        for worker in sides.values():
-            worker.close()
+        for side in sides.values():
+            side.close()
     if not rows:
         raise ValueError(f"--only {' '.join(config.only)}: nothing could be measured")
     where = machine(before, installed)

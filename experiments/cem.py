@@ -11,9 +11,9 @@ class Searching:
     """Flags of a search over policies, which are deterministic."""
 
     population: run.Count = 50
-    """Candidates per generation."""
+    """Number of candidates in a generation."""
     episodes: run.Count = 1
-    """Episodes of each candidate."""
+    """Episodes that each candidate plays."""
     hidden: tuple[run.Count, ...] = ()
     """Sizes of the policy's dense layers; none for a linear policy."""
     sigma: run.Positive = 1.0
@@ -29,19 +29,25 @@ class Config(Searching):
     best: run.Count = 10
     """Elites, which the next generation is drawn around."""
     noise: run.NonNegative = 1.0
-    """Extra variance of the first generation."""
+    """Extra variance that the first generation is drawn with."""
     fade: run.NonNegative = 10.0
-    """Generations over which it fades."""
+    """Generations over which the extra variance fades."""
 
 
 @dataclass(frozen=True)
-class Flags(run.Common):
-    """Search for a policy by the noisy cross-entropy method (Szita and Lőrincz, 2006)."""
+class Run(run.Common):
+    """Flags of the run of a search."""
 
     env: str = "bellmax/cartpole"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     num_envs: run.Count = 4
     """Environments (lanes) per seed; at the end of each generation they wait for the last one."""
+
+
+@dataclass(frozen=True)
+class Flags(Run):
+    """Search for a policy by the noisy cross-entropy method (Szita and Lőrincz, 2006)."""
+
     agent: Config = field(default_factory=Config)
 
 

@@ -12,7 +12,7 @@ class Config(cem.Searching):
     population: run.Whole = 0
     """Candidates per generation, at least 4; 0 for 4 + 3 ln(number of parameters)."""
     episodes: run.Count = 3
-    """Episodes of each candidate."""
+    """Episodes that each candidate plays."""
     step_size: bool = True
     """Adapt the step size σ."""
     rank_mu: bool = True
@@ -22,10 +22,10 @@ class Config(cem.Searching):
 
 
 @dataclass(frozen=True)
-class Flags(cem.Flags):
+class Flags(cem.Run):
     """Search for a policy by evolution with covariance matrix adaptation (Hansen, 2016)."""
 
-    agent: Config = field(default_factory=Config)  # type: ignore[assignment]
+    agent: Config = field(default_factory=Config)
 
 
 def check(config: Config, spec: "run.Spec", size: run.Size) -> None:

@@ -14,17 +14,17 @@ class Config(parts.off_policy.Learning):
     policy_learning_rate: run.Positive = 1e-3
     """Adam's step size for the policy."""
     critics: run.Count = 1
-    """Critics, of which targets take the least value."""
+    """Number of critics, of which targets take the least value."""
     smoothing: run.NonNegative = 0.0
     """Standard deviation of the noise on the target policy's actions, in halves of the actions' range."""
     smoothing_limit: run.Limit = 0.5
-    """What that noise is clipped to."""
+    """Bound that the smoothing noise is clipped to."""
     delay: run.Count = 1
     """Critic steps per update; the policy and the targets move once."""
     noise: Literal["gaussian", "ornstein-uhlenbeck", "parameters"] = "gaussian"
     """What exploration adds: noise to actions, independent or correlated over time, or noise to parameters."""
     sigma: run.NonNegative = 0.1
-    """Its standard deviation, in halves of the actions' range."""
+    """Standard deviation of the exploration noise, in halves of the actions' range."""
     theta: run.NonNegative = 0.15
     """Rate at which an Ornstein-Uhlenbeck process returns to 0."""
     epsilon: run.Unit = 0.0
@@ -34,9 +34,11 @@ class Config(parts.off_policy.Learning):
     target_period: run.Count = 1
     """Updates between moves of the targets."""
     target_low: run.Real | None = None
-    """Least value that a critic may be taught, such as -1 / (1 - γ); none for no bound."""
+    """Least value that a critic may be taught; with none there is no bound, or with hindsight the one that
+    the rewards of the task can sum to."""
     target_high: run.Real | None = None
-    """Largest value that a critic may be taught; none for no bound."""
+    """Largest value that a critic may be taught; with none there is no bound, or with hindsight the one that
+    the rewards of the task can sum to."""
     action_cost: run.NonNegative = 0.0
     """Weight of the mean squared action in the policy's loss."""
 

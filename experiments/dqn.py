@@ -18,19 +18,19 @@ class Config:
     """Flags of the agent."""
 
     learning_rate: run.Positive = 5e-4
-    """Adam's step size."""
+    """Step size of the Adam optimiser."""
     adam_eps: run.Positive = 1e-8
-    """Adam's ε."""
+    """The ε that Adam adds to the root of the second moment."""
     anneal: bool = False
     """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     hidden: tuple[run.Count, ...] = (128, 128)
     """Sizes of the dense layers. With `dueling` or the implicit objective the last belongs to the head."""
     layer_norm: bool = True
-    """Layer normalisation before each of their activations."""
+    """Normalise dense layers before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Convolutions for image observations; `hidden` follows them."""
     dtype: parts.Precision = "float32"
@@ -41,45 +41,46 @@ class Config:
     atoms: run.Pair = 51
     """Atoms of the categorical objective."""
     v_min: run.Real = -100.0
-    """The lowest of them."""
+    """Lowest atom of the return distributions."""
     v_max: run.Real = 100.0
-    """The highest."""
+    """Highest atom of the return distributions."""
     quantiles: run.Count = 32
     """Quantiles that are predicted, or sampled for each use."""
     kappa: run.NonNegative = 1.0
-    """κ, where the quantile loss turns linear; 0 for exact quantiles."""
+    """Error κ from which the quantile loss is linear; 0 for exact quantiles."""
     dueling: bool = False
-    """Separate streams for the state's value and the actions' advantages."""
+    """Let the network have separate streams for the state's value and the actions' advantages."""
     noisy: Noisy = "none"
-    """Noise in the dense layers, for exploration; usually with `epsilon-start` 0."""
+    """Noise in the dense layers, for exploration; usually with `epsilon_start` 0."""
     sigma: run.NonNegative = 0.5
-    """How much of it at first: σ₀ if factorised; the standard deviation itself if independent (0.017 in the paper)."""
+    """Noise in the layers at first: σ₀ if factorised; the standard deviation itself if independent (0.017 in the
+    paper)."""
     parameter_noise: bool = False
-    """Explore with perturbed parameters (usually with `epsilon-end` 0.01 or less)."""
+    """Explore with perturbed parameters; usually with `epsilon_end` 0.01 or less."""
     parameter_noise_epsilon: run.Share = 0.05
-    """The ε of the ε-greedy policy as whose equal in strength the noise is kept."""
+    """The ε of the ε-greedy policy that the parameter noise is kept as strong as."""
     parameter_noise_period: run.Count = 50
-    """Updates for which a perturbation is held."""
+    """Updates for which perturbed parameters are held."""
     munchausen: bool = False
     """Add the scaled log-policy to the reward and bootstrap softly."""
     munchausen_scale: run.NonNegative = 0.9
-    """Its α."""
+    """Munchausen's α, which scales the log-policy that is added to the reward."""
     munchausen_temperature: run.Positive = 0.03
-    """Its τ."""
+    """Munchausen's τ, the temperature of the soft policy."""
     double: bool = True
     """Select the target's action with the online network (without `munchausen`)."""
     n_step: run.Count = 3
     """Transitions folded into each target."""
     error_clip: run.Positive | None = None
-    """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
+    """Bound δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
     batch_size: run.Count = 128
-    """Transitions per update."""
+    """Transitions of the replay that an update learns from."""
     buffer_size: run.Count = 100_000
-    """Transitions kept."""
+    """Transitions that the replay keeps."""
     priorities: Priorities = "none"
-    """Replay by priority."""
+    """How the replay draws: uniformly, or by priorities that are proportional to errors or to ranks."""
     alpha: run.NonNegative = 0.5
-    """Exponent of the priorities."""
+    """Exponent of the priorities by which the replay draws."""
     beta: run.Unit = 0.4
     """Exponent of the importance weights when learning begins; it grows to 1 by the end."""
     frames: run.Count = 1
@@ -89,7 +90,7 @@ class Config:
     unroll: run.Count = 1
     """Steps in each environment between learning phases."""
     updates: run.Count = 4
-    """Updates per learning phase."""
+    """Updates that are made in a learning phase."""
     target_period: run.Count = 1
     """Updates between moves of the target network."""
     target_rate: run.Share = 0.01
@@ -97,15 +98,15 @@ class Config:
     epsilon_start: run.Unit = 1.0
     """Probability of a random action when learning begins."""
     epsilon_end: run.Unit = 0.02
-    """The same once it has decayed."""
+    """Probability of a random action once it has decayed."""
     epsilon_fraction: run.Unit = 0.2
-    """Part of all steps over which it decays, linearly."""
+    """Part of all steps over which the probability of a random action decays, linearly."""
     epsilon_steps: run.Whole = 0
-    """Environment steps over which it decays, in place of that part; 0 for the part."""
+    """Environment steps over which the probability of a random action decays; 0 for `epsilon_fraction` of all."""
     hold: run.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1]."""
+    """Learn from rewards that are clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -234,34 +235,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     return run.Parts(agent, storage(config, size, updates), schedule)
 
 
-SQUARED = {"learning_rate": 6.25e-5, "adam_eps": 0.75e-4}
-PRESETS: run.Presets = {
-    "atari": parts.merge(parts.presets.DOPAMINE, **SQUARED),
-    "atari-classic": parts.merge(parts.presets.ZOO, **SQUARED),
-    "minatar": parts.presets.MINATAR,
-    "atari-cpu": parts.merge(
-        parts.presets.CPU | {"num_envs": 16, "checkpoint_every": 250_000},
-        learning_rate=3e-4,
-        adam_eps=0.75e-4,
-        hidden=(256,),
-        n_step=10,
-        batch_size=32,
-        buffer_size=200_000,
-        frames=4,
-        warmup=10_000,
-        unroll=1,
-        updates=1,
-        target_period=500,
-        target_rate=1.0,
-        epsilon_end=0.01,
-        epsilon_steps=100_000,
-        clip_rewards=True,
-    ),
-}
-"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` those of DQN Zoo, `minatar` those of MinAtar's
-authors; `atari-cpu` is for a few cores and an hour; see `experiments.parts.presets`."""
-
-experiment = run.Experiment("dqn", Flags, check, make, PRESETS)
+experiment = run.Experiment("dqn", Flags, check, make, parts.presets.DQN)
 main = experiment.main
 
 if __name__ == "__main__":

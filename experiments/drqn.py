@@ -8,79 +8,23 @@ from experiments.parts.recurrent import default_core, recurrent, wrapped
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(parts.recurrent.Learning):
     """Flags of the agent."""
 
-    learning_rate: run.Positive = 1e-3
-    """Adam's step size."""
-    adam_eps: run.Positive = 1e-8
-    """Adam's ε."""
-    anneal: bool = True
-    """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: run.Limit = 10.0
-    """Global norm that gradients are clipped to."""
-    discount: run.Unit = 0.99
-    """γ."""
-    hidden: tuple[run.Count, ...] = (64,)
-    """Sizes of the dense layers before the memory."""
-    layer_norm: bool = False
-    """Layer normalisation before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
-    dtype: parts.Precision = "float32"
-    """What the layers before the memory compute in; parameters and losses are float32 in either case."""
-    memory: Literal["lstm", "gru", "none"] = "lstm"
-    """Recurrent core; none makes the agent feed-forward."""
-    memory_size: run.Count = 64
-    """Its size."""
-    head: tuple[run.Count, ...] = ()
-    """Sizes of the dense layers after it, in each stream."""
-    dueling: bool = False
-    """Separate streams for the state's value and the actions' advantages."""
-    recall: bool = False
-    """Let the network read the last action and reward."""
     sampling: Literal["random", "sequential"] = "random"
-    """Windows that begin anywhere, or with an episode."""
+    """Draw windows that begin anywhere, or with an episode."""
     alpha: run.NonNegative = 0.0
     """Exponent of the priorities by which sequential windows are drawn; 0 draws them uniformly."""
     beta: run.Unit = 0.4
-    """Exponent of the importance weights that go with it."""
+    """Exponent of the importance weights of windows that are drawn by priority."""
     length: run.Count = 10
-    """Transitions in a window."""
-    start: Literal["stored", "zero"] = "zero"
-    """Memory that a window begins with: zeros, or what it was when the window was acted out."""
+    """Transitions in a window of the replay."""
     double: bool = False
     """Select the target's action with the online network."""
     error_clip: run.Positive | None = None
-    """δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
-    batch_size: run.Count = 32
-    """Windows per update."""
-    buffer_size: run.Count = 100_000
-    """Environment steps kept."""
-    frames: run.Count = 1
-    """Frames in an image observation's stack, of which the replay keeps one."""
-    warmup: run.Whole = 2_000
-    """Environment steps of random play before learning."""
-    unroll: run.Count = 10
-    """Steps in each environment between learning phases."""
-    updates: run.Count = 5
-    """Updates per learning phase."""
-    target_period: run.Count = 100
-    """Updates between moves of the target network."""
-    target_rate: run.Share = 1.0
-    """How far the target moves towards the online network each time; 1 copies it."""
-    epsilon_start: run.Unit = 1.0
-    """Probability of a random action when learning begins."""
-    epsilon_end: run.Unit = 0.05
-    """The same once it has decayed."""
-    epsilon_fraction: run.Unit = 0.2
-    """Part of all steps over which it decays, linearly."""
+    """Bound δ of Huber's loss, 1 for rewards of ±1 as in Atari; none for the squared loss, which large returns need."""
     hold: run.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
-    clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1]."""
-    normalise_observations: bool = False
-    """Running mean 0 and variance 1 for observations that are not images."""
 
 
 @dataclass(frozen=True)

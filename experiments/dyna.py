@@ -11,19 +11,19 @@ class Config:
     """Flags of the agent."""
 
     planning: run.Whole = 5
-    """n, updates on imagined transitions after each on real ones; 0 is double DQN."""
+    """Number n of updates on imagined transitions after each on real ones; 0 is double DQN."""
     learning_rate: run.Positive = 5e-4
-    """Adam's step size."""
+    """Step size of the Adam optimiser."""
     max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     hidden: tuple[run.Count, ...] = (128, 128)
-    """Sizes of the dense layers."""
+    """Sizes of the network's dense layers."""
     batch_size: run.Count = 64
     """Transitions per update; n + 1 times as many are drawn."""
     buffer_size: run.Count = 50_000
-    """Transitions kept."""
+    """Transitions that the replay keeps."""
     warmup: run.Whole = 1_000
     """Environment steps of random play before learning."""
     unroll: run.Count = 1
@@ -35,7 +35,7 @@ class Config:
     epsilon_end: run.Unit = 0.02
     """Probability of a random action once it has decayed from 1."""
     epsilon_fraction: run.Unit = 0.1
-    """Part of all steps over which it decays, linearly."""
+    """Part of all steps over which the probability of a random action decays, linearly."""
     model_learning_rate: run.Positive = 1e-3
     """Adam's step size for the model."""
     model_hidden: tuple[run.Count, ...] = (128, 128)

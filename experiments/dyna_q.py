@@ -11,21 +11,21 @@ class Config:
     """Flags of the agent."""
 
     planning: run.Whole = 50
-    """n, planning steps after each real one; 0 is Q-learning."""
+    """Number n of planning steps after each real one; 0 is Q-learning."""
     learning_rate: run.Positive = 0.1
-    """α."""
+    """Step size α of the table's updates."""
     discount: run.Unit = 0.95
-    """γ."""
+    """Discount γ of later rewards, per step."""
     epsilon: run.Unit = 0.1
     """Probability of a random action."""
     bonus: bool = False
-    """Dyna-Q+: add κ √τ to modelled rewards."""
+    """Add Dyna-Q+'s bonus κ √τ to modelled rewards of what was not tried for τ steps."""
     kappa: run.NonNegative = 1e-3
-    """Its κ."""
+    """Weight κ of Dyna-Q+'s bonus κ √τ for what was not tried for τ steps."""
     sweep: bool = False
     """Prioritised sweeping, rather than pairs drawn uniformly."""
     theta: run.NonNegative = 1e-4
-    """Its θ, the least error that is worth an update."""
+    """Least error θ that is worth an update in prioritised sweeping."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Flags(run.Common):
     env: str = "bellmax/dyna-maze"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     steps: run.Steps = 5_000
-    """Environment steps per seed."""
+    """Environment steps that each seed trains for."""
     num_envs: run.Count = 1
     """Environments (lanes) per seed; their transitions are learned from one after the other."""
     agent: Config = field(default_factory=Config)
@@ -47,13 +47,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     Raises:
       ValueError: naming the flag.
     """
-    from envs.base import Discrete
-
-    parts.discrete_actions(spec, "a table")
-    if not isinstance(spec.observation, Discrete):
-        raise ValueError(f"--env {spec.name}: a table needs numbers as observations, but they are {spec.observation}")
-    if size.devices > 1:
-        raise ValueError(f"--devices {size.devices}: a table is learned on one")
+    parts.check_tabular(spec, size)
 
 
 def make(config: Config, spec: Any, size: run.Size) -> run.Parts:

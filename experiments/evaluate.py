@@ -9,6 +9,9 @@ import tyro
 from experiments import run
 from experiments.run.evaluation import Flags, play
 
+SHARES = {"eval_ended": "of episodes ended before the time limit", "eval_success": "reached the goal"}
+"""What a line says of each share of a seed's episodes."""
+
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Reads flags, evaluates, prints a line per seed."""
@@ -24,7 +27,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         run.fail(error)
     print(f"{result['experiment']} on {result['env']}, {result['policy']} policy of {result['at_steps']:,} steps")
     for i, (seed, value) in enumerate(zip(result["seeds"], result["eval_returns"], strict=True)):
-        shares = "".join(f"   {x} {result['eval_' + x][i]:.1%}" for x in ("ended", "success") if "eval_" + x in result)
+        shares = "".join(f"   {result[name][i]:.1%} {told}" for name, told in SHARES.items() if name in result)
         steps = "".join(f" {x:.1f}" for x in result["eval_steps"][i]) if "eval_steps" in result else ""
         print(f"{seed:>8} {value:>10.1f}{shares}" + (f"   steps{steps}" if steps else ""))
     low, high = result["eval_ci95"]

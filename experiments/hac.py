@@ -16,47 +16,47 @@ class Config:
     """Flags of the agent."""
 
     levels: run.Count = 2
-    """k; 1 is DDPG with hindsight goals."""
+    """Number k of levels; 1 is DDPG with hindsight goals."""
     horizon: run.Count = 10
-    """H, actions of a level for each of the one above."""
+    """Number H of actions of a level for each action of the one above."""
     testing: run.Unit = 0.3
-    """λ, the probability that a subgoal is a test."""
+    """Probability λ that a subgoal is a test."""
     goals: run.Count = 3
-    """Hindsight goals for each action."""
+    """Hindsight goals that are drawn for each action."""
     hindsight_actions: bool = True
     """Learn as if what was reached was asked for."""
     subgoal_entries: run.Count = 2
-    """So many first entries of the observation are what subgoals are about."""
+    """Number of first entries of the observation that subgoals are about."""
     subgoal_low: tuple[run.Real, ...] = ()
-    """Least subgoal; by default the observation's bound."""
+    """Least subgoal in each entry; by default the observation's bound."""
     subgoal_high: tuple[run.Real, ...] = ()
-    """Largest subgoal; by default the observation's bound."""
+    """Largest subgoal in each entry; by default the observation's bound."""
     threshold: run.Positive = 0.12
-    """In no entry may a state be further from a subgoal that it reaches."""
+    """Distance within which a state must be of a subgoal in every entry, to have reached it."""
     discount: run.Unit = 0.98
-    """γ of every level's actions."""
+    """Discount γ of every level's actions."""
     learning_rate: run.Positive = 1e-3
     """Adam's step size, of policies and critics."""
     target_rate: run.Share = 0.05
-    """τ, by which target networks follow at each update; 1 for none."""
+    """Share τ by which target networks follow at each update; 1 is no target network."""
     bounded: bool = True
-    """Values through a sigmoid, between minus H and 0; else only their targets are clipped to that."""
+    """Bound values between minus H and 0 by a sigmoid; if not, only their targets are clipped to that range."""
     hidden: tuple[run.Count, ...] = (64, 64, 64)
-    """Sizes of the dense layers."""
+    """Sizes of the network's dense layers."""
     epsilon: run.Unit = 0.2
     """Probability of a random action or subgoal."""
     sigma: run.NonNegative = 0.2
-    """Standard deviation of the noise on other actions, in halves of their range."""
+    """Standard deviation of the noise on actions, in halves of their range."""
     high_sigma: run.NonNegative = 0.1
-    """The same on subgoals."""
+    """Standard deviation of the noise on subgoals, in halves of their range."""
     batch_size: run.Count = 1024
     """Transitions per update, of each level."""
     buffer_size: run.Count = 100_000
-    """Steps kept."""
+    """Environment steps that the replay keeps."""
     unroll: run.Whole = 0
     """Steps in each environment between learning phases; 0 for an episode and the row that opens the next."""
     updates: run.Count = 40
-    """Updates per learning phase."""
+    """Updates that are made in a learning phase."""
 
 
 @dataclass(frozen=True)

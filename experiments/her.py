@@ -39,18 +39,14 @@ class Config(ddpg.Config):
     updates: run.Count = 40
     sigma: run.NonNegative = 0.2
     epsilon: run.Unit = 0.3
-    target_low: run.Real | None = None
-    """Least value that a critic may be taught; none for what the task's rewards can sum to."""
-    target_high: run.Real | None = None
-    """Largest value that a critic may be taught; none for what the task's rewards can sum to."""
     action_cost: run.NonNegative = 1.0
     normalise_observations: bool = True
     clip_observations: run.Limit = 5.0
     """What normalised observations are clipped to."""
     least_deviation: run.Positive = 0.01
-    """Least standard deviation that they are divided by."""
+    """Least standard deviation that normalised observations are divided by."""
     rank: run.Whole = 0
-    """With DQN, that of a network in two streams, of states and of goals, joined by a dot product; 0 for one stream."""
+    """Rank of DQN's network in two streams, of states and of goals, joined by a dot product; 0 for one stream."""
 
 
 @dataclass(frozen=True)

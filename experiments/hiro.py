@@ -18,40 +18,40 @@ class Config:
     """Flags of the agent."""
 
     period: run.Count = 10
-    """c, steps for which a goal is followed."""
+    """Number c of steps for which a goal is followed."""
     goal_range: tuple[run.Real, ...] = ANT
-    """Largest goal, in each of the first entries of the observation: goals lie between minus that and that."""
+    """Largest goal in each of the first entries of the observation: goals lie between minus that and that."""
     embedding: run.Whole = 0
-    """Numbers, each in [-1, 1], of a representation that goals lie in (within ±1, whatever `goal_range` says) as FuN's
-    do: the first layer of the higher level's policy, learned with it. 0 for the observation's own first entries."""
+    """Size of a learned representation that goals lie in (within ±1, whatever `goal_range` says) as FuN's do: the first
+    layer of the higher level's policy. 0 for the observation's own first entries."""
     hidden_entries: run.Whole = 2
     """First entries of the observation, x and y, that the lower level does not see."""
     correction: bool = True
-    """Off-policy correction of goals; else they are learned from as they were set."""
+    """Correct old goals off-policy; if not, they are learned from as they were set."""
     moving: bool = True
-    """Goals move with the state (h); else each is the same displacement for all of its period."""
+    """Let goals move with the state, as h does; if not, each is the same displacement for all of its period."""
     reward: Literal["distance", "direction"] = "distance"
-    """Of the lower level: minus the distance to the goal, or FuN's cosine, for `moving` off."""
+    """Reward of the lower level: minus the distance to the goal, or FuN's cosine, for goals that do not move."""
     reward_scale: run.Positive = 0.1
-    """β, of the rewards that the higher level sums."""
+    """Factor β of the rewards that the higher level sums."""
     discount: run.Unit = 0.99
-    """γ, of a step in the lower level, and of a whole period in the higher."""
+    """Discount γ of a step in the lower level, and of a whole period in the higher."""
     low_sigma: run.NonNegative = 1.0
     """Standard deviation of the noise on actions."""
     high_sigma: run.NonNegative = 1.0
-    """The same on goals."""
+    """Standard deviation of the noise on goals."""
     high_epsilon: run.Unit = 0.0
-    """Probability of a goal drawn uniformly."""
+    """Probability of a goal that is drawn uniformly."""
     smoothing: run.NonNegative = 0.2
     """Standard deviation of the noise on target actions and goals."""
     smoothing_limit: run.Limit = 0.5
-    """What that noise is clipped to."""
+    """Bound that the smoothing noise is clipped to."""
     policy_learning_rate: run.Positive = 1e-4
     """Adam's step size for the policies."""
     learning_rate: run.Positive = 1e-3
-    """The same for the critics."""
+    """Adam's step size for the critics."""
     target_rate: run.Share = 0.005
-    """τ."""
+    """Share τ by which target networks follow at each update."""
     delay: run.Count = 2
     """Critic steps per step of a policy."""
     hidden: tuple[run.Count, ...] = (300, 300)
@@ -59,7 +59,7 @@ class Config:
     batch_size: run.Count = 100
     """Transitions per critic step of either level."""
     buffer_size: run.Count = 200_000
-    """Steps kept."""
+    """Environment steps that the replay keeps."""
     warmup: run.Whole = 2_500
     """Environment steps of random goals and actions before learning."""
     unroll: run.Count = 20

@@ -1,8 +1,6 @@
 """I2A and the agents it is compared with, in three stages: `python -m experiments.i2a --help`."""
 
-import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from experiments import parts, run
@@ -21,47 +19,47 @@ class Config:
     model: str = ""
     """Folder of the learned model; by default the one that the model stage makes."""
     poor: bool = False
-    """A learned model that is much smaller."""
+    """Learn a model that is much smaller than the usual one."""
     corrupt: run.Unit = 0.0
     """Probability with which each cell that is imagined is wrong."""
-    no_rewards: bool = False
-    """Imagine all rewards as 0."""
+    silent: bool = False
+    """Imagine all rewards as 0, an ablation."""
     depth: run.Count = 5
-    """τ, steps of a rollout."""
+    """Steps τ of an imagined rollout."""
     learning_rate: run.Positive = 7e-4
     """Step size of the policy's optimiser."""
     rollout_learning_rate: run.Positive = 7e-4
     """Step size of the rollout policy's optimiser."""
     optimiser: Literal["rmsprop", "adam"] = "rmsprop"
-    """Of both."""
+    """Optimiser of the policy and of the rollout policy."""
     anneal: bool = True
     """Let both step sizes fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     gae_lambda: run.Unit = 0.95
-    """λ of the generalised advantage; 1 for the paper's n-step returns."""
+    """The λ of the generalised advantage; 1 for the paper's n-step returns."""
     value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
     entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
     distillation_cost: run.NonNegative = 0.01
-    """λ, weight of the rollout policy's loss."""
+    """Weight λ of the rollout policy's loss."""
     unroll: run.Count = 10
     """Steps in each environment per update."""
     channels: tuple[run.Count, ...] = (16, 16)
-    """Of the 3×3 convolutions; the first keeps the size of a frame, the others halve it."""
+    """Channels of the 3×3 convolutions; the first keeps the size of a frame, the others halve it."""
     hidden: run.Count = 256
     """Size of the dense layers."""
     encoder_channels: tuple[run.Count, ...] = (16, 16)
-    """Of the encoder of imagined frames; with none it is a dense layer, which is much faster."""
+    """Channels of the encoder of imagined frames; with none it is a dense layer, which is much faster."""
     code: run.Count = 256
     """Size of the encoder's layer and memory."""
     rollout_channels: tuple[run.Count, ...] = (16,)
-    """Of the rollout policy."""
+    """Channels of the rollout policy's convolutions."""
     rollout_hidden: run.Count = 64
-    """Size of its dense layer."""
+    """Size of the rollout policy's dense layer."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +78,15 @@ class Flags(run.Common):
     num_envs: run.Count = 32
     """Environments (lanes) per seed."""
     eval_episodes: run.Count = 128
-    """Episodes of one evaluation, per seed."""
+    """Episodes that an evaluation plays, per seed."""
     stages: tuple[Stage, ...] = ("baseline", "model", "agent")
-    """Which to run, in this order. With none, one agent is trained in the run folder itself."""
+    """Stages to run, in this order. With none, one agent is trained in the run folder itself."""
     model_transitions: run.Count = 200_000
-    """Of the trained baseline, from which the model learns."""
+    """Transitions of the trained baseline that the model learns from."""
     model_updates: run.Count = 10_000
-    """Gradient steps of the model."""
+    """Gradient steps that the model learns in."""
     model_batch: run.Count = 64
-    """Transitions per gradient step."""
+    """Transitions that a gradient step learns from."""
     model_learning_rate: run.Positive = 1e-3
     """Adam's step size for the model."""
     agent: Config = field(default_factory=Config)
@@ -142,7 +140,7 @@ def make(config: Config, spec: Any, size: run.Size) -> Any:
     agent = i2a(
         network(config, spec, True),
         optimiser(config.learning_rate),
-        models.silent(model) if config.no_rewards else model,
+        models.silent(model) if config.silent else model,
         params,
         student(config, spec),
         optimiser(config.rollout_learning_rate),
@@ -190,86 +188,7 @@ def world(config: Config, spec: Any) -> tuple[Any, Any]:
     return parts.worlds.distorted(model, config.corrupt), params
 
 
-def with_levels(config: Flags) -> Flags:
-    """The flags with `levels` as the option of the task that it stands for.
-
-    Raises:
-      ValueError: a sweep of several stages.
-    """
-    if config.sweep and config.stages:
-        raise ValueError(f"--sweep {' '.join(config.sweep)}: for one agent, with --stages and no stage after it")
-    if config.levels:
-        options = (*config.env_options, f"levels={config.levels}")
-        config = dataclasses.replace(config, levels="", env_options=options)
-    return config
-
-
-def stage(config: Flags, folder: Path, **agent: Any) -> Flags:
-    """The flags of one agent's training in a folder of its own, taken up if it was begun."""
-    begun = (folder / "config.json").exists()
-    return dataclasses.replace(
-        config,
-        stages=(),
-        out="" if begun else str(folder),
-        resume=str(folder) if begun else "",
-        agent=dataclasses.replace(config.agent, **agent),
-    )
-
-
-def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
-    """Runs the stages.
-
-    Returns:
-      The summary of each stage by its name; of a run without stages its own.
-
-    Raises:
-      ValueError: naming a flag that does not fit.
-    """
-    from experiments.parts.stages import report, train_model
-
-    config = with_levels(config)
-    if not config.stages:
-        return run.trained(experiment, config)
-    run.use_cores()
-    folder = run.folders.folder_of("i2a", config)
-    refuse(config, folder)
-    run.folders.make_folder(folder, experiment, config)
-    found: dict[str, Any] = {}
-    if "baseline" in config.stages:
-        found["baseline"] = run.trained(experiment, stage(config, folder / "baseline", world="none", model=""))
-    if "model" in config.stages and config.agent.world == "learned":
-        found["model"] = train_model(config, folder)
-    if "agent" in config.stages:
-        model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
-        found["agent"] = run.trained(experiment, stage(config, folder / "agent", model=model))
-    report(folder, found, config.quiet)
-    return found
-
-
-def refuse(config: Flags, folder: Path) -> None:
-    """Checks what the stages need and have to begin with, before the first one costs anything.
-
-    Raises:
-      ValueError: naming a flag that does not fit.
-    """
-    agent, learned = config.agent, config.agent.world == "learned"
-    if "model" in config.stages and "baseline" not in config.stages and not (folder / "baseline/policies").is_dir():
-        raise ValueError(
-            f"--stages {' '.join(config.stages)}: the model needs {folder / 'baseline'}, which the baseline stage makes"
-        )
-    trial = dataclasses.replace(config, stages=())
-    spec = run.prepare.environment(trial).spec
-    if learned and "agent" in config.stages and (agent.model or "model" not in config.stages):
-        agent = dataclasses.replace(agent, model=agent.model or str(folder / "model"))
-    elif learned:  # of a model to come
-        agent = dataclasses.replace(agent, world="none")
-    check(agent, spec, run.prepare.size_of(trial))
-    if learned and "model" in config.stages:
-        parts.worlds.check_corrupt(spec, config.agent.corrupt)
-        parts.worlds.coder(spec)
-
-
-experiment = run.Experiment("i2a", Flags, check, make, launch=launch)
+experiment = run.Experiment("i2a", Flags, check, make, launch=parts.staged.launch)
 main = experiment.main
 
 if __name__ == "__main__":

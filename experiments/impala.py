@@ -12,9 +12,9 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Body):
     lag: run.Whole = 0
     """Updates that the acting parameters are behind."""
     correct: bool = True
-    """V-trace; if not, actions count as if the policy had taken them, as in A3C."""
+    """Correct for the lag by V-trace; if not, actions count as if the policy had taken them, as in A3C."""
     vtrace_lambda: run.Unit = 1.0
-    """λ of V-trace."""
+    """The λ of V-trace's returns."""
     clip_rho: run.Limit = 1.0
     """Bound on the importance ratios of the value targets."""
     clip_pg_rho: run.Limit = 1.0

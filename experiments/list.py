@@ -55,7 +55,7 @@ def page_of(name: str) -> str:
     pages = ROOT / "docs" / "results"
     if (pages / f"{name}.md").exists():
         return f"docs/results/{name}.md"
-    shared = (path.name for path in sorted(pages.glob("*.md")) if f"experiments/{name}.py" in path.read_text())
+    shared = (path.name for path in sorted(pages.glob("[!R]*.md")) if f"experiments/{name}.py" in path.read_text())
     return next((f"docs/results/{page}" for page in shared), "")
 
 
@@ -71,7 +71,7 @@ def readme_table() -> str:
         lines.append(f"| [`{name}`](experiments/{name}.py) | {agent} | {line} | {evidence} |")
     others = []
     for path in sorted((ROOT / "docs" / "results").glob("*.md")):
-        if f"docs/results/{path.name}" not in linked:
+        if path.name != "README.md" and f"docs/results/{path.name}" not in linked:
             others.append(f"[{path.read_text().partition(chr(10))[0].strip('# ')}](docs/results/{path.name})")
     return "\n".join([*lines, "", f"More pages: {', '.join(others)}."])
 

@@ -17,11 +17,11 @@ class Config:
     policy_delay: run.Unit = 0.0
     """Part of the run before the policy learns at all, while the predictor does; below 1."""
     max_grad_norm: run.Limit = 10.0
-    """Norm that the gradient of either is clipped to."""
+    """Global norm that the gradients of predictor and policy are clipped to, each."""
     discount: run.Unit = 0.9
-    """γ, of the returns and of the retroactive update; 0.96 in the paper."""
+    """Discount γ of the returns and of the retroactive update; 0.96 in the paper."""
     gae_lambda: run.Unit = 0.9
-    """λ of the generalised advantage."""
+    """The λ of the generalised advantage."""
     entropy_cost: run.NonNegative = 0.02
     """Weight of the entropy bonus; 0.01 in the paper."""
     normalise_advantages: bool = True
@@ -31,19 +31,19 @@ class Config:
     latent: run.Count = 32
     """Size of the state variable z; 200 in the paper."""
     lstm: tuple[run.Count, ...] = (64,)
-    """Layers of either LSTM; two of 256 in the paper."""
+    """Sizes of the layers of either LSTM; two of 256 in the paper."""
     rows: run.Count = 64
-    """Rows of the memory; 1350 in the paper."""
+    """Number of rows of the memory; 1350 in the paper."""
     keys: run.Count = 3
-    """Read keys of the predictor; the policy has one."""
+    """Number of read keys of the predictor; the policy has one."""
     hidden: tuple[run.Count, ...] = (64,)
-    """Dense layers of the encoder."""
+    """Sizes of the dense layers of the encoder."""
     width: run.Count = 64
-    """Of the layer in decoders, value and policy; 200 in the paper."""
+    """Width of the layer in decoders, value and policy; 200 in the paper."""
     cnn: Literal["none", "nature", "impala", "small"] = "none"
     """Convolutions for image observations."""
     recall: bool = True
-    """Also see, and reconstruct, the last action and reward."""
+    """Let the network also see and reconstruct the last action and reward."""
     observation_cost: run.NonNegative = 10.0
     """Weight of the reconstruction of what the task shows, texts aside; 0 leaves it out."""
     text_cost: run.NonNegative = 1.0
@@ -61,7 +61,7 @@ class Config:
     write: bool = True
     """Write to the memory at all."""
     remember: bool = True
-    """Without, every step starts from nothing, LSTMs and all."""
+    """Keep memory and LSTMs from step to step; if not, every step starts from nothing."""
 
 
 @dataclass(frozen=True)

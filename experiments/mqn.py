@@ -14,15 +14,15 @@ class Config(drqn.Config):
     """What is remembered: past rows, read from a feed-forward or recurrent context, with feedback of what was read; or
     as in DRQN."""
     rows: run.Count = 50
-    """Past rows that are remembered; 11 in the paper's training, up to 49 in its tests."""
+    """Number of past rows that are remembered; 11 in the paper's training, up to 49 in its tests."""
     timed: bool = False
     """Let the reads depend on how long ago a row was, which the paper's do not."""
     blind: bool = False
-    """Withhold what is read, an ablation."""
+    """Ablation: withhold from the network what is read from the memory."""
     sampling: Literal["random", "sequential"] = "sequential"
-    """Windows that begin anywhere, or with an episode."""
+    """Draw windows that begin anywhere, or with an episode."""
     length: run.Count = 50
-    """Transitions in a window."""
+    """Transitions in a window of the replay."""
     target_period: run.Count = 1
     """Updates between moves of the target network."""
     target_rate: run.Share = 0.01

@@ -11,11 +11,11 @@ class Config(parts.off_policy.Learning):
     """Flags of the agent."""
 
     precision: Literal["full", "diagonal", "identity"] = "full"
-    """The curvature P of the advantage: any, along the dimensions, or the same for all actions everywhere."""
+    """Curvature P of the advantage: any, along the dimensions, or the same for all actions everywhere."""
     noise: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
     """What exploration adds to actions: independent or correlated over time."""
     sigma: run.NonNegative = 0.2
-    """Its standard deviation, in halves of the actions' range."""
+    """Standard deviation of the exploration noise, in halves of the actions' range."""
     theta: run.NonNegative = 0.15
     """Rate at which an Ornstein-Uhlenbeck process returns to 0."""
 

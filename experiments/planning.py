@@ -15,45 +15,45 @@ class Config:
     model: Literal["true", "learned"] = "true"
     """The task's own rules, or an ensemble that is learned from what was tried, as in PETS."""
     reward: Literal["known", "learned"] = "known"
-    """Of what a learned model imagines: the task's own, which PETS takes for granted, or the model's."""
+    """Reward of what a learned model imagines: the task's own, which PETS takes for granted, or the model's."""
     corrupt: run.Unit = 0.0
     """Probability with which each cell of a frame that the true model imagines is wrong."""
     horizon: run.Count = 25
-    """Steps of a plan or a rollout."""
+    """Steps of a plan or of a rollout."""
     population: run.Count = 200
-    """Plans of an iteration, 400 in PETS; rollouts of each action in Monte-Carlo search."""
+    """Number of plans in an iteration, 400 in PETS; in Monte-Carlo search rollouts of each action."""
     elites: run.Count = 20
-    """Of these, those that CEM goes on from; 40 in PETS."""
+    """Plans of an iteration that the cross-entropy method goes on from; 40 in PETS."""
     iterations: run.Count = 3
-    """Of CEM, per step; 5 in PETS."""
+    """Iterations of the cross-entropy method per step; 5 in PETS."""
     temperature: run.Positive = 10.0
-    """κ of MPPI."""
+    """The κ of MPPI, by which the best plans outweigh others."""
     smoothing: run.Unit = 0.7
-    """β of MPPI."""
+    """Smoothing β of MPPI's noise, the weight of the newest."""
     simulations: run.Count = 100
-    """Of tree search, per step."""
+    """Simulations of the tree search per step."""
     discount: run.Unit = 1.0
-    """γ of what plans are worth."""
+    """Discount γ of what plans are worth."""
     members: run.Count = 5
-    """Networks of the learned ensemble."""
+    """Number of networks in the learned ensemble."""
     particles: run.Count = 5
-    """Rollouts of each plan in it, a multiple of its members; 20 in PETS."""
+    """Rollouts of each plan in the ensemble, a multiple of `members`; 20 in PETS."""
     hidden: tuple[run.Count, ...] = (128, 128)
-    """Sizes of their dense layers."""
+    """Sizes of the dense layers of the learned networks."""
     learning_rate: run.Positive = 1e-3
     """Adam's step size for the model."""
     max_grad_norm: run.Limit = 10.0
-    """Global norm that its gradients are clipped to; without, it hardly learns from rows of a new kind."""
+    """Global norm that the model's gradients are clipped to, without which it hardly learns from new kinds of rows."""
     batch_size: run.Count = 64
     """Transitions per update of each network."""
     buffer_size: run.Count = 50_000
-    """Transitions kept."""
+    """Transitions that the replay keeps."""
     unroll: run.Count = 201
     """Steps between learning phases: an episode of the swing-up, and the row that opens the next."""
     updates: run.Count = 5_000
     """Updates of a learned model per learning phase."""
     shuffle_arrivals: bool = False
-    """Interchange what a learned model learns that steps arrive at, the ablation of PETS."""
+    """Ablation of PETS: interchange what a learned model learns that steps arrive at."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,11 @@ class Flags(run.Common):
     env: str = "bellmax/cartpole-swingup"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     steps: run.Steps = 402
-    """Environment steps per seed."""
+    """Environment steps that each seed trains for."""
     num_envs: run.Count = 1
     """Environments (lanes) per seed."""
     eval_episodes: run.Count = 8
-    """Episodes of one evaluation, per seed."""
+    """Episodes that an evaluation plays, per seed."""
     agent: Config = field(default_factory=Config)
 
 

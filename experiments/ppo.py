@@ -11,23 +11,23 @@ class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     learning_rate: run.Positive = 2.5e-4
-    """Adam's step size."""
+    """Step size of the Adam optimiser."""
     adam_eps: run.Positive = 1e-5
-    """Adam's ε."""
+    """The ε that Adam adds to the root of the second moment."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
     gae_lambda: run.Unit = 0.95
-    """λ of the generalised advantage."""
+    """The λ of the generalised advantage."""
     clip: run.Limit = 0.2
-    """ε of the surrogate; inf for no clipping, with a kl-cost instead."""
+    """Bound ε on how far the surrogate's ratios may be from 1; inf for no clipping, with `kl_cost` instead."""
     anneal_clip: bool = False
-    """Let ε fall linearly to 0 over the run."""
+    """Let the surrogate's clipping ε fall linearly to 0 over the run."""
     kl_cost: run.NonNegative | None = None
-    """β, the weight of KL(old policy ‖ policy); none by default."""
+    """Weight β of KL(old policy ‖ policy); none by default."""
     kl_target: run.Positive | None = None
-    """The divergence per rollout that β is adapted to; by default it stays fixed."""
+    """Divergence per rollout that `kl_cost` is adapted to; by default that stays fixed."""
     value_clip: run.Positive | None = None
     """Bound on how far a value may profit from leaving its old one; none by default."""
     value_cost: run.NonNegative = 0.5
@@ -37,9 +37,9 @@ class Config(parts.actor_critics.Body):
     normalise_advantages: bool = True
     """Normalise advantages in each minibatch."""
     epochs: run.Count = 4
-    """Passes over each rollout."""
+    """Passes of learning over each rollout."""
     minibatches: run.Count = 4
-    """Gradient steps per pass."""
+    """Gradient steps per pass, each on a minibatch."""
 
 
 @dataclass(frozen=True)

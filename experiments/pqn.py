@@ -11,41 +11,41 @@ class Config:
     """Flags of the agent."""
 
     learning_rate: run.Positive = 3e-4
-    """RAdam's step size."""
+    """Step size of the RAdam optimiser."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     q_lambda: run.Unit = 0.95
-    """λ of the targets."""
+    """The λ of the returns that are learned."""
     epsilon_start: run.Unit = 1.0
     """Probability of a random action at the start."""
     epsilon_end: run.Unit = 0.1
-    """The same once it has decayed."""
+    """Probability of a random action once it has decayed."""
     epsilon_fraction: run.Unit = 0.2
-    """Part of all steps over which it decays, linearly."""
+    """Part of all steps over which the probability of a random action decays, linearly."""
     unroll: run.Count = 64
     """Steps in each environment per rollout."""
     epochs: run.Count = 4
-    """Passes over each rollout."""
+    """Passes of learning over each rollout."""
     minibatches: run.Count = 16
-    """Gradient steps per pass."""
+    """Gradient steps per pass, each on a minibatch."""
     hidden: tuple[run.Count, ...] = (128, 128)
-    """Sizes of the dense layers."""
+    """Sizes of the network's dense layers."""
     layer_norm: bool = True
-    """Layer normalisation before each of their activations, which PQN has instead of a target network."""
+    """Normalise layers before each of their activations, which PQN does instead of having a target network."""
     cnn: Literal["nature", "impala", "small"] = "nature"
-    """Torso for image observations."""
+    """Convolutions for image observations."""
     dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
-    """Recurrent core, of the size of the last hidden layer."""
+    """Recurrent core of the network, of the size of the last hidden layer."""
     reward_scale: run.Positive = 0.1
-    """Factor on the rewards that are learned from."""
+    """Factor of the rewards that are learned from."""
     clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1], before that factor."""
+    """Learn from rewards clipped to [-1, 1], before `reward_scale` multiplies them."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     torso = parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype, layer_norm=config.layer_norm)
     agent = pqn(
         networks.q_network(torso, networks.QValues(spec.action.num), parts.core(config.memory, config.hidden)),
-        optimisers.chain(optax.radam(rate), config.max_grad_norm),
+        optimisers.chain(optax.radam(rate), config.max_grad_norm, rate),
         discount=config.discount,
         lambda_=config.q_lambda,
         epsilon=parts.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * rollouts),

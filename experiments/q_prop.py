@@ -13,19 +13,19 @@ class Config(trpo.Config):
     mode: Literal["standard", "conservative", "aggressive", "none"] = "conservative"
     """When the control variate is used; with none it is TRPO."""
     gae_lambda: run.Unit = 0.97
-    """λ of the generalised advantage."""
+    """The λ of the generalised advantage."""
     q_learning_rate: run.Positive = 1e-3
     """Adam's step size for the action values."""
     q_epochs: run.Count = 4
     """Passes over the replayed windows of a sample."""
     q_minibatches: run.Count = 32
-    """Gradient steps per pass."""
+    """Gradient steps per pass, each on a minibatch."""
     target_rate: run.Share = 0.1
     """How far the target moves towards the action values after each sample."""
     replayed: run.Count = 16
-    """Windows of the past per sample."""
+    """Windows of the past that are drawn per sample."""
     buffer_size: run.Count = 100_000
-    """Steps kept."""
+    """Environment steps that the replay keeps."""
 
 
 @dataclass(frozen=True)

@@ -7,86 +7,44 @@ from experiments import parts, run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(parts.recurrent.Learning):
     """Flags of the agent."""
 
-    learning_rate: run.Positive = 1e-3
-    """Adam's step size."""
     adam_eps: run.Positive = 1e-3
-    """Adam's ε."""
-    anneal: bool = True
-    """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 40.0
-    """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.99
-    """γ; 0.997 in the paper."""
-    hidden: tuple[run.Count, ...] = (64,)
-    """Sizes of the dense layers before the memory."""
-    layer_norm: bool = False
-    """Layer normalisation before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
-    dtype: parts.Precision = "float32"
-    """What the layers before the memory compute in; parameters and losses are float32 in either case."""
-    memory: Literal["lstm", "gru", "none"] = "lstm"
-    """Recurrent core; none makes the agent feed-forward."""
-    memory_size: run.Count = 64
-    """Its size."""
+    """Discount γ of later rewards, per step; 0.997 in the paper."""
     head: tuple[run.Count, ...] = (64,)
-    """Sizes of the dense layers after it, in each stream."""
     dueling: bool = True
-    """Separate streams for the state's value and the actions' advantages."""
     recall: bool = True
-    """Let the network read the last action and reward."""
     burn_in: run.Whole = 10
     """Transitions at the start of a window that only bring the memory up to date; 40 in the paper."""
     length: run.Count = 20
-    """Transitions after them, which are learned from; 80 in the paper."""
+    """Transitions of a window that are learned from, after its burn-in; 80 in the paper."""
     stride: run.Count = 10
     """Rows between the starts of windows; half of `length` in the paper."""
     start: Literal["stored", "zero"] = "stored"
-    """Memory that a window begins with: what it was when the window was acted out, or zeros."""
     n_step: run.Count = 5
     """Rewards summed in each target."""
     rescale: bool = True
-    """Learn values under h."""
-    batch_size: run.Count = 32
-    """Windows per update."""
-    buffer_size: run.Count = 100_000
-    """Environment steps kept."""
+    """Learn values that are rescaled by h(x) = sign(x) (√(|x| + 1) - 1) + εx, as the paper does."""
     alpha: run.NonNegative = 0.9
-    """Exponent of the priorities."""
+    """Exponent of the priorities by which the replay draws."""
     beta: run.Unit = 0.6
-    """Exponent of the importance weights."""
+    """Exponent of the importance weights of drawn windows."""
     initial_priority: Literal["acting", "largest"] = "acting"
     """Priority with which windows enter the replay: what the values that were acted with tell, as in the paper, or the
     largest seen so far."""
     eta: run.Unit = 0.9
     """Weight of the largest error of a window in its priority, against the mean one."""
-    frames: run.Count = 1
-    """Frames in an image observation's stack, of which the replay keeps one."""
-    warmup: run.Whole = 2_000
-    """Environment steps before learning."""
-    unroll: run.Count = 10
-    """Steps in each environment between learning phases."""
-    updates: run.Count = 5
-    """Updates per learning phase."""
     target_period: run.Count = 100
     """Updates between moves of the target network; 2500 in the paper."""
-    target_rate: run.Share = 1.0
-    """How far the target moves towards the online network each time; 1 copies it."""
     epsilon_start: run.Unit = 1.0
-    """ε when learning begins: environment i of N explores with probability ε^(1 + ladder · i / (N - 1))."""
+    """The ε at the start: environment i of N explores with probability ε^(1 + ladder · i / (N - 1))."""
     epsilon_end: run.Unit = 0.4
-    """The same once it has decayed."""
     epsilon_fraction: run.Unit = 0.1
-    """Part of all steps over which it decays, linearly."""
     ladder: run.NonNegative = 7.0
     """How much less the last environment explores than the first; 0 for all alike."""
-    clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1]."""
-    normalise_observations: bool = False
-    """Running mean 0 and variance 1 for observations that are not images."""
 
 
 @dataclass(frozen=True)

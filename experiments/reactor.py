@@ -11,71 +11,71 @@ class Config:
     """Flags of the agent."""
 
     learning_rate: run.Positive = 1e-3
-    """Adam's step size."""
+    """Step size of the Adam optimiser."""
     momentum: run.Unit = 0.0
-    """Adam's β₁."""
+    """Decay β₁ of Adam's first moment."""
     max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.99
-    """γ."""
+    """Discount γ of later rewards, per step."""
     retrace_lambda: run.Unit = 1.0
-    """λ of Retrace."""
+    """The λ of Retrace's returns."""
     bound: run.Limit = 1.0
-    """c of β = min(c, 1/μ): 0 trusts the critic alone, 1 is the paper's, inf is unbiased."""
+    """Bound c of the weights β = min(c, 1/μ): 0 trusts the critic alone, 1 is the paper's, inf is unbiased."""
     mixture: run.Unit = 0.01
-    """Share of the uniform policy in the agent's."""
+    """Share of the uniform policy in the agent's policy."""
     value_cost: run.NonNegative = 1.0
     """Weight of the critic's loss; 0 leaves the critic, and the torso, as they began."""
     policy_cost: run.NonNegative = 1.0
-    """Weight of the policy loss."""
+    """Weight of the loss of the policy."""
     entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
     distributional: bool = True
-    """A critic of return distributions; if not, of mean returns."""
+    """Let the critic predict return distributions; if not, mean returns."""
     atoms: run.Pair = 51
-    """Atoms of its distributions."""
+    """Atoms of the return distributions."""
     v_min: run.Real = -1.0
-    """The lowest."""
+    """Lowest atom of the return distributions."""
     v_max: run.Real = 1.0
-    """The highest."""
+    """Highest atom of the return distributions."""
     dueling: bool = True
-    """Separate streams for the state's value and the actions' advantages in the critic."""
+    """Let the critic have separate streams for the state's value and the actions' advantages."""
     hidden: tuple[run.Count, ...] = (128,)
     """Sizes of the shared dense layers."""
     head: tuple[run.Count, ...] = (128,)
-    """Sizes of the critic's own."""
+    """Sizes of the critic's own dense layers."""
     layer_norm: bool = True
-    """Layer normalisation before each of their activations."""
+    """Normalise dense layers before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
-    """Torso for image observations."""
+    """Convolutions for image observations."""
     dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
     """Recurrent cores of policy and critic, of the size of the last hidden layer; fresh at the start of a sequence."""
     length: run.Count = 32
-    """Transitions per sequence."""
+    """Transitions per sequence of the replay."""
     batch_size: run.Count = 4
-    """Sequences per update."""
+    """Sequences of the replay that an update learns from."""
     buffer_size: run.Count = 50_000
-    """Steps kept."""
+    """Environment steps that the replay keeps."""
     prioritised: bool = True
     """Replay by priority, with full importance weights; if not, uniformly."""
     alpha: run.NonNegative = 1.0
-    """Exponent of the priorities."""
+    """Exponent of the priorities by which the replay draws."""
     mix: run.Unit = 0.0
-    """Probability with which a sequence is drawn uniformly instead."""
+    """Probability with which a sequence is drawn uniformly instead of by priority."""
     warmup: run.Whole = 1_000
     """Environment steps before learning."""
     unroll: run.Count = 4
     """Steps in each environment between learning phases."""
     updates: run.Count = 4
-    """Updates per learning phase."""
+    """Updates that are made in a learning phase."""
     target_period: run.Count = 1
     """Updates between moves of the target network, 1000 in the paper."""
     target_rate: run.Share = 0.01
     """How far the target moves towards the online network each time; 1, as in the paper, copies it."""
     clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1]."""
+    """Learn from rewards that are clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,6 @@ def network(config: Config, spec: Any) -> Any:
 def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
-    import optax
 
     import replay
     from agents.common import optimisers, recurrence
@@ -129,7 +128,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
 
     agent = reactor(
         network(config, spec),
-        optimisers.chain(optax.adam(config.learning_rate, b1=config.momentum), config.max_grad_norm),
+        optimisers.adam(config.learning_rate, config.max_grad_norm, b1=config.momentum),
         atoms=jnp.linspace(config.v_min, config.v_max, config.atoms) if config.distributional else None,
         discount=config.discount,
         lambda_=config.retrace_lambda,

@@ -15,15 +15,15 @@ class Config:
     """Flags of the agent."""
 
     memory: Literal["rows", "ntm", "dnc", "lstm", "none"] = "rows"
-    """RL-MEM's rows read by content, an NTM's, a DNC's, the LSTM alone, or not even that."""
+    """Memory of the agent: RL-MEM's rows read by content, an NTM's, a DNC's, the LSTM alone, or not even that."""
     learning_rate: run.Positive = 1e-3
-    """Adam's step size."""
+    """Step size of the Adam optimiser."""
     max_grad_norm: run.Limit = 1.0
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.9
-    """γ."""
+    """Discount γ of later rewards, per step."""
     gae_lambda: run.Unit = 0.9
-    """λ of the generalised advantage."""
+    """The λ of the generalised advantage."""
     value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
     entropy_cost: run.NonNegative = 0.02
@@ -31,23 +31,23 @@ class Config:
     unroll: run.Count = 20
     """Steps in each environment per update."""
     hidden: tuple[run.Count, ...] = (64,)
-    """Dense layers of the encoder."""
+    """Sizes of the dense layers of the encoder."""
     head: tuple[run.Count, ...] = (64,)
-    """Dense layers before policy and value, in each."""
+    """Sizes of the dense layers before the policy and before the value, in each."""
     cnn: Literal["nature", "impala", "small"] = "small"
     """Convolutions for image observations."""
     lstm: tuple[run.Count, ...] = (64,)
-    """Layers of the controller."""
+    """Sizes of the layers of the controller, an LSTM."""
     rows: run.Count = 64
-    """Rows of the memory."""
+    """Number of rows of the memory."""
     row_size: run.Count = 32
-    """Numbers in each."""
+    """Numbers in each row of the memory."""
     keys: run.Count = 3
-    """Read keys, or read heads."""
+    """Number of keys or heads that read the memory."""
     blind: bool = False
-    """Withhold what is read, an ablation."""
+    """Ablation: withhold from the network what is read from the memory."""
     recall: bool = True
-    """Also see the last action and reward."""
+    """Let the network also see the last action and reward."""
 
 
 @dataclass(frozen=True)

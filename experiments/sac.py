@@ -15,14 +15,14 @@ class Config(parts.off_policy.Learning):
     temperature_learning_rate: run.Positive = 1e-3
     """Adam's step size for ln α."""
     temperature: run.NonNegative = 1.0
-    """α; the first one, if it is learned."""
+    """Temperature α of the entropy bonus; the first one, if it is learned."""
     automatic: bool = True
     """Learn α, so that the policy's entropy is `entropy`."""
     entropy: run.Real | None = None
     """The entropy H̄ to keep, in nats, of actions in [-1, 1]: by default -1 per dimension; for discrete actions 0.3
     times that of the uniform policy."""
     critics: run.Count = 2
-    """Critics, of which targets and the policy take the least value."""
+    """Number of critics, of which targets and the policy take the least value."""
     delay: run.Count = 1
     """Critic steps per update; the policy, α and the targets move once."""
 

@@ -11,19 +11,19 @@ class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     gae_lambda: run.Unit = 0.98
-    """λ of the generalised advantage."""
+    """The λ of the generalised advantage."""
     radius: run.Positive = 0.01
-    """δ, the divergence allowed per step."""
+    """Divergence δ that is allowed per step."""
     damping: run.NonNegative = 0.1
-    """η, added to the Fisher matrix."""
+    """Damping η that is added to the Fisher matrix."""
     iterations: run.Count = 10
     """Steps of conjugate gradients."""
     slack: run.Positive = 1.0
-    """The line search accepts a divergence of so many radii."""
+    """Divergence that the line search accepts, in multiples of `radius`."""
     backtracks: run.Count = 10
     """Steps that the line search tries."""
     line_search: bool = True
-    """Search along the step; if not, take it as it is."""
+    """Search along the step for one that is allowed; if not, take it as it is."""
     critic_learning_rate: run.Positive = 1e-3
     """Adam's step size for the critic."""
     max_grad_norm: run.Limit = 0.5

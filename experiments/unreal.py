@@ -11,7 +11,7 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     """Flags of the agent."""
 
     gae_lambda: run.Unit = 1.0
-    """λ of the generalised advantage; 1 for the paper's n-step returns."""
+    """The λ of the generalised advantage; 1 for the paper's n-step returns."""
     pixel_control: run.NonNegative = 0.01
     """Weight of pixel control; 0 switches it off."""
     reward_prediction: run.NonNegative = 1.0
@@ -19,23 +19,23 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     value_replay: run.NonNegative = 1.0
     """Weight of value replay; 0 switches it off."""
     pixel_discount: run.Unit = 0.9
-    """γ of pixel control."""
+    """Discount γ of pixel control."""
     cell: run.Count = 4
     """Pixels in a side of a cell."""
     buffer_size: run.Count = 2_000
-    """Steps kept for the tasks."""
+    """Steps that are kept for the auxiliary tasks."""
     replayed: run.Count = 16
-    """Windows of the past per update."""
+    """Windows of the past that are learned from per update."""
     unroll: run.Count = 20
     """Steps in each environment per update, and in a window."""
     hidden: tuple[run.Count, ...] = (128,)
-    """Sizes of the dense layers."""
+    """Sizes of the network's dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "small"
-    """Torso; with none images are flattened."""
+    """Convolutions for image observations; with none images are flattened."""
     activation: Literal["tanh", "relu"] = "relu"
-    """Of the dense layers."""
+    """Activation of the dense layers."""
     shared: bool = True
-    """One torso for policy, value and the tasks, which is what they are for: it cannot be off."""
+    """Share one torso between policy, value and the auxiliary tasks, which serve to shape it: it cannot be off."""
 
 
 @dataclass(frozen=True)

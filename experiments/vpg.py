@@ -11,7 +11,7 @@ class Config(parts.actor_critics.Body):
     """Flags of the agent."""
 
     psi: Literal["total", "reward_to_go", "baselined", "q", "advantage", "td", "gae"] = "gae"
-    """What weighs the score function."""
+    """What weighs the score function in the policy's gradient."""
     learning_rate: run.Positive = 1e-2
     """Adam's step size for the policy."""
     critic_learning_rate: run.Positive = 1e-3
@@ -21,9 +21,9 @@ class Config(parts.actor_critics.Body):
     max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
     gae_lambda: run.Unit = 0.97
-    """λ of psi gae."""
+    """The λ of the generalised advantage, where `psi` is gae."""
     value_lambda: run.Unit = 1.0
-    """λ of the critic's targets; 1 for sampled sums of rewards."""
+    """The λ of the critic's targets; 1 for sampled sums of rewards."""
     entropy_cost: run.NonNegative = 0.0
     """Weight of the entropy bonus."""
     epochs: run.Count = 10

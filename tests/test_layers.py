@@ -13,8 +13,9 @@ ROOMS = {
     "reports": (),
     "run": ("drivers", "reports"),
     "parts": ("drivers", "reports", "run"),
+    "studies": (),
     "benchmarks": ("drivers", "reports", "run", "parts", "commands"),
-    "commands": ("drivers", "reports", "run", "parts", "benchmarks"),
+    "commands": ("drivers", "reports", "run", "parts", "studies", "benchmarks"),
 }
 """What each room of `experiments` may import beside itself; a file of no room is a command."""
 

@@ -35,11 +35,12 @@ def receiving(optimiser: optax.GradientTransformation) -> optax.GradientTransfor
     def init(params: Any) -> Receiving:
         return Receiving(jax.tree.map(jnp.zeros_like, params), optimiser.init(params))
 
-    def update(gradients: Any, state: Receiving, params: Any = None) -> tuple[Any, Receiving]:
-        updates, inner = optimiser.update(jax.tree.map(jnp.add, gradients, state.pending), state.inner, params)
+    def update(gradients: Any, state: Receiving, params: Any = None, **extra: Any) -> tuple[Any, Receiving]:
+        whole, apply = jax.tree.map(jnp.add, gradients, state.pending), optax.with_extra_args_support(optimiser).update
+        updates, inner = apply(whole, state.inner, params, **extra)
         return updates, Receiving(jax.tree.map(jnp.zeros_like, state.pending), inner)
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def attached(

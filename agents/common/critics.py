@@ -79,7 +79,9 @@ def fit(
         each, mask = jnp.sum(losses.squared(td), axis=0) * weight[None], valid(steps)
         value = parallel.masked_mean(each, mask)
         priority = over_window(jnp.mean(jnp.abs(td), axis=0), steps)
-        return value, {"loss": value, "q": parallel.masked_mean(q_tm1[0], mask), "priority": priority}
+        told = {"q_mean": q_tm1[0], "td_error": jnp.mean(jnp.abs(td), axis=0)}
+        means = {name: parallel.masked_mean(x, mask) for name, x in told.items()}
+        return value, {"loss": value, **means, "priority": priority}
 
     def step(learned: Learned, each: tuple) -> tuple[Learned, dict[str, Array]]:
         return descend(optimiser, loss, learned, *each)

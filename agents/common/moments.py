@@ -1,6 +1,6 @@
 """Running means and variances of trees of arrays, merged exactly over devices."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,13 @@ class Moments(NamedTuple):
     rows: Array
     mean: Tree
     m2: Tree
+
+
+class Measured(NamedTuple):
+    """An inner agent's state with the statistics that a wrapper keeps around it."""
+
+    inner: Any
+    moments: Moments
 
 
 def fresh_moments(example: Tree) -> Moments:

@@ -55,6 +55,7 @@ from agents.losses.policies import (
 )
 from agents.losses.psi import Control, Psi, control, controlled_surrogate, policy_weights, total_returns
 from agents.losses.returns import boundaries, discounted_returns, gae, lambda_returns, n_step_returns
+from agents.losses.successor import improved_values, successor_bonus, successor_error
 from agents.losses.transforms import (
     IDENTITY_PAIR,
     SIGNED_HYPERBOLIC_PAIR,
@@ -124,6 +125,7 @@ __all__ = [
     "goal_reward",
     "goal_transition",
     "huber",
+    "improved_values",
     "lambda_returns",
     "munchausen_bonus",
     "n_step_returns",
@@ -148,6 +150,8 @@ __all__ = [
     "soft_policy",
     "soft_value",
     "squared",
+    "successor_bonus",
+    "successor_error",
     "surrogate",
     "symexp",
     "symlog",

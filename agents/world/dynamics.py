@@ -159,7 +159,7 @@ def ensemble(
         state = state._replace(inputs=merge(state.inputs, row, mask), targets=merge(state.targets, target, mask))
         rows = (row, target, (arrived.discount[1:] == 0).astype(jnp.float32), mask.astype(jnp.float32))
         flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
-        return descend(optimiser, loss, state, (state.inputs, state.targets), flat)
+        return descend(optimiser, loss, state, (state.inputs, state.targets), flat, part="model_")
 
     return Learner(Model(lambda x: x, step), init, lambda s: (s.params, s.inputs, s.targets), update)
 

@@ -109,7 +109,7 @@ def frame_model(
 
     def update(state: State, key: Key, steps: Step) -> tuple[State, dict[str, Array]]:
         del key
-        return descend(optimiser, loss, state, steps)
+        return descend(optimiser, loss, state, steps, part="model_")
 
     return Learner(Model(coder.encode, step), init, lambda state: state.params, update)
 

@@ -1,111 +1,12 @@
-"""What `experiments.benchmark` compares, and with which settings."""
+"""What `experiments.benchmark` compares."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from experiments.benchmarks import settings
+
 Part = Literal["env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "returns", "compile"]
 PARTS: tuple[Part, ...] = ("env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "returns", "compile")
-TASKS = ("bellmax/cartpole", "gymnax/CartPole-v1")
-
-# The settings of both sides, spelt out so that no default of either can change them. Rejax's are those of its own
-# CartPole recipe, but for one update per iteration, a plain network, and a warm-up that does not take up most of a
-# short run.
-DQN = {
-    **{"learning_rate": 1e-3, "adam_eps": 1e-8, "max_grad_norm": 10.0, "discount": 0.99, "hidden": (64, 64)},
-    **{"layer_norm": False, "double": True, "n_step": 1, "error_clip": None, "batch_size": 100, "buffer_size": 50_000},
-    **{"warmup": 1_000, "unroll": 1, "updates": 1, "target_period": 1, "target_rate": 0.02},
-    **{"epsilon_start": 1.0, "epsilon_end": 0.05, "epsilon_fraction": 0.5},
-}
-REJAX_DQN = {
-    **{"agent": "QNetwork", "agent_kwargs": {"activation": "relu"}, "num_envs": 10, "buffer_size": 50_000},
-    **{"fill_buffer": 1_000, "batch_size": 100, "max_grad_norm": 10, "learning_rate": 1e-3, "num_epochs": 1},
-    **{"polyak": 0.98, "eps_start": 1.0, "eps_end": 0.05, "exploration_fraction": 0.5, "gamma": 0.99, "ddqn": True},
-}
-PPO = {
-    **{"learning_rate": 7.5e-4, "adam_eps": 1e-8, "anneal": False, "max_grad_norm": 0.5, "discount": 0.99},
-    **{"gae_lambda": 0.95, "clip": 0.2, "value_clip": 0.2, "value_cost": 0.5, "entropy_cost": 0.01},
-    **{"normalise_advantages": True, "unroll": 100, "epochs": 5, "minibatches": 5, "hidden": (64, 64)},
-    **{"memory": "none", "shared": False, "normalise_observations": False, "normalise_rewards": False},
-}
-REJAX_PPO = {
-    **{"agent_kwargs": {"activation": "tanh"}, "num_envs": 5, "num_steps": 100, "num_epochs": 5},
-    **{"num_minibatches": 5, "learning_rate": 7.5e-4, "max_grad_norm": 0.5, "gamma": 0.99, "gae_lambda": 0.95},
-    **{"clip_eps": 0.2, "ent_coef": 0.01, "vf_coef": 0.5},
-}
-# For CartPole's discrete actions: the entropy to keep is 0.98 of the uniform policy's, which is rejax's default.
-SAC = {
-    **{"learning_rate": 3e-4, "policy_learning_rate": 3e-4, "temperature_learning_rate": 3e-4, "discount": 0.99},
-    **{"hidden": (64, 64), "layer_norm": False, "n_step": 1, "batch_size": 100, "buffer_size": 50_000},
-    **{"warmup": 1_000, "unroll": 1, "updates": 1, "target_rate": 0.01, "entropy": 0.98 * math.log(2)},
-}
-REJAX_SAC = {
-    **{"agent_kwargs": {"activation": "relu"}, "num_envs": 10, "buffer_size": 50_000, "fill_buffer": 1_000},
-    **{"batch_size": 100, "learning_rate": 3e-4, "num_epochs": 1, "polyak": 0.99, "gamma": 0.99},
-    **{"target_entropy_ratio": 0.98},
-}
-NUM_ENVS = {"dqn": 10, "ppo": 5, "sac": 10}
-HOST_ENVS, HOST_SEEDS = 8, 8
-HOST_DQN = {**DQN, "batch_size": 128, "double": False, "error_clip": 1.0, "target_rate": 1.0, "target_period": 50}
-SB_DQN = {
-    **{"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 128, "train_freq": 1},
-    **{"gradient_steps": 1, "target_update_interval": 50 * HOST_ENVS, "policy_kwargs": {"net_arch": [64, 64]}},
-}
-HOST_PPO = {**PPO, "learning_rate": 2.5e-4, "value_clip": None, "unroll": 128, "epochs": 4, "minibatches": 4}
-SB_PPO = {
-    **{"learning_rate": 2.5e-4, "n_steps": 128, "batch_size": 256, "n_epochs": 4, "ent_coef": 0.01},
-    **{"policy_kwargs": {"net_arch": [64, 64]}},
-}
-HOST_SAC = {**SAC, "entropy": None, "batch_size": 256}
-SB_SAC = {
-    **{"learning_rate": 3e-4, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 256, "train_freq": 1},
-    **{"gradient_steps": 1, "tau": 0.01, "policy_kwargs": {"net_arch": [64, 64]}},
-}
-# Agents that do more in each step than those they are compared with: (task, its options, environments, steps, agents).
-LEVELS = {"size": 7, "boxes": 2, "fewest": 1, "num_levels": 500}
-SMALL = {
-    **{"optimiser": "adam", "channels": (16, 16), "hidden": 64, "code": 32, "depth": 5, "unroll": 10},
-    **{"rollout_channels": (), "rollout_hidden": 32, "encoder_channels": ()},
-}
-CARDS = {"unroll": 13, "lstm": (64,), "hidden": (64,), "recall": False}
-MINDS: dict[str, tuple[str, dict[str, Any], int, int, dict[str, tuple[str, dict[str, Any]]]]] = {
-    "Sokoban, 7x7": (
-        *("bellmax/sokoban", LEVELS, 32, 25_600),
-        {
-            "standard agent": ("i2a", {**SMALL, "world": "none"}),
-            "I2A, exact model": ("i2a", {**SMALL, "world": "exact"}),
-        },
-    ),
-    "card pairs, 8 cards": (
-        *("bellmax/card-pairs", {"cards": 8}, 128, 133_120),
-        {
-            "RL-LSTM": ("rl_mem", {**CARDS, "memory": "lstm"}),
-            "MERLIN": ("merlin", {**CARDS, "rows": 13}),
-            "RL-MEM": ("rl_mem", {**CARDS, "memory": "rows", "rows": 13}),
-        },
-    ),
-}
-MIND_GOALS = {"standard agent": 0.1, "RL-LSTM": 0.2}
-# Of experiments.dqn: DQN without any part of Rainbow, and with one or all of them.
-PLAIN = {"hidden": (128, 128), "layer_norm": False, "double": False, "n_step": 1, "batch_size": 128}
-RAINBOW = {
-    **{"double": True, "dueling": True, "n_step": 3, "priorities": "proportional", "noisy": "factorised"},
-    **{"objective": "categorical", "epsilon_start": 0.0, "epsilon_end": 0.0},
-}
-Q_PARTS: dict[str, dict[str, Any]] = {
-    "DQN": {},
-    "double": {"double": True},
-    "dueling": {"dueling": True},
-    "n-step": {"n_step": 3},
-    "prioritised": {"priorities": "proportional"},
-    "prioritised by rank": {"priorities": "rank"},
-    "noisy": {"noisy": "factorised"},
-    "categorical (C51)": {"objective": "categorical"},
-    "all of these, Rainbow": RAINBOW,
-    "quantiles (QR-DQN)": {"objective": "quantile"},
-    "IQN": {"objective": "implicit", "quantiles": 32},
-    "Munchausen": {"munchausen": True},
-}
 
 
 class Work(NamedTuple):
@@ -142,9 +43,15 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
 
     listed: dict[str, Callable[[Callable[[float, int], int]], Iterator[Case]]] = {
         "env": env_cases,
-        "dqn": lambda scaled: train_cases("dqn", DQN, REJAX_DQN, 2.0, {1: 200_000, 16: 12_500}, scaled),
-        "ppo": lambda scaled: train_cases("ppo", PPO, REJAX_PPO, 1.5, {1: 200_000, 16: 25_000}, scaled),
-        "sac": lambda scaled: train_cases("sac", SAC, REJAX_SAC, None, {1: 50_000, 16: 6_250}, scaled),
+        "dqn": lambda scaled: train_cases(
+            "dqn", settings.DQN, settings.REJAX_DQN, 2.0, {1: 200_000, 16: 12_500}, scaled
+        ),
+        "ppo": lambda scaled: train_cases(
+            "ppo", settings.PPO, settings.REJAX_PPO, 1.5, {1: 200_000, 16: 25_000}, scaled
+        ),
+        "sac": lambda scaled: train_cases(
+            "sac", settings.SAC, settings.REJAX_SAC, None, {1: 50_000, 16: 6_250}, scaled
+        ),
         "host": host_cases,
         "minds": mind_cases,
         "replay": replay_cases,
@@ -161,7 +68,7 @@ def env_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Environment steps alone."""
     for seeds, steps in ((1, 200_000), (16, 40_000)):
         shared = {"seeds": seeds, "steps": scaled(steps, 10), "num_envs": 10}
-        ours = {task: Work("environment", {"env": task, **shared}) for task in TASKS}
+        ours = {task: Work("environment", {"env": task, **shared}) for task in settings.TASKS}
         gymnax = {"gymnax": Work("gymnax_environment", shared)}
         yield Case("env", "environment alone, 10 envs", seeds, "env steps/s", ours, gymnax)
     shared = {"seeds": 1, "steps": scaled(10_000, 10), "num_envs": 64}
@@ -186,8 +93,8 @@ def train_cases(
     for seeds, length in lengths.items():
         steps = scaled(length, 2_000)
         work = {"agent": agent, "seeds": seeds, "steps": steps}
-        envs = {"num_envs": NUM_ENVS[agent], "config": config}
-        ours = {task: Work("in_graph", {"env": task, **work, **envs}) for task in TASKS}
+        envs = {"num_envs": settings.NUM_ENVS[agent], "config": config}
+        ours = {task: Work("in_graph", {"env": task, **work, **envs}) for task in settings.TASKS}
         rejax = {"rejax": Work("rejax_train", {**work, "config": theirs})}
         name = f"{agent.upper()} in graph, {steps:,} steps a seed"
         goals = {} if goal is None else {"rejax": goal}
@@ -198,33 +105,33 @@ def host_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Training around a simulator; a peer's seeds run one after another, so one of them is measured."""
     goals = {"sb3": 10.0, "sbx": 5.0}
     sides: tuple[tuple[str, str, Mapping, Mapping, int, Mapping], ...] = (
-        ("dqn", "CartPole-v1", HOST_DQN, SB_DQN, 8_000, goals),
-        ("ppo", "CartPole-v1", HOST_PPO, SB_PPO, 10_240, goals),
-        ("sac", "Pendulum-v1", HOST_SAC, SB_SAC, 4_000, {}),
+        ("dqn", "CartPole-v1", settings.HOST_DQN, settings.SB_DQN, 8_000, goals),
+        ("ppo", "CartPole-v1", settings.HOST_PPO, settings.SB_PPO, 10_240, goals),
+        ("sac", "Pendulum-v1", settings.HOST_SAC, settings.SB_SAC, 4_000, {}),
     )
     for agent, task, config, theirs, length, asked in sides:
         steps = scaled(length, 1_024)
-        work = {"agent": agent, "steps": steps, "num_envs": HOST_ENVS}
-        ours = {"env": f"envpool/{task}", "seeds": HOST_SEEDS, "config": config}
+        work = {"agent": agent, "steps": steps, "num_envs": settings.HOST_ENVS}
+        ours = {"env": f"envpool/{task}", "seeds": settings.HOST_SEEDS, "config": config}
         models = {
             library: Work("stable_baselines", {"library": library, "env": task, **work, "config": theirs})
             for library in ("sb3", "sbx")
         }
         name = f"{agent.upper()} on the host, {steps:,} steps a seed"
         own = {f"envpool/{task}": Work("on_host", {**work, **ours})}
-        yield Case("host", name, HOST_SEEDS, "env steps/s", own, models, goals=asked)
+        yield Case("host", name, settings.HOST_SEEDS, "env steps/s", own, models, goals=asked)
 
 
 def mind_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Training in graph of agents that imagine or remember, each against the first of its task."""
-    for name, (env, options, num_envs, length, agents) in MINDS.items():
+    for name, (env, options, num_envs, length, agents) in settings.MINDS.items():
         shared = {"env": env, "options": options, "seeds": 1, "steps": scaled(length, 1), "num_envs": num_envs}
         own = {
             label: Work("in_graph", {"agent": experiment, "config": config, **shared})
             for label, (experiment, config) in agents.items()
         }
         first = next(iter(own))
-        goals = {first: MIND_GOALS[first]}
+        goals = {first: settings.MIND_GOALS[first]}
         yield Case("minds", name, 1, "env steps/s", own, against=first, goals=goals)
 
 
@@ -258,12 +165,12 @@ def learning_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Learning steps of DQN with one part of Rainbow or another, against DQN's; and what drawing takes of a step."""
 
     def step(draws: bool = True, **flags: Any) -> Work:
-        config = {**PLAIN, **flags}
+        config = {**settings.PLAIN, **flags}
         return Work("learning", {"config": config, "draws": draws, "num_envs": 16, "calls": scaled(1_000, 5)})
 
-    own = {name: step(**flags) for name, flags in Q_PARTS.items()}
+    own = {name: step(**flags) for name, flags in settings.Q_PARTS.items()}
     yield Case("learning", "learning step", 1, "µs", own, rate=False, scale=1e6, against="DQN")
-    drawing = {"noise": RAINBOW | {"priorities": "none"}, "quantile levels": Q_PARTS["IQN"]}
+    drawing = {"noise": settings.RAINBOW | {"priorities": "none"}, "quantile levels": settings.Q_PARTS["IQN"]}
     for name, flags in drawing.items():
         own = {f"{name} drawn": step(**flags), "none drawn": step(False, **flags)}
         goals = {"none drawn": 0.7}
@@ -290,13 +197,13 @@ def compile_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Compilation and start-up; lengths do not enter."""
     del scaled
     agents: tuple[tuple[str, Mapping, Mapping, float | None], ...] = (
-        ("dqn", DQN, REJAX_DQN, 10.0),
-        ("ppo", PPO, REJAX_PPO, None),
+        ("dqn", settings.DQN, settings.REJAX_DQN, 10.0),
+        ("ppo", settings.PPO, settings.REJAX_PPO, None),
     )
     for agent, config, theirs, limit in agents:
-        work = {"agent": agent, "env": TASKS[0], "num_envs": NUM_ENVS[agent], "config": config}
+        work = {"agent": agent, "env": settings.TASKS[0], "num_envs": settings.NUM_ENVS[agent], "config": config}
         peer = {"rejax": Work("rejax_compile", {"agent": agent, "config": theirs})}
-        own = {TASKS[0]: Work("compilation", work)}
+        own = {settings.TASKS[0]: Work("compilation", work)}
         yield Case("compile", f"{agent.upper()}: trace, lower and compile", 1, "s", own, peer, rate=False, limit=limit)
     for name, arguments, limit in (
         ("python -m experiments.dqn --help", ["-m", "experiments.dqn", "--help"], 2.0),
@@ -305,5 +212,7 @@ def compile_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     ):
         own = {name: Work("command", {"arguments": arguments})}
         yield Case("compile", "start of a process", 1, "s", own, rate=False, limit=limit)
-    own = {f"experiments.dqn, {TASKS[0]}": Work("first_chunk", {"experiment": "dqn", "env": TASKS[0]})}
+    own = {
+        f"experiments.dqn, {settings.TASKS[0]}": Work("first_chunk", {"experiment": "dqn", "env": settings.TASKS[0]})
+    }
     yield Case("compile", "start until the first chunk is logged", 1, "s", own, rate=False)

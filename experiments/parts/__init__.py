@@ -6,10 +6,20 @@ from experiments.parts import (
     presets,
     presets_policy,
     recurrent,
+    staged,
     workers,
     worlds,
 )
-from experiments.parts.builders import Precision, actor_critic, core, critics, discrete_actions, torso, unit_box
+from experiments.parts.builders import (
+    Precision,
+    actor_critic,
+    check_tabular,
+    core,
+    critics,
+    discrete_actions,
+    torso,
+    unit_box,
+)
 from experiments.parts.checks import (
     check_atoms,
     check_buffer,
@@ -35,6 +45,7 @@ __all__ = [
     "check_memory",
     "check_passes",
     "check_replay",
+    "check_tabular",
     "clipped",
     "core",
     "critics",
@@ -47,6 +58,7 @@ __all__ = [
     "presets_policy",
     "recurrent",
     "shares",
+    "staged",
     "torso",
     "unit_box",
     "workers",

@@ -3,41 +3,40 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from experiments import run
 from experiments.parts import builders, checks, learning
-from experiments.run import ranges
-from experiments.run.plans import Size
 
 
 @dataclass(frozen=True)
 class Layers:
     """Flags of a network."""
 
-    discount: ranges.Unit = 0.99
-    """γ."""
-    hidden: tuple[ranges.Count, ...] = (64, 64)
-    """Sizes of the dense layers."""
+    discount: run.Unit = 0.99
+    """Discount γ of later rewards, per step."""
+    hidden: tuple[run.Count, ...] = (64, 64)
+    """Sizes of the network's dense layers."""
     cnn: Literal["nature", "impala", "small", "none"] = "nature"
-    """Torso for image observations; with none they are flattened."""
+    """Convolutions for image observations; with none images are flattened."""
     activation: Literal["tanh", "relu"] = "tanh"
-    """Of the dense layers; convolutions have ReLU, and on Atari these too, as the presets say."""
+    """Activation of the dense layers; convolutions have ReLU, and in the presets for Atari the dense layers too."""
     dtype: builders.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"
-    """Recurrent core, of the size of the last hidden layer."""
+    """Recurrent core of the network, of the size of the last hidden layer."""
     shared: bool = False
-    """One torso for policy and value."""
+    """Share one torso between policy and value."""
     clip_rewards: bool = False
-    """Learn from rewards clipped to [-1, 1]."""
+    """Learn from rewards that are clipped to [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Body(Layers):
     """Flags of network, rollout and normalisation."""
 
-    unroll: ranges.Count = 128
+    unroll: run.Count = 128
     """Steps in each environment per rollout."""
     normalise_observations: bool = False
-    """Running mean 0 and variance 1 for observations that are not images."""
+    """Bring observations that are not images to running mean 0 and variance 1."""
     normalise_rewards: bool = False
     """Divide rewards by the standard deviation of the discounted return."""
 
@@ -46,19 +45,19 @@ class Body(Layers):
 class Descent:
     """Flags of gradient steps on the loss of actor and critic together."""
 
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Step size of the optimiser."""
     optimiser: Literal["adam", "rmsprop"] = "adam"
-    """RMSProp is the paper's."""
-    optimiser_eps: ranges.Positive = 1e-5
-    """Its ε."""
+    """Optimiser of policy and value; RMSProp is the paper's."""
+    optimiser_eps: run.Positive = 1e-5
+    """The ε that the optimiser adds to the root of the second moment."""
     anneal: bool = True
     """Let the step size fall linearly to 0 over the run."""
-    max_grad_norm: ranges.Limit = 0.5
+    max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
-    value_cost: ranges.NonNegative = 0.5
+    value_cost: run.NonNegative = 0.5
     """Weight of the value loss."""
-    entropy_cost: ranges.NonNegative = 0.01
+    entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy bonus."""
 
 
@@ -90,7 +89,7 @@ def check_network(body: Any, spec: Any) -> None:
     builders.core(body.memory, body.hidden)
 
 
-def check_replayed(config: Any, size: Size) -> None:
+def check_replayed(config: Any, size: run.Size) -> None:
     """Refuses a buffer, or a number of replayed windows, that the devices or the windows do not fit.
 
     Args:
@@ -105,7 +104,7 @@ def check_replayed(config: Any, size: Size) -> None:
     checks.check_buffer(kept, size.num_envs, config.unroll + 1)
 
 
-def replayed(config: Any, size: Size) -> tuple[Any, int]:
+def replayed(config: Any, size: run.Size) -> tuple[Any, int]:
     """The replay of fresh windows and of past ones, and how many of the past a device draws; arguments as above."""
     import replay
 
@@ -130,7 +129,7 @@ def critic_of_actions(body: Any, spec: Any) -> Any:
     return networks.actor_critic(torso(), policy, networks.QValues(actions), core, None if body.shared else torso())
 
 
-def iterations(body: Any, size: Size) -> int:
+def iterations(body: Any, size: run.Size) -> int:
     """Rollouts of the whole run."""
     return max(1, size.steps // (body.unroll * size.num_envs * size.devices))
 
@@ -154,8 +153,7 @@ def parts(agent: Any, body: Any, spec: Any) -> Any:
     A Gaussian policy acts in units of the task's bounds (`learning.centred`).
     """
     import replay
-    from experiments.drivers.contract import Parts, Schedule
 
     agent = learning.centred(agent, spec)
     agent = learning.normalised(agent, spec, body.normalise_observations, body.normalise_rewards, body.discount)
-    return Parts(learning.clipped(agent, body), replay.on_policy(body.unroll), Schedule(body.unroll))
+    return run.Parts(learning.clipped(agent, body), replay.on_policy(body.unroll), run.Schedule(body.unroll))

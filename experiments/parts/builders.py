@@ -9,6 +9,7 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
 
     import networks
     from envs.base import Box, Spec
+    from experiments.run.plans import Size
 
 
 Precision = Literal["float32", "bfloat16"]
@@ -26,6 +27,21 @@ def discrete_actions(spec: "Spec", agent: str) -> int:
     if not isinstance(spec.action, Discrete):
         raise ValueError(f"--env {spec.name}: {agent} needs discrete actions, but the task's are {spec.action}")
     return spec.action.num
+
+
+def check_tabular(spec: "Spec", size: "Size") -> None:
+    """Refuses tasks whose states or actions cannot be counted, and several devices, for agents that learn a table.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from envs.base import Discrete
+
+    discrete_actions(spec, "a table")
+    if not isinstance(spec.observation, Discrete):
+        raise ValueError(f"--env {spec.name}: a table needs numbers as observations, but they are {spec.observation}")
+    if size.devices > 1:
+        raise ValueError(f"--devices {size.devices}: a table is learned on one")
 
 
 def torso(

@@ -1,52 +1,49 @@
 """What the experiments of off-policy continuous control share: their flags, replay and schedule."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from experiments import run
 from experiments.parts import builders, checks
-from experiments.run import plans, ranges
-
-if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
 
 
 @dataclass(frozen=True)
 class Learning:
     """Flags of an agent that learns from a replay of transitions."""
 
-    learning_rate: ranges.Positive = 1e-3
+    learning_rate: run.Positive = 1e-3
     """Adam's step size for the values."""
-    discount: ranges.Unit = 0.99
-    """γ."""
-    hidden: tuple[ranges.Count, ...] = (64, 64)
-    """Sizes of the dense layers."""
+    discount: run.Unit = 0.99
+    """Discount γ of later rewards, per step."""
+    hidden: tuple[run.Count, ...] = (64, 64)
+    """Sizes of the network's dense layers."""
     layer_norm: bool = False
-    """Layer normalisation before each of their activations."""
+    """Normalise dense layers before each of their activations."""
     cnn: Literal["nature", "impala", "small"] = "nature"
     """Convolutions for image observations; `hidden` follows them."""
     dtype: builders.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
-    n_step: ranges.Count = 1
+    n_step: run.Count = 1
     """Transitions folded into each target."""
-    batch_size: ranges.Count = 128
-    """Transitions per gradient step."""
-    buffer_size: ranges.Count = 100_000
-    """Transitions kept."""
-    warmup: ranges.Whole = 1_000
+    batch_size: run.Count = 128
+    """Transitions that a gradient step learns from."""
+    buffer_size: run.Count = 100_000
+    """Transitions that the replay keeps."""
+    warmup: run.Whole = 1_000
     """Environment steps of random actions before learning."""
-    unroll: ranges.Count = 1
+    unroll: run.Count = 1
     """Steps in each environment between learning phases."""
-    updates: ranges.Count = 4
+    updates: run.Count = 4
     """Updates per learning phase. The update-to-data ratio is this times `delay` / (unroll x environments)."""
-    target_rate: ranges.Share = 0.005
+    target_rate: run.Share = 0.005
     """How far the targets move towards what is learned after each update; 1 is no target network."""
-    reward_scale: ranges.Positive = 1.0
-    """Factor of the rewards learned from; those reported are the task's."""
+    reward_scale: run.Positive = 1.0
+    """Factor of the rewards that are learned from; those reported are the task's."""
     normalise_observations: bool = False
-    """Running mean 0 and variance 1 for observations that are not images."""
+    """Bring observations that are not images to running mean 0 and variance 1."""
 
 
-def check(config: Learning, size: plans.Size) -> None:
+def check(config: Learning, size: run.Size) -> None:
     """Refuses a replay that `parts` cannot build.
 
     Raises:
@@ -67,7 +64,7 @@ def critics(config: Learning, spec: Any, num: int) -> Any:
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 
 
-def parts(agent: Any, spec: Any, config: Learning, size: plans.Size, steps: int = 1) -> "Parts":
+def parts(agent: Any, spec: Any, config: Learning, size: run.Size, steps: int = 1) -> run.Parts:
     """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 
     Args:
@@ -80,7 +77,6 @@ def parts(agent: Any, spec: Any, config: Learning, size: plans.Size, steps: int 
     import replay
     from agents.common import wrappers
     from envs.base import Box
-    from experiments.drivers.contract import Parts, Schedule
 
     buffer, batch = checks.shares(config, size)
     memory = replay.uniform(buffer, batch * steps, config.n_step)
@@ -89,4 +85,4 @@ def parts(agent: Any, spec: Any, config: Learning, size: plans.Size, steps: int 
     agent = scaled(agent, config)
     agent = wrappers.normalise_observations(agent, spec.observation) if config.normalise_observations else agent
     warmup = -(-config.warmup // (config.unroll * size.num_envs * size.devices))
-    return Parts(agent, memory, Schedule(config.unroll, config.updates, warmup))
+    return run.Parts(agent, memory, run.Schedule(config.unroll, config.updates, warmup))

@@ -1,4 +1,4 @@
-"""What the presets of several commands have in common; the presets themselves stand in the files of the commands.
+"""What the presets of several commands have in common, and those of DQN; others stand in the files of the commands.
 
 `atari` plays `atari/Pong`, or the game given by `--env`, under the sticky protocol with the hyper-parameters of
 Dopamine's JAX agents; `atari-classic` plays under the classic one with DQN Zoo's. `envs.adapters.atari` defines both.
@@ -88,6 +88,33 @@ MINATAR = merge(
     target_period=250,  # updates: 2,000 steps
     epsilon_steps=100_000,
 )
+
+SQUARED = {"learning_rate": 6.25e-5, "adam_eps": 0.75e-4}
+DQN: dict[str, dict[str, Any]] = {
+    "atari": merge(DOPAMINE, **SQUARED),
+    "atari-classic": merge(ZOO, **SQUARED),
+    "minatar": MINATAR,
+    "atari-cpu": merge(
+        CPU | {"num_envs": 16, "checkpoint_every": 250_000},
+        learning_rate=3e-4,
+        adam_eps=0.75e-4,
+        hidden=(256,),
+        n_step=10,
+        batch_size=32,
+        buffer_size=200_000,
+        frames=4,
+        warmup=10_000,
+        unroll=1,
+        updates=1,
+        target_period=500,
+        target_rate=1.0,
+        epsilon_end=0.01,
+        epsilon_steps=100_000,
+        clip_rewards=True,
+    ),
+}
+"""`atari` has the settings of Dopamine's JAX agent, `atari-classic` those of DQN Zoo, `minatar` those of MinAtar's
+authors; `atari-cpu` is for a few cores and an hour."""
 
 OFF_POLICY = merge(
     {

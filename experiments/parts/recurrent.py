@@ -1,12 +1,75 @@
-"""What the experiments of agents with a recurrent Q-network share: what they refuse, the network and the wrappers."""
+"""What the experiments of agents with a recurrent Q-network share: flags, refusals, the network and the wrappers."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from experiments import run
 from experiments.parts import builders, checks, learning
-from experiments.run import plans
 
 
-def check(config: Any, spec: Any, size: plans.Size, rows: int) -> None:
+@dataclass(frozen=True)
+class Learning:
+    """Flags of agents with a recurrent Q-network; the defaults are DRQN's."""
+
+    learning_rate: run.Positive = 1e-3
+    """Step size of the Adam optimiser."""
+    adam_eps: run.Positive = 1e-8
+    """The ε that Adam adds to the root of the second moment."""
+    anneal: bool = True
+    """Let the step size fall linearly to 0 over the run."""
+    max_grad_norm: run.Limit = 10.0
+    """Global norm that gradients are clipped to."""
+    discount: run.Unit = 0.99
+    """Discount γ of later rewards, per step."""
+    hidden: tuple[run.Count, ...] = (64,)
+    """Sizes of the dense layers before the memory."""
+    layer_norm: bool = False
+    """Normalise dense layers before each of their activations."""
+    cnn: Literal["nature", "impala", "small"] = "nature"
+    """Convolutions for image observations; `hidden` follows them."""
+    dtype: builders.Precision = "float32"
+    """What the layers before the memory compute in; parameters and losses are float32 in either case."""
+    memory: Literal["lstm", "gru", "none"] = "lstm"
+    """Recurrent core of the network; none makes the agent feed-forward."""
+    memory_size: run.Count = 64
+    """run.Size of the recurrent core."""
+    head: tuple[run.Count, ...] = ()
+    """Sizes of the dense layers after the memory, in each stream."""
+    dueling: bool = False
+    """Let the network have separate streams for the state's value and the actions' advantages."""
+    recall: bool = False
+    """Let the network read the last action and reward."""
+    start: Literal["stored", "zero"] = "zero"
+    """Memory that a window begins with: zeros, or what the memory was when the window was acted out."""
+    batch_size: run.Count = 32
+    """Windows of the replay that an update learns from."""
+    buffer_size: run.Count = 100_000
+    """Environment steps that the replay keeps."""
+    frames: run.Count = 1
+    """Frames in an image observation's stack, of which the replay keeps one."""
+    warmup: run.Whole = 2_000
+    """Environment steps before learning."""
+    unroll: run.Count = 10
+    """Steps in each environment between learning phases."""
+    updates: run.Count = 5
+    """Updates that are made in a learning phase."""
+    target_period: run.Count = 100
+    """Updates between moves of the target network."""
+    target_rate: run.Share = 1.0
+    """How far the target moves towards the online network each time; 1 copies it."""
+    epsilon_start: run.Unit = 1.0
+    """Probability of a random action when learning begins."""
+    epsilon_end: run.Unit = 0.05
+    """Probability of a random action once it has decayed."""
+    epsilon_fraction: run.Unit = 0.2
+    """Part of all steps over which the probability of a random action decays, linearly."""
+    clip_rewards: bool = False
+    """Learn from rewards that are clipped to [-1, 1]."""
+    normalise_observations: bool = False
+    """Bring observations that are not images to running mean 0 and variance 1."""
+
+
+def check(config: Any, spec: Any, size: run.Size, rows: int) -> None:
     """Refuses a task without discrete actions, and a replay without room for one window of each lane.
 
     Args:

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from experiments import run
 from experiments.parts import worlds
-from experiments.run import cores, evaluation, policies, prepare, records
+from experiments.run import evaluation, policies
 
 LANES, CHUNKS = 64, 20
 
@@ -31,7 +32,7 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     Raises:
       ValueError: there is no baseline, or the task has no frames of a few kinds.
     """
-    cores.use_cores()
+    run.use_cores()
     import jax
     import jax.numpy as jnp
 
@@ -39,7 +40,7 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     from envs import keys
     from experiments.run.checkpoint import Checkpointer
 
-    env = prepare.environment(config)
+    env = run.prepare.environment(config)
     spec, place = env.spec, folder / "model"
     learner = worlds.frame_learner(spec, config.model_learning_rate, config.agent.poor)
     coder = worlds.coder(spec)
@@ -82,7 +83,7 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     tests = [measure(learner.params(state), part) for part in parts]
     summary = {name: float(jnp.mean(jnp.stack([test[name] for test in tests]))) for name in tests[0]}
     summary |= {"transitions": int(seen.action.size), "updates": CHUNKS * each}
-    records.write_json(place / "summary.json", summary)
+    run.records.write_json(place / "summary.json", summary)
     return summary
 
 
@@ -147,7 +148,7 @@ def report(folder: Path, found: dict[str, Any], quiet: bool) -> None:
             share = np.asarray(ended(folder / name))
             low, high = stats.interval(share)
             found[name] |= {"solved": share.tolist(), "solved_iqm": stats.iqm(share), "solved_ci95": [low, high]}
-    records.write_json(folder / "summary.json", found)
+    run.records.write_json(folder / "summary.json", found)
     if quiet:
         return
     for name, summary in found.items():

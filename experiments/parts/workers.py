@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from experiments import run
 from experiments.parts import actor_critics
-from experiments.run import prepare
 
 Make = Callable[..., Any]
 """`(agent flags, spec, size, optimiser or None) -> Parts`; a function of a module, so that another process finds it."""
@@ -65,8 +65,8 @@ class Shared:
 
 def build(config: Any, make: Make, held: bool) -> Any:
     """The task, and the parts of an agent on it with its own optimiser, or with one that holds the gradient."""
-    env = prepare.environment(config)
-    return env, make(config.agent, env.spec, prepare.size_of(config), gradient_holder() if held else None)
+    env = run.prepare.environment(config)
+    return env, make(config.agent, env.spec, run.prepare.size_of(config), gradient_holder() if held else None)
 
 
 def fresh(config: Any, make: Make) -> tuple[Any, Any]:
@@ -78,7 +78,7 @@ def fresh(config: Any, make: Make) -> tuple[Any, Any]:
     env, parts = build(config, make, held=False)
     _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(config.seed), 1))
     state = parts.agent.init(keys.key(config.seed), timestep)
-    updates = actor_critics.iterations(config.agent, prepare.size_of(config))
+    updates = actor_critics.iterations(config.agent, run.prepare.size_of(config))
     return (state.params, state.optimiser), actor_critics.optimiser(config.agent, updates)
 
 
@@ -97,8 +97,8 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
       stop: whether to stop.
     """
     import jax
-    import optax
 
+    from agents.common import optimisers
     from envs import keys
     from experiments.drivers import in_graph
 
@@ -110,8 +110,8 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
 
     @jax.jit
     def descend(params: Any, statistics: Any, gradient: Any) -> tuple[Any, Any]:
-        updates, statistics = optimiser.update(gradient, statistics, params)
-        return optax.apply_updates(params, updates), statistics
+        params, statistics, told = optimisers.step(optimiser, gradient, statistics, params)
+        return (params, statistics), told
 
     run = jax.jit(loop.init)(jax.random.fold_in(keys.key(config.seed), index))
     eval_every = config.eval_every or max(1, config.steps // 20)
@@ -121,11 +121,12 @@ def work(index: int, config: Any, make: Make, block: Any, lock: Any, taken: Any,
         run, metrics = step(run._replace(agent=run.agent._replace(params=params)))
         gradient = run.agent.optimiser
         with lock:
-            shared.write(descend(*shared.read(), gradient))
+            tree, told = descend(*shared.read(), gradient)
+            shared.write(tree)
             before, steps = taken.value, taken.value + config.agent.unroll * config.num_envs
             taken.value = steps
             after = shared.read()[0] if before // eval_every != steps // eval_every else None
-        reports.put((index, steps, {name: float(value) for name, value in metrics.items()}, after))
+        reports.put((index, steps, {name: float(value) for name, value in {**metrics, **told}.items()}, after))
     reports.put(None)
 
 

@@ -1,4 +1,4 @@
-"""Learning curves: IQM over seeds with a 95 % bootstrap band, and each seed faintly behind it."""
+"""Learning curves: IQM over seeds with a 95 % bootstrap band, and of a single run each seed faintly behind it."""
 
 import io
 import warnings
@@ -92,6 +92,34 @@ def _draw(
     reference: float | None = None,
     published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> None:
+    image = io.BytesIO()
+    render(runs, image, title, NAMES.get(metric, metric.replace("_", " ")), reference, published)
+    files.write(Path(out), image.getvalue())
+
+
+def render(
+    runs: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    image: io.BytesIO,
+    title: str,
+    ylabel: str,
+    reference: float | None = None,
+    published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    form: str = "png",
+    description: str = "",
+) -> None:
+    """Draws learning curves into memory; the same curves always give the same bytes.
+
+    Args:
+      runs: label -> `(env_steps [points], values [seeds, points])`.
+      image: what is written to.
+      title: above the plot.
+      ylabel: beside it.
+      reference: draws a dashed line there.
+      published: label -> `(env_steps [points], scores [points])`, drawn as points.
+      form: "png", "svg" or "pdf".
+      description: is kept in the file, but for PDF.
+    """
+    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -119,12 +147,15 @@ def _draw(
         legend = axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best", reverse=single)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    _style(axes, files.plain(title, TITLE), files.plain(NAMES.get(metric, metric.replace("_", " ")), LABEL))
-    image = io.BytesIO()
-    with warnings.catch_warnings():
+    _style(axes, files.plain(title, TITLE), files.plain(ylabel, LABEL))
+    kept: dict[str, dict[str, Any]] = {
+        "png": {"Description": description},
+        "svg": {"Date": None, "Description": description},
+    }
+    metadata = kept.get(form, {"CreationDate": None})
+    with warnings.catch_warnings(), mpl.rc_context({"svg.hashsalt": "bellmax", "svg.fonttype": "none"}):
         warnings.filterwarnings("ignore", r"Glyph .* missing from font")
-        figure.savefig(image, format="png")
-    files.write(Path(out), image.getvalue())
+        figure.savefig(image, format=form, metadata=metadata)
 
 
 def lines(
@@ -171,7 +202,8 @@ def _curve(axes: Any, label: str, steps: np.ndarray, values: np.ndarray, colour:
     label = f"{label} ({seeds})" if label else f"IQM of {seeds}" if len(values) > 1 else seeds
     marker = "o" if len(steps) == 1 else None
     if len(values) > 1:
-        axes.plot(steps, values.T, color=colour, linewidth=0.7, alpha=0.28 if single else 0.12, zorder=2)
+        if single:
+            axes.plot(steps, values.T, color=colour, linewidth=0.7, alpha=0.28, zorder=2)
         name = "95 % bootstrap interval" if single else None
         axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0, zorder=3, label=name)
     axes.plot(

@@ -76,6 +76,11 @@ def probability_of_improvement(x: np.ndarray, y: np.ndarray, reps: int = REPS, s
     return float(wins.mean()), ends
 
 
+def figure(score: float) -> str:
+    """A return in a table, with one decimal; "-" where there is none, as before the first evaluation."""
+    return f"{score:.1f}" if np.isfinite(score) else "-"
+
+
 def shown(ends: Interval, form: str = ".4g") -> str:
     """An interval in brackets, "n/a" where there is none."""
     low, high = ends

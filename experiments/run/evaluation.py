@@ -14,7 +14,7 @@ class Flags:
     run: Path
     """The run folder; of a sweep, the folder of one of its points."""
     episodes: ranges.Count = 100
-    """Episodes per seed."""
+    """Episodes that the policy of each seed plays."""
     which: Literal["best", "last"] = "best"
     """The policy of each seed's best evaluation, or of the last one."""
     env_options: tuple[str, ...] = ()
@@ -22,9 +22,9 @@ class Flags:
     seed: ranges.Whole = 1_000_000
     """Seed of the episodes, apart from those of training."""
     sampled: bool = False
-    """Play as in training, exploring, rather than greedily."""
+    """Play as in training, exploring, and not greedily."""
     discount: ranges.Share = 1.0
-    """γ of the returns that are told, and by which the best seed is chosen for the film; for tasks in graph."""
+    """Discount γ of the returns that are told and by which the best seed is chosen for the film; for tasks in graph."""
     rewards: ranges.Whole = 0
     """Also tell how many steps it takes to each of this many rewards from the one before; for tasks in graph."""
     trust: bool = False

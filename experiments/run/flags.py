@@ -29,20 +29,20 @@ class Common:
     env: str = "bellmax/catch"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     env_options: tuple[str, ...] = ()
-    """Options of the task, as name=value."""
+    """Options that the task is made with, as name=value."""
     eval_env_options: tuple[str, ...] = ()
     """Options that the task has besides, or instead, when policies are evaluated: a goal that is far, for instance."""
     seeds: ranges.Count = 1
-    """Runs trained side by side, with seeds `seed`, `seed` + 1, ..."""
+    """Number of runs trained side by side, with seeds `seed`, `seed` + 1 and so on."""
     seed: ranges.Whole = 0
-    """The first seed."""
+    """Seed of the first run; further runs count on from it."""
     steps: ranges.Steps = 100_000
-    """Environment steps per seed."""
+    """Environment steps that each seed trains for."""
     schedule_steps: ranges.Whole = 0
     """Environment steps over which step sizes, epsilon and the like are annealed; 0 for `steps`. A run that is resumed
     with more steps keeps the end that it had."""
     reschedule: bool = False
-    """On a run that is resumed with more steps, anneal over all of them, which takes annealed values back."""
+    """Anneal a run that is resumed with more steps over all of them, which takes annealed values back."""
     num_envs: ranges.Count = 8
     """Environments (lanes) per seed."""
     devices: ranges.Count = 1
@@ -50,13 +50,13 @@ class Common:
     eval_every: ranges.Whole = 0
     """Environment steps per seed between greedy evaluations; 0 for a twentieth of `steps`."""
     eval_episodes: ranges.Count = 32
-    """Episodes of one evaluation, per seed."""
+    """Episodes that an evaluation plays, per seed."""
     log_every: ranges.Whole = 0
     """Environment steps per seed between log points; 0 for a hundredth of `steps`, at most 50,000."""
     checkpoint_every: ranges.Whole = 0
     """Environment steps per seed between checkpoints; 0 for every evaluation."""
     keep: ranges.Count = 3
-    """Checkpoints kept."""
+    """Number of checkpoints that are kept, the newest ones."""
     out: str = ""
     """Run folder, new or empty; by default a fresh one under runs/."""
     resume: str = ""
@@ -64,13 +64,17 @@ class Common:
     trust: bool = False
     """Run code that lies in the folder to resume, or call a task's function that lies elsewhere than here."""
     nan: Literal["stop", "continue"] = "stop"
-    """On a loss that is not finite: stop the run, or go on with the other seeds."""
+    """What to do on a loss that is not finite: stop the run, or go on with the other seeds."""
     sweep: tuple[str, ...] = ()
-    """Grid over agent flags that are real numbers, trained in one compilation: agent.learning-rate=1e-3,3e-4 ..."""
+    """Grid over real-numbered agent flags, trained in one compilation, such as agent.learning-rate=1e-3,3e-4."""
     wandb: bool = False
-    """Also log to Weights & Biases (if installed)."""
+    """Also log to Weights & Biases (if installed): a run for each seed, in a group named as the run folder."""
+    wandb_project: str = "bellmax"
+    """Project of the W&B runs."""
+    wandb_tags: tuple[str, ...] = ()
+    """Tags of the W&B runs."""
     quiet: bool = False
-    """No progress bar."""
+    """Show no progress bar and print nothing."""
 
 
 CHANGEABLE = (
@@ -82,6 +86,8 @@ CHANGEABLE = (
     "trust",
     "quiet",
     "wandb",
+    "wandb_project",
+    "wandb_tags",
     "keep",
     "checkpoint_every",
     "nan",
@@ -287,6 +293,15 @@ def check(config: Any) -> None:
             raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
     if config.out and config.resume:
         raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
+    if not config.wandb_project or any(sign in config.wandb_project for sign in "/\\#?%:"):
+        told = "must be a name without any of / \\ # ? % :"
+        raise ValueError(f"--wandb-project {config.wandb_project!r}: {told}")
+    for word in config.wandb_tags:
+        if not 1 <= len(word) <= 64:
+            raise ValueError(f"--wandb-tags {word!r}: must have 1 to 64 characters")
+    for name in () if config.wandb or config.resume else ("wandb_project", "wandb_tags"):
+        if getattr(config, name) != getattr(Common, name):
+            raise ValueError(f"{flag(name)} {getattr(config, name)}: of use only with --wandb")
     if config.wandb and find_spec("wandb") is None:
         raise ValueError("--wandb: needs the package wandb, which is not installed (pip install wandb)")
 

@@ -126,13 +126,15 @@ def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> 
     config, each = prepared.config, prepared.config.seeds
     seeds = list(range(config.seed, config.seed + each))
     parts = []
-    for i, path in enumerate(folders):
+    for i, (path, point) in enumerate(zip(folders, prepared.points, strict=True)):
         sinks: list[Any] = [
             MetricsCsv(path / "metrics.csv", seeds, resume_at),
             TensorBoard(path / "tensorboard", seeds, resume_at),
         ]
         if config.wandb:
-            sinks.append(Wandb(path, seeds, flags.flat(config), resume_at is not None))
+            own, project, tags = flags.flat(pointed(config, point)), config.wandb_project, config.wandb_tags
+            named = {"project": project, "group": prepared.folder.resolve().name}
+            sinks.append(Wandb(path, seeds, own, resume_at is not None, tags=tags, **named))
         parts.append(Part(slice(i * each, (i + 1) * each), *sinks))
     runs, plan = prepared.lay.runs, prepared.plan
     return Logger(runs, *parts, Progress(plan.env_steps(plan.chunks), runs, resume_at or 0, config.quiet))
@@ -187,14 +189,19 @@ def table(folders: list[Path], summaries: list[dict[str, Any]], first_seed: int)
             f"{'seed':>8} {'best':>10} {'last':>10}   evaluation return",
         ]
         returns = zip(summary["eval_returns_best"], summary["eval_returns"], strict=True)
-        lines += [f"{seed:>8} {best:>10.1f} {last:>10.1f}" for seed, (best, last) in enumerate(returns, first_seed)]
+        lines += [
+            f"{seed:>8} {stats.figure(best):>10} {stats.figure(last):>10}"
+            for seed, (best, last) in enumerate(returns, first_seed)
+        ]
         low, high = summary["eval_ci95"]
-        lines.append(f"{'IQM':>8} {stats.iqm(summary['eval_returns_best']):>10.1f} {summary['eval_iqm']:>10.1f}")
+        iqms = stats.iqm(summary["eval_returns_best"]), summary["eval_iqm"]
+        lines.append(f"{'IQM':>8} {stats.figure(iqms[0]):>10} {stats.figure(iqms[1]):>10}")
+        if not np.isfinite(iqms).any():
+            lines.append("no policy was evaluated yet")
         if np.isfinite(low):
             lines[-1] += f"   95 % interval of the last: {low:.1f} to {high:.1f}"
         game = atari.game_of(summary["env"])
-        if game:
-            iqms = stats.iqm(summary["eval_returns_best"]), summary["eval_iqm"]
+        if game and np.isfinite(iqms).all():
             best, last = (atari.human_normalised(game, x) for x in iqms)
             lines.append(f"{'human':>8} {best:>10.1%} {last:>10.1%}   normalised: 0 % is random play, 100 % a human")
     of = summaries[0]

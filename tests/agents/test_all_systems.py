@@ -66,6 +66,32 @@ def begun(name: str, seed: int) -> Any:
     return compiled(name)[0](keys.key(seed))
 
 
+VALUES = ["dqn", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
+CRITICS = ["ddpg", "td3", "sac", "naf", "acer", "reactor", "q_prop"]
+POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
+POLICIES += ["vpg"]
+LEVELS = {"hiro": ["low_", "high_"], "hac": ["level0_", "level1_"]}
+WITHOUT_GRADIENT = {"cem", "cma_es", "planning", "dyna_q"}
+PARTS = {"merlin": "policy_", "trpo": "critic_", "q_prop": "critic_"}
+"""Whose optimiser is named where it is not the agent's only one, nor that of its first loss."""
+
+
+def known(name: str) -> set[str]:
+    """What a command's metrics must have, under the names that all of them share (docs/design.md)."""
+    names = {"loss"}
+    if name not in WITHOUT_GRADIENT and name not in LEVELS:
+        names |= {f"{PARTS.get(name, '')}{each}" for each in ("learning_rate", "gradient_norm")}
+    if name in [*VALUES, *CRITICS]:
+        names |= {"q_mean", "td_error"}
+    names |= {"epsilon"} if name in VALUES else set()
+    if name in POLICIES:
+        names |= {"policy_loss", "entropy", "explained_variance"}
+        names |= set() if name == "merlin" else {"approx_kl", "value_loss"}
+    names |= {"temperature", "entropy", "policy_gradient_norm"} if name == "sac" else set()
+    each = ("q_mean", "td_error", "learning_rate", "gradient_norm")
+    return names | {prefix + word for prefix in LEVELS.get(name, []) for word in each}
+
+
 def numbers(tree: Any) -> list[np.ndarray]:
     """All leaves but random keys."""
     return [np.asarray(x) for x in jax.tree.leaves(tree) if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
@@ -79,6 +105,7 @@ def test_shapes_and_types_stay(name: str) -> None:
     after, metrics = jax.eval_shape(loop.step, run)
     chex.assert_trees_all_equal_shapes_and_dtypes(run, after)
     assert metrics and all(x.shape == () for x in metrics.values())
+    assert sorted(known(name) - metrics.keys()) == []
 
 
 @pytest.mark.slow

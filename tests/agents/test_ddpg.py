@@ -19,7 +19,8 @@ from envs import keys
 from envs.base import Box
 from experiments.parts import builders
 from experiments.run.plans import Size
-from tests.agents import linear_quadratic as lq
+from experiments.studies import linear_quadratic as lq
+from experiments.studies import overestimation
 
 LANES, SIZE = 8, 2
 NEAR = 0.3  # where the best actions of the linear system are within the bounds that targets are clipped to
@@ -143,40 +144,8 @@ def test_the_policy_of_a_linear_system_is_riccatis(critics: int, delay: int) -> 
     assert np.linalg.norm(learned - best) <= 0.05 * np.linalg.norm(best)
 
 
-def overestimated(critics: int) -> np.ndarray:
-    """What 64 runs with so many critics think of their policies after 1,000 updates, where all rewards are noise.
-
-    One state that leads to itself, so that what any policy earns is 0 on the mean.
-    """
-    seen = {"observation": Box((1,))}
-    policy = networks.q_network(networks.Torso(seen, ()), networks.DeterministicPolicy(SIZE))
-    critic = networks.q_network(networks.Torso(with_action(seen, Box((SIZE,))), (32,)), networks.Value())
-    critic = networks.ensemble(critic, critics)
-    chains = Params(optimisers.adam(1e-2), optimisers.adam(1e-2))
-    learner = ddpg(policy, critic, chains, discount=0.98, target_rate=0.05)
-    kinds, ones = jnp.full((2, LANES), MID, jnp.int8), jnp.ones((2, LANES))
-
-    def noise_alone(key: Any) -> Step:
-        k_action, k_reward = jax.random.split(key)
-        action = jax.random.uniform(k_action, (2, LANES, SIZE), minval=-1)
-        reward = jax.random.normal(k_reward, (2, LANES))
-        return Step(TimeStep(kinds, reward, ones, {"observation": ones[..., None]}), action, {})
-
-    def update(state: Any, key: Any) -> Any:
-        k_draw, k_update = jax.random.split(key)
-        return learner.update(state, k_update, Sample(noise_alone(k_draw)))[0], None
-
-    def run(key: Any) -> Any:
-        rows = noise_alone(key).timestep
-        state = learner.init(key, jax.tree.map(lambda x: x[0], rows))
-        state, _ = jax.lax.scan(update, state, jax.random.split(key, 1_000))
-        return apply(critic, state.critic.params, rows, apply(policy, state.policy.params, rows))[0, 0, 0]
-
-    return np.asarray(jax.jit(jax.vmap(run))(jax.random.split(keys.key(0), 64)))
-
-
 def test_one_critic_overestimates_and_two_do_so_much_less() -> None:
-    one, two = overestimated(1), overestimated(2)
+    one, two = overestimation.values(0, 1), overestimation.values(0, 2)
     error = one.std() / np.sqrt(len(one))
     assert one.mean() > 4 * error, one
     assert two.mean() < 0.5 * one.mean(), (one.mean(), two.mean())

@@ -69,8 +69,12 @@ def test_acting_is_perturbed_evaluation_and_layer_normalisation_are_not() -> Non
     explored, _, _ = agent.act(actor, keys.key(1), (), TIMESTEP, True)
     np.testing.assert_array_equal(greedy, plain)
     assert (explored != greedy).any()
-    for path, x in jax.tree_util.tree_leaves_with_path(state.noise):
-        assert ("LayerNorm" in jax.tree_util.keystr(path)) == (not np.any(x)), path
+    noise = [
+        (jax.tree_util.keystr(path), bool(np.any(x))) for path, x in jax.tree_util.tree_leaves_with_path(state.noise)
+    ]
+    assert {perturbed for _, perturbed in noise} == {True, False}
+    for path, perturbed in noise:
+        assert ("LayerNorm" in path) != perturbed, path
 
 
 def test_learning_does_not_see_the_noise() -> None:

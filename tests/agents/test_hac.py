@@ -12,9 +12,7 @@ from agents.base import FIRST, LAST, Agent, Info, Step, valid
 from agents.hac import hac
 from envs import keys
 from envs.tasks.point_maze import point_maze
-from experiments import hac as experiment
-from experiments.drivers import base, in_graph
-from experiments.run.plans import Size
+from experiments.drivers import base
 
 QUICK = {"xla_backend_optimization_level": 0}  # nearly all the time goes into compiling
 H, LIMIT, LANES = 4, 24, 3
@@ -190,7 +188,7 @@ def test_every_transition_is_one_of_the_three_kinds(k, actions):
 
 def test_the_last_state_of_an_attempt_is_always_among_the_goals():
     samples, rows = drawn(2, goals=1)
-    steps, place = samples[0], rows.timestep.observation["observation"][..., :2]
+    steps, place, relabelled = samples[0], rows.timestep.observation["observation"][..., :2], 0
     for n in np.flatnonzero(valid(steps)[0]):
         goal = steps.timestep.observation["desired_goal"][0, n]
         t, lane = divmod(int(steps.timestep.observation["observation"][0, n, 2]), LANES)
@@ -199,6 +197,8 @@ def test_the_last_state_of_an_attempt_is_always_among_the_goals():
         acts = actions_of(2, lane)[0]
         attempt = next(a.attempt for a in acts if a.start == t)
         assert (place[max(a.end for a in acts if a.attempt == attempt), lane] == goal).all()
+        relabelled += 1
+    assert relabelled > 50, relabelled
 
 
 def test_actions_are_drawn_alike_however_long_they_lasted():
@@ -228,21 +228,3 @@ def test_actions_are_drawn_alike_however_long_they_lasted():
 def test_as_many_agents_as_levels():
     with pytest.raises(ValueError, match="there are 1 agents for 2 levels"):
         hac([walker(0.0)], LEVELS[2], 2)
-
-
-def trained(seeds: int = 3, episodes: int = 120, **options: Any) -> np.ndarray:
-    """Success on the U maze after so many episodes, `[seeds]`."""
-    env = point_maze("u")
-    parts = experiment.make(experiment.Config(**options), env.spec, Size(1, 1, 101 * episodes))
-    loop = in_graph.loop(env, *parts, num_envs=1, iterations=episodes, eval_episodes=16)
-
-    def run(key):
-        state, _ = loop.step(loop.init(key))
-        return loop.evaluate(loop.actor(state), key)["eval_success"].mean()
-
-    return np.asarray(jax.jit(jax.vmap(run))(keys.key(np.arange(seeds))))
-
-
-@pytest.mark.slow
-def test_some_seed_solves_the_u_maze():
-    assert trained().max() >= 0.9  # one of three does, see docs/results/hac.md

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 import networks
 import replay
@@ -50,15 +49,3 @@ def success(bits: int, k: Any, episodes: int, seeds: int, hidden: int = 256) -> 
 def test_eight_bits_need_hindsight_for_so_few_episodes():
     with_it, without = success(8, [4, 0], 800, 1, hidden=64)
     assert (with_it >= 0.9).all() and (without <= 0.3).all(), (with_it, without)
-
-
-@pytest.mark.slow
-def test_twenty_bits():
-    with_it = success(20, [4], 8_000, 8)
-    assert (with_it >= 0.9).all(), with_it
-
-
-@pytest.mark.slow
-def test_twenty_bits_are_out_of_reach_without_hindsight():
-    without = success(20, [0], 16_000, 8)
-    assert (without <= 0.02).all(), without

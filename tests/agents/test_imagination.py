@@ -16,7 +16,6 @@ from agents.world import frames, models
 from envs import keys
 from envs.tasks import minipacman, sokoban
 from networks.base import Network
-from tests.agents.learning import trained
 
 LANES, ACTIONS, DEPTH = 3, 4, 5
 
@@ -299,21 +298,3 @@ def test_the_frame_model_of_another_size():
     begun = jax.eval_shape(learner.model.start, timestep.observation)
     _, said = jax.eval_shape(learner.model.step, state.params, keys.key(0), begun, action)
     assert said.observation.shape == (2, 15, 19, 3) and said.observation.dtype == jnp.uint8
-
-
-@cache
-def on_sokoban(world):
-    """Returns of 3 seeds after 240,000 steps on levels of one and two boxes, sampled from the policies, `[seeds]`."""
-    small = {"channels": (16, 16), "hidden": 64, "encoder_channels": (), "code": 32, "learning_rate": 5e-3}
-    student = {"rollout_channels": (), "rollout_hidden": 32, "optimiser": "adam"}
-    levels = {"size": 7, "boxes": 2, "fewest": 1, "num_levels": 5000}
-    numbers = {"seeds": 3, "lanes": 16, "options": levels, "sampled": True}
-    return trained("i2a", "bellmax/sokoban", 240_000, **numbers, world=world, **small, **student)[0][-1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("without", ["none", "copy"])
-def test_imagination_helps_if_it_is_true(without):
-    """Ten points of levels solved are worth more than one and a half of return: 10 for the end, and the steps saved."""
-    true, other = on_sokoban("exact"), on_sokoban(without)
-    assert true.min() > other.max() and true.mean() > other.mean() + 3, (true, other)

@@ -1,6 +1,6 @@
 """Planning with a true and with a learned model, and Dyna around an agent with a replay."""
 
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,6 @@ from envs.tasks import sokoban, swingup
 from envs.tasks.cartpole import cartpole
 from experiments.drivers import in_graph
 from experiments.drivers.contract import Schedule
-from tests.agents.learning import trained
 
 ACTION = Box((1,), -1.0, 1.0)
 CARTPOLE = models.simulator(swingup.restore, swingup.transition, swingup.observe)
@@ -217,36 +216,6 @@ def test_dyna_is_n_more_updates_on_what_the_model_says():
     assert max(jax.tree.leaves(moved)) < 3e-3  # what is left is Adam's momentum
     with pytest.raises(ValueError, match="multiple of 7"):
         dyna(agent, learner, 6).update(state, keys.key(1), Sample(steps))
-
-
-@cache
-def first_solved(steps, **flags):
-    """Steps of deep Dyna on CartPole before a greedy mean of 475, in steps of 500, infinite if never, `[seeds]`."""
-    number = steps // 500
-    returns = trained("dyna", "bellmax/cartpole", steps, evaluations=number, lanes=1, **flags)[0]
-    return np.where((returns >= 475).any(0), 500 * (1 + (returns >= 475).argmax(0)), np.inf)
-
-
-@pytest.mark.slow
-def test_dyna_needs_fewer_steps_if_its_model_is_right():
-    with_model, without = first_solved(8_000), first_solved(20_000, planning=0)
-    assert np.median(with_model) <= 0.6 * np.median(without), (with_model, without)
-    shuffled_model = first_solved(8_000, shuffle_actions=True)
-    assert np.isinf(shuffled_model).sum() >= 3, shuffled_model
-
-
-@cache
-def pets(**flags):
-    """Returns of PETS in the episode after four on the swing-up, `[seeds]`."""
-    flags |= {"model": "learned"}
-    return trained("planning", "bellmax/cartpole-swingup", 804, seeds=2, lanes=1, judged=1, **flags)[0][0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ablation", [{"shuffle_arrivals": True}, {"horizon": 10}], ids=lambda x: next(iter(x)))
-def test_pets_swings_up_in_a_handful_of_episodes(ablation):
-    assert pets().min() >= 150, pets()
-    assert pets(**ablation).max() < 50, pets(**ablation)
 
 
 def test_an_agent_that_plans_learns_its_model():

@@ -91,7 +91,7 @@ def q_of(seed: int, steps: Step, core: str = "lstm") -> np.ndarray:
 @cache
 def compiled_errors(core: str, burn_in: int) -> Any:
     settings = {"discount": 0.9, "n_step": N, "burn_in": burn_in, "tx_pair": losses.SIGNED_HYPERBOLIC_PAIR}
-    return jax.jit(lambda *args: td_errors(network(core), *args, **settings))
+    return jax.jit(lambda *args: td_errors(network(core), *args, **settings)[0])
 
 
 def errors(steps: Step, burn_in: int = BURN_IN, core: str = "lstm") -> jax.Array:

@@ -1,7 +1,5 @@
 """Universal values on four rooms: what a rank can express, and what the two stages make of it."""
 
-from functools import cache, partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,91 +14,28 @@ from envs import keys
 from envs.base import Box, Discrete
 from envs.tasks import four_rooms
 from experiments.drivers import contract, in_graph
+from experiments.studies import universal_values
 
-DISTANCE, ADJACENT = four_rooms.distances(), four_rooms.neighbours()
-CELLS = len(DISTANCE)
-VALUES = 0.9**DISTANCE
-KNOWN = jnp.asarray(VALUES, jnp.float32)
-
-
-def optimal_share(values: np.ndarray, pairs: np.ndarray) -> float:
-    """Of the pairs (s, g), s not g, the share where going to the best neighbour by `values` is a shortest way."""
-    move = values[ADJACENT].argmax(1)  # [S, G]
-    reached = ADJACENT[np.arange(CELLS)[:, None], move]
-    nearer = DISTANCE[reached, np.arange(CELLS)[None]] < DISTANCE
-    return float(nearer[pairs & (DISTANCE > 0)].mean())
-
-
-@cache
-def held_out() -> np.ndarray:
-    return np.random.default_rng(0).random((CELLS, CELLS)) < 0.3
-
-
-@partial(jax.jit, static_argnums=(0,))
-def factors(rank: int, known: jax.Array, values: jax.Array = KNOWN) -> uvfa.Factors:
-    return uvfa.factorise(jax.random.key(0), values, known, rank)
+SEED = range(1)
 
 
 def test_seven_dimensions_suffice_and_one_does_not():
-    share = {}
-    for rank in (1, 7):
-        values = np.asarray(factors(rank, ~held_out()).values())
-        share[rank] = optimal_share(values, held_out())
-    assert share[7] >= 0.97 and share[1] <= 0.80, share
+    assert universal_values.share(SEED, rank=7) >= 0.97
+    assert universal_values.share(SEED, rank=1) <= 0.80
 
 
 def test_missing_entries_are_not_zeros():
-    filled = jnp.where(held_out(), 0.0, jnp.asarray(VALUES, jnp.float32))
-    values = np.asarray(factors(7, jnp.ones((CELLS, CELLS), bool), filled).values())
-    right = np.asarray(factors(7, ~held_out()).values())
-    error = [np.sqrt(np.mean((v - VALUES)[held_out()] ** 2)) for v in (values, right)]
-    assert error[0] > 2 * error[1], error
-
-
-def stream(rank: int):
-    return networks.MLP((128, 128, rank), activate_final=False)
-
-
-@partial(jax.jit, static_argnums=(0, 3))
-def two_stages(rank: int, known: jax.Array, inputs: tuple, steps: int = 800) -> jax.Array:
-    """Values `[S, G']` of a universal approximator trained in two stages; G' are the goals of the inputs' third."""
-    states, goals, asked = inputs
-    hat = factors(rank, known)
-    module, k_phi, k_psi = stream(rank), jax.random.key(1), jax.random.key(2)
-    apply = lambda params, x: module.apply({"params": params}, x)  # noqa: E731
-    init = lambda key, x: module.init(key, x)["params"]  # noqa: E731
-    phi, _ = uvfa.regress(k_phi, init, apply, states, hat.phi, optimisers.adam(1e-3), steps)
-    psi, _ = uvfa.regress(k_psi, init, apply, goals, hat.psi[: goals.shape[0]], optimisers.adam(1e-3), steps)
-    return apply(phi, states) @ apply(psi, asked).T
+    assert universal_values.error(SEED, zeros=True) > 2 * universal_values.error(SEED)
 
 
 def test_two_stages_reach_held_out_pairs():
-    values = np.asarray(two_stages(7, ~held_out(), (jnp.eye(CELLS),) * 3))
-    assert optimal_share(values, held_out()) >= 0.97
+    assert universal_values.share(SEED, stages=True) >= 0.97
 
 
 def test_goals_never_seen_are_served_by_their_coordinates():
     """Whole columns are held out; a table of goals would know nothing of them."""
-    order = np.random.default_rng(1).permutation(CELLS)
-    trained, new = order[:84], order[84:]
-    places = jnp.asarray((four_rooms.cells() - 6.0) / 6.0, jnp.float32)
-    waves = [f(places * n) for f in (jnp.sin, jnp.cos) for n in (1.0, 2.0, 4.0)]
-    places = jnp.concatenate(waves, axis=-1)
-    values = jnp.asarray(VALUES[:, trained], jnp.float32)
-    hat = uvfa.factorise(jax.random.key(0), values, jnp.ones(values.shape, bool), 7)
-    module = stream(7)
-    apply = lambda params, x: module.apply({"params": params}, x)  # noqa: E731
-    init = lambda key, x: module.init(key, x)["params"]  # noqa: E731
-    rate = optimisers.adam(1e-3)
-    fit = jax.jit(lambda: uvfa.regress(jax.random.key(1), init, apply, places[trained], hat.psi, rate, 800))
-    psi, loss = fit()
-    assert loss[-1] < 0.1 * loss[0]
-    everywhere = np.zeros((CELLS, CELLS))
-    everywhere[:, new] = np.asarray(hat.phi @ apply(psi, places[new]).T)
-    asked = np.zeros((CELLS, CELLS), bool)
-    asked[:, new] = True
-    chance = optimal_share(np.random.default_rng(2).random((CELLS, CELLS)), asked)
-    assert optimal_share(everywhere, asked) > max(0.7, 1.5 * chance)
+    chance = universal_values.new_goals([1], random=True)
+    assert universal_values.new_goals([1]) > max(0.7, 1.5 * chance)
 
 
 def test_two_streams_are_a_dot_product():

@@ -52,8 +52,9 @@ def episodes(played):
 
 
 def test_card_pairs_against_a_plain_model():
-    cards = 6
+    cards, games, pairs = 6, 0, 0
     for rewards, actions, seen in episodes(play(card_pairs(cards), steps=300, lanes=4)):
+        games += 1
         assert len(rewards) == 9
         assert not seen[0].any()
         gone, last, known = set(), None, {}
@@ -72,8 +73,10 @@ def test_card_pairs_against_a_plain_model():
             assert rewards[t] == paid == pair
             if pair:
                 gone |= {last, place}
+                pairs += 1
             last = place
         assert all(list(known.values()).count(s) <= 2 for s in known.values())
+    assert games >= 100 and pairs >= 10, (games, pairs)
 
 
 def perfect(cards, flips, rng):

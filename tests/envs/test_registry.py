@@ -50,7 +50,7 @@ def test_names() -> None:
     assert envs.suites() == ("bellmax", "gymnax", "envpool", "gymnasium", "atari", "mujoco")
     for suite in envs.suites():
         found = envs.names(suite)
-        assert found == tuple(sorted(found))
+        assert found and found == tuple(sorted(found))
         assert all(name.startswith(f"{suite}/") for name in found)
     assert "bellmax/deep-sea" in envs.names("bellmax")
     assert "envpool/Pong-v5" in envs.names("envpool")

@@ -38,6 +38,10 @@ def test_one_worker_is_a2c():
     workers.work(0, CONFIG, a2c.make, shared.block, threading.Lock(), taken, reports, SimpleNamespace(value=False))
     assert taken.value == CONFIG.steps
     assert reports.qsize() == 21
+    told = [reports.get()[2] for _ in range(20)]
+    np.testing.assert_allclose([each["learning_rate"] for each in told], 1e-3 * (1 - np.arange(20) / 20), rtol=1e-5)
+    assert all(each["gradient_norm"] > 0 and each["entropy"] > 0 for each in told)
+    assert all(abs(each["approx_kl"]) < 1e-6 for each in told)  # nobody else moved the parameters
     after, counted = shared.read()
     chex.assert_trees_all_close(after, run.agent.params, atol=1e-5)
     chex.assert_trees_all_close(counted, run.agent.optimiser, atol=1e-5)
@@ -126,11 +130,12 @@ def test_processes_learn_together(tmp_path):
         ("--workers 0", "--workers 0: must be at least 1"),
         ("--keep 5", "--keep 5: A3C has no such thing"),
         ("--nan continue", "--nan continue: A3C has no such thing"),
-        ("--eval-env-options nonsense=3", "nonsense"),
-        ("--out agents", "agents"),
+        ("--eval-env-options nonsense=3", "bellmax/cartpole has no option 'nonsense'"),
+        ("--out agents", "--out agents: already exists"),
     ],
 )
 def test_refuses_what_it_cannot_do(words, message, capsys):
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stop:
         a3c.main(words.split())
-    assert message in capsys.readouterr().err
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")

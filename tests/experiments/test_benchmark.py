@@ -8,7 +8,7 @@ import pytest
 from experiments import benchmark
 from experiments.benchmark import Config
 from experiments.benchmarks import cases as benchmark_cases
-from experiments.benchmarks import ours, peers
+from experiments.benchmarks import ours, peers, settings, worker
 from experiments.benchmarks import page as benchmark_page
 from experiments.benchmarks.cases import Case, Work
 
@@ -44,7 +44,7 @@ def test_own_parts_are_measured(tmp_path: Path) -> None:
     assert "jax" in page and "cores" in page
 
 
-TINY = {**benchmark_cases.DQN, "hidden": (8,), "batch_size": 4, "buffer_size": 200, "warmup": 8}
+TINY = {**settings.DQN, "hidden": (8,), "batch_size": 4, "buffer_size": 200, "warmup": 8}
 
 
 @pytest.mark.parametrize(("work", "env"), [("in_graph", "bellmax/cartpole"), ("on_host", "envpool/CartPole-v1")])
@@ -72,8 +72,8 @@ def test_calls_of_replays_are_counted(kind: str, operations: str) -> None:
 
 
 def test_learning_steps_are_counted() -> None:
-    config = {**benchmark_cases.PLAIN, "hidden": (8, 8), "batch_size": 4, "buffer_size": 200}
-    config |= benchmark_cases.Q_PARTS["prioritised"]
+    config = {**settings.PLAIN, "hidden": (8, 8), "batch_size": 4, "buffer_size": 200}
+    config |= settings.Q_PARTS["prioritised"]
     run = ours.WORK["learning"](config=config, draws=False, num_envs=4, calls=3)
     assert run() == 3
     assert run() == 3
@@ -131,12 +131,12 @@ def test_ratios_are_drawn(tmp_path: Path) -> None:
 
 
 def test_a_worker_answers_for_what_it_cannot_do() -> None:
-    def missing() -> peers.Run:
+    def missing() -> worker.Run:
         raise ModuleNotFoundError("No module named 'nowhere'", name="nowhere.deep")
 
     with pytest.raises(ModuleNotFoundError):
-        peers.answered({"work": "missing", "arguments": {}, "prepare": True}, {"missing": missing}, {})
-    seconds, units = peers.answered({"work": "five", "arguments": {}}, {"five": lambda: lambda: 5.0}, {})
+        worker.answered({"work": "missing", "arguments": {}, "prepare": True}, {"missing": missing}, {})
+    seconds, units = worker.answered({"work": "five", "arguments": {}}, {"five": lambda: lambda: 5.0}, {})
     assert seconds >= 0 and units == 5
 
 
@@ -145,3 +145,18 @@ def test_bad_flags_are_refused(words: list[str], capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as stop:
         benchmark.main(words)
     assert stop.value.code == 2 and words[0] in capsys.readouterr().err
+
+
+def test_the_peers_worker_starts_and_answers() -> None:
+    sides = benchmark.workers(Config(peers=("gymnax",)))
+    try:
+        assert sides["peers"].ask(versions=True)["value"]["jax"]
+        assert sides["peers"].ask(work="none", arguments={}) == {"error": "KeyError: 'none'"}
+    finally:
+        for side in sides.values():
+            side.close()
+
+
+def test_own_processes_run_this_checkout() -> None:
+    assert Path(__file__).parents[2] == ours.ROOT
+    assert ours.command(["-m", "experiments.list", "--help"])() == 1

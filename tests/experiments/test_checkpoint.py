@@ -264,7 +264,7 @@ def test_an_error_in_the_background_is_raised(tmp_path):
     (tmp_path / "file").write_text("")
     checkpoints = Checkpointer(tmp_path / "file" / "folder")
     checkpoints.save(1, small(1), {})
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match=r"file/folder: cannot be written \(Not a directory\)"):
         checkpoints.close()
 
 

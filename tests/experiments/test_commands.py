@@ -10,13 +10,15 @@ import re
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from experiments.reports import sinks
-from experiments.run import episodes, flags
+from experiments.run import flags
+from experiments.run import train as training
 from tests.experiments.running import FLAGS, ROOT, TIMES, call, command, rows, steps_saved, succeed, summary
 
 experiments = pytest.mark.parametrize("experiment", FLAGS)
@@ -82,6 +84,28 @@ def test_metrics_have_a_row_per_seed_and_log_point(finished, experiment):
     np.testing.assert_allclose(last, summary(finished(experiment).folder)["eval_returns"], rtol=1e-6)
 
 
+@experiments
+def test_metrics_tell_how_the_agent_learns(finished, experiment):
+    """Each under one name in all agents; the step size is that of the schedule, and epsilon falls as it is told to."""
+    table = sinks.read_metrics(finished(experiment).folder / "metrics.csv")
+    train = table["kind"] == "train"
+    names = ["loss", "learning_rate", "gradient_norm"]
+    names += ["q_mean", "td_error", "epsilon"] if experiment == "dqn" else []
+    names += [] if experiment == "dqn" else ["entropy", "approx_kl", "value_loss", "explained_variance"]
+    for name in names:
+        assert np.isfinite(table[name][train]).all(), name
+        assert np.isnan(table[name][~train]).all(), name
+    assert (table["gradient_norm"][train] > 0).all()
+    if experiment == "a2c":
+        np.testing.assert_allclose(table["learning_rate"][train], 1e-2, rtol=1e-5)
+        np.testing.assert_allclose(table["approx_kl"][train], 0, atol=1e-6)
+    if experiment == "ppo":
+        assert (np.diff(table["learning_rate"][train]) < 0).all()
+    if experiment == "dqn":
+        assert (np.diff(table["epsilon"][train]) <= 0).all() and table["epsilon"][train][0] > 0.5
+        assert table["q_mean"][train][-1] == pytest.approx(1, abs=0.3)  # every return is 1 by then
+
+
 def scalars(path):
     """`(tag, step)` of all scalars in a TensorBoard file: records of length, checksum, event, checksum."""
     data, found = path.read_bytes(), []
@@ -113,9 +137,11 @@ def test_run_folder(finished, experiment):
     assert len(steps_saved(folder)) <= 3
     labels = [f"seed_{first + i}" for i in range(seeds)] if seeds > 1 else []
     assert sorted(path.name for path in (folder / "tensorboard").iterdir()) == sorted(["mean", *labels])
-    for path in (folder / "tensorboard").glob("*/*"):
+    events = sorted((folder / "tensorboard").glob("*/*"))
+    assert [path.parent.name for path in events] == sorted(["mean", *labels])
+    for path in events:
         found = scalars(path)
-        assert {("eval/eval_return", steps), ("train/loss", steps), ("train/episode_return", steps)} <= set(found)
+        assert {("evaluation/return", steps), ("losses/loss", steps), ("episode/return", steps)} <= set(found)
     config = json.loads((folder / "config.json").read_text())
     assert list(config) == ["experiment", "file", "flags", "starts"]
     assert config["file"] is None
@@ -145,6 +171,21 @@ def test_shows_progress_and_ends_with_a_table(finished, experiment):
     assert [line.split()[1] for line in lines[2 : 2 + seeds]] == ["1.0"] * seeds
     assert lines[2 + seeds].split()[0] == "IQM"
     assert lines[-1] == f"run folder: {run.folder}"
+
+
+def test_a_table_before_the_first_evaluation_has_no_numbers():
+    """Best returns begin at -inf, and the last are not known."""
+    none = np.full(2, np.nan)
+    content = {
+        **{"experiment": "dqn", "env": "gymnax/CartPole-v1", "env_steps": 100, "steps_per_second": 9.0},
+        **{"wall_seconds": 1.0, "compile_seconds": 1.0, "eval_iqm": np.nan, "eval_ci95": (np.nan, np.nan)},
+        **{"eval_returns": none, "eval_returns_best": np.full(2, -np.inf)},
+    }
+    shown = training.table([Path("run")], [content], 3)
+    assert [line.split() for line in shown.splitlines()[3:6]] == [["3", "-", "-"], ["4", "-", "-"], ["IQM", "-", "-"]]
+    assert "inf" not in shown and "nan" not in shown and "no policy was evaluated yet" in shown
+    atari = training.table([Path("run")], [content | {"env": "envpool/Pong-v5"}], 3)
+    assert "inf" not in atari and "nan" not in atari
 
 
 def test_quiet_is_quiet(tmp_path):
@@ -179,6 +220,7 @@ def test_evaluate_gives_what_training_saw(finished):
     header, first, second, iqm = outcome.out.splitlines()
     assert header.startswith("a2c on bellmax/catch, best policy of ")
     assert [first.split()[:2], second.split()[:2]] == [["3", "1.0"], ["4", "1.0"]]
+    assert first.endswith(" of episodes ended before the time limit")
     assert iqm.split()[:2] == ["IQM", "1.0"]
 
 
@@ -190,12 +232,14 @@ def test_evaluate_plays_the_last_policy_on_request(finished):
     assert outcome.result["eval_returns"] == [1.0]
 
 
-def test_evaluate_explores_on_request(finished, monkeypatch):
-    asked = []
-    monkeypatch.setattr(episodes, "exploring", lambda make: asked.append(1) or make)
-    for flags_given, times in (([], 0), (["--sampled"], 1)):
-        succeed("evaluate", finished("a2c").folder, "--episodes", 40, *flags_given)
-        assert len(asked) == times
+def test_evaluate_explores_on_request(finished):
+    """After so few steps the best actions always catch the ball, and those that the policy draws often miss it."""
+    greedy, sampled = (
+        succeed("evaluate", finished("a2c").folder, "--episodes", 40, *words).result["eval_returns"]
+        for words in ([], ["--sampled"])
+    )
+    assert greedy == [1.0, 1.0]
+    assert max(sampled) < 0.8, sampled
 
 
 def test_evaluate_discounts_on_request(finished):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import compare
-from experiments.reports import stats
+from experiments.reports import comparison, stats
 from experiments.reports.sinks import Logger, MetricsCsv
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def test_table_has_scores_and_chances(runs, tmp_path, capsys):
 
 def test_figures_of_others_are_drawn_beside(runs, tmp_path):
     text = "theirs, λ = 1=100:1.5,200:-2e1"
-    ((label, (steps, scores)),) = compare.figures([text]).items()
+    ((label, (steps, scores)),) = comparison.figures([text]).items()
     assert label == "theirs, λ = 1" and steps.tolist() == [100, 200] and scores.tolist() == [1.5, -20]
     plain, beside = tmp_path / "plain.png", tmp_path / "beside.png"
     compare.main([str(runs[0]), "--out", str(plain)])
@@ -72,11 +72,11 @@ def test_other_tasks_and_lengths_are_remarked(runs, tmp_path, capsys):
 
 
 def test_labels_leave_out_what_is_common():
-    assert compare.labels(["a/x", "a/y"]) == ["x", "y"]
-    assert compare.labels(["a/x", "b/x"]) == ["a/x", "b/x"]
-    assert compare.labels(["a/x"]) == ["x"]
+    assert comparison.labels(["a/x", "a/y"]) == ["x", "y"]
+    assert comparison.labels(["a/x", "b/x"]) == ["a/x", "b/x"]
+    assert comparison.labels(["a/x"]) == ["x"]
     with pytest.raises(ValueError, match="given twice"):
-        compare.labels(["a/x", "a/../a/x"])
+        comparison.labels(["a/x", "a/../a/x"])
 
 
 def instead(path, make):

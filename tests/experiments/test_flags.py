@@ -69,6 +69,10 @@ BAD = {
     "sweep of a flag twice": ("dqn", "--sweep agent.discount=0.9 agent.discount=0.8", "agent.discount is given twice"),
     # what is not installed
     "wandb": ("dqn", "--wandb", "--wandb: needs the package wandb, which is not installed"),
+    "wandb's project alone": ("dqn", "--wandb-project mine", "--wandb-project mine: of use only with --wandb"),
+    "wandb's tags alone": ("dqn", "--wandb-tags a b", "--wandb-tags ('a', 'b'): of use only with --wandb"),
+    "wandb's project of signs": ("dqn", "--wandb --wandb-project a/b", "--wandb-project 'a/b': must be a name without"),
+    "wandb's long tag": ("dqn", "--wandb --wandb-tags " + 65 * "a", "must have 1 to 64 characters"),
 }  # fmt: skip
 
 

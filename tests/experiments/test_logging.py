@@ -1,4 +1,5 @@
 import io
+import re
 import shutil
 import sys
 import threading
@@ -19,6 +20,7 @@ from experiments.reports.sinks import (
     Wandb,
     read_metrics,
     series,
+    tags,
 )
 
 
@@ -161,8 +163,8 @@ def test_tensorboard_has_each_seed_and_the_mean(tmp_path):
         logger.log("train", 10, 1.0, {"loss": np.array([1.0, np.nan, 2.0]), "episode_return": np.full(3, np.nan)})
         logger.log("eval", 20, 1.0, {"eval_return": np.array([1.0, 2.0, 6.0])})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mean", "seed_5", "seed_6", "seed_7"]
-    assert scalars(tmp_path / "mean") == {(10, "train/loss"): 1.5, (20, "eval/eval_return"): 3.0}
-    assert scalars(tmp_path / "seed_6") == {(20, "eval/eval_return"): 2.0}
+    assert scalars(tmp_path / "mean") == {(10, "losses/loss"): 1.5, (20, "evaluation/return"): 3.0}
+    assert scalars(tmp_path / "seed_6") == {(20, "evaluation/return"): 2.0}
     with Logger(1, TensorBoard(tmp_path / "one", [0], resume_at=10)) as logger:
         logger.log("train", 11, 1.0, {"loss": 4.0})
     assert [p.name for p in (tmp_path / "one").iterdir()] == ["mean"]
@@ -233,19 +235,87 @@ def test_wandb_is_optional(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ValueError, match="--wandb: needs the package wandb"):
         Wandb(tmp_path, [0], {})
-    calls, sent = [], []
-    run = types.SimpleNamespace(id="abc", log=sent.append, finish=lambda: sent.append("finished"))
-    fake = types.SimpleNamespace(init=lambda **kwargs: calls.append(kwargs) or run)
+
+
+class FakeWandb:
+    """A module that keeps what is asked of it; the run of each `init` is the next in `runs`."""
+
+    def __init__(self, most=99):
+        self.most, self.asked, self.runs = most, [], []
+
+    def init(self, **asked):
+        if len(self.runs) == self.most:
+            raise OSError("no network")
+        self.asked.append(asked)
+        run = types.SimpleNamespace(id=asked["id"] or f"id{len(self.runs)}", points=[], axes=[], finished=0)
+        run.log = run.points.append
+        run.define_metric = lambda name, step_metric=None: run.axes.append((name, step_metric))
+        run.finish = lambda: setattr(run, "finished", run.finished + 1)
+        self.runs.append(run)
+        return run
+
+
+def test_wandb_has_a_run_for_each_seed_in_one_group(tmp_path, monkeypatch):
+    fake = FakeWandb()
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    with Logger(2, Wandb(tmp_path, [0, 1], {"env": "x"})) as logger:
-        logger.log("eval", 10, 1.0, {"eval_return": np.array([1.0, 3.0])})
-    assert sent[0]["eval/eval_return"] == 2.0
-    assert sent[0]["eval/eval_return/seed_1"] == 3.0
-    assert sent[0]["env_steps"] == 10
-    assert sent[1] == "finished"
-    Wandb(tmp_path, [0, 1], {}, resume=True)
-    assert [call["id"] for call in calls] == [None, "abc"]
-    assert calls[0]["config"] == {"env": "x"}
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with Logger(2, Wandb(folder, [4, 5], {"env": "x", "seed": 4}, project="p", tags=("a", "b"))) as logger:
+        metrics = {"episode_return": np.array([np.nan, 3.0]), "value_loss": 2.0, "entropy": 0.5}
+        logger.log("train", 10, 1.5, metrics | {"steps_per_second": 7.0})
+        logger.log("eval", 10, 2.0, {"eval_return": np.array([1.0, 3.0])})
+    assert [(each["project"], each["group"], each["name"], each["tags"]) for each in fake.asked] == [
+        ("p", "mine", "mine seed 4", ["a", "b"]),
+        ("p", "mine", "mine seed 5", ["a", "b"]),
+    ]
+    assert [each["config"] for each in fake.asked] == [{"env": "x", "seed": 4}, {"env": "x", "seed": 5}]
+    assert all(each["reinit"] == "create_new" for each in fake.asked)  # without it the second run is the first
+    for run in fake.runs:
+        assert run.axes == [("env_steps", None), ("*", "env_steps")]
+        assert run.finished == 1
+    shared = {"env_steps": 10, "speed/wall_seconds": 1.5, "losses/value_loss": 2.0, "train/entropy": 0.5}
+    assert fake.runs[0].points[0] == shared | {"speed/steps_per_second": 7.0}
+    assert fake.runs[1].points[0] == shared | {"speed/steps_per_second": 7.0, "episode/return": 3.0}
+    assert fake.runs[1].points[1] == {"env_steps": 10, "speed/wall_seconds": 2.0, "evaluation/return": 3.0}
+
+
+def test_wandb_goes_on_with_the_runs_of_the_folder(tmp_path, monkeypatch):
+    fake = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    Wandb(tmp_path, [0, 1], {}).close()
+    Wandb(tmp_path, [0, 1, 2], {}, resume=True).close()
+    Wandb(tmp_path, [0], {}).close()
+    assert [each["id"] for each in fake.asked] == [None, None, "id0", "id1", None, None]
+    assert all(each["resume"] == "allow" for each in fake.asked)
+    for damaged in (b"{", b"[1]", b'{"0": 3}', b"\xff"):
+        (tmp_path / "wandb_ids.json").write_bytes(damaged)
+        Wandb(tmp_path, [0], {}, resume=True).close()
+        assert fake.asked[-1]["id"] is None
+
+
+def test_wandb_ends_what_it_began_where_a_run_cannot_be_started(tmp_path, monkeypatch):
+    fake = FakeWandb(most=1)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    with pytest.raises(OSError, match="no network"):
+        Wandb(tmp_path, [0, 1], {})
+    assert [run.finished for run in fake.runs] == [1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shown"),
+    [
+        ("train", "episode_return", "episode/return"),
+        ("train", "episodes", "episode/count"),
+        ("train", "loss", "losses/loss"),
+        ("train", "low_policy_loss", "losses/low_policy_loss"),
+        ("train", "learning_rate", "train/learning_rate"),
+        ("train", "steps_per_second", "speed/steps_per_second"),
+        ("eval", "eval_return", "evaluation/return"),
+        ("eval", "eval_success", "evaluation/success"),
+    ],
+)
+def test_numbers_are_shown_in_groups(kind, name, shown):
+    assert tags.tag(kind, name) == shown
 
 
 class Terminal(io.StringIO):
@@ -276,6 +346,23 @@ def test_progress_is_a_line_now_and_then_elsewhere(monkeypatch):
     monkeypatch.setattr(Progress, "INTERVAL", 0.0)
     shown = watch(io.StringIO(), done=500)
     assert shown.startswith(" 50%, 500 of 1,000 steps, 0 steps/s, return 25, ? left\n")
+
+
+def test_progress_neither_passes_its_end_nor_runs_backwards(monkeypatch):
+    """Workers side by side take a little more than all steps, and what they were at is evaluated after they went on."""
+    monkeypatch.setattr(Progress, "INTERVAL", 0.0)
+    points = (("train", 500), ("train", 1020), ("eval", 930), ("eval", 1020))
+    for file in (Terminal(), io.StringIO()):
+        with Logger(1, Progress(1000, 1, file=file)) as logger:
+            for kind, steps in points:
+                logger.log(kind, steps, 1.0, {"loss": 1.0})
+        percents = [int(word) for word in re.findall(r"(\d+)%", file.getvalue())]
+        assert percents == sorted(percents) and percents[-1] == 100, file.getvalue()
+    assert [line.split(" steps")[0] for line in file.getvalue().splitlines()] == [
+        " 50%, 500 of 1,000",
+        *["100%, 1,000 of 1,000"] * 3,
+    ]
+    assert "-" not in file.getvalue()  # nor has it less than no time left
 
 
 def test_notes_do_not_disturb_the_bar():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments.list import systems
+from experiments.reports import sinks
 from tests.experiments.running import FLAGS, call
 from tests.experiments.words import WORDS
 
@@ -23,3 +24,9 @@ def test_runs_from_its_command(experiment, tmp_path):
     assert summary["env_steps"] >= 1000
     assert np.isfinite(summary["eval_returns"]).all()
     assert (tmp_path / "run" / "curve.png").exists()
+    table = sinks.read_metrics(tmp_path / "run" / "metrics.csv")
+    train = table["kind"] == "train"
+    own = [name for name in table if name not in sinks.COLUMNS and not name.startswith("eval_")]
+    assert own
+    for name in own:
+        assert np.isfinite(table[name][train]).all(), name

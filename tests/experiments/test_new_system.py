@@ -1,4 +1,4 @@
-"""A new system is an agent file, a command, a page and one entry in the contract's list; nothing else is edited."""
+"""A new system is an agent, a command, a claim with its page and an entry in the contract's list, nothing else."""
 
 import os
 import shutil
@@ -10,6 +10,16 @@ import pytest
 from experiments.list import MARKS, readme_table
 from tests.experiments.running import ROOT
 
+CLAIM = """
+system = "newcomer"
+title = "The newcomer on catch"
+says = "The newcomer scores -1 or more, as everyone does."
+experiment = "newcomer"
+flags = "--env bellmax/catch --num-envs 4 --steps 2048 --agent.hidden 16 --quiet"
+seeds = [1000, 1001]
+code = ["agents/newcomer.py"]
+gate = { at_least = -1.0, over = "every" }
+"""
 SMALL = ["--env", "bellmax/catch", "--num-envs", "4", "--steps", "2048", "--agent.hidden", "16", "--quiet"]
 
 
@@ -19,7 +29,7 @@ def copy(tmp_path_factory):
     path = tmp_path_factory.mktemp("copy") / "bellmax"
     kept = ("agents", "envs", "networks", "replay", "experiments", "tests", "docs")
     for name in kept:
-        shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+        shutil.copytree(ROOT / name, path / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, path)
     agent = (path / "agents/a2c.py").read_text().replace("def a2c(", "def newcomer(")
@@ -28,7 +38,8 @@ def copy(tmp_path_factory):
     command = command.replace("from agents.a2c import a2c", "from agents.newcomer import newcomer as a2c")
     command = command.replace('Experiment("a2c"', 'Experiment("newcomer"').replace("Train A2C", "Train the newcomer")
     (path / "experiments/newcomer.py").write_text(command)
-    (path / "docs/results/newcomer.md").write_text("# The newcomer\n")
+    (path / "docs/results/newcomer.md").write_text("# The newcomer\n\n<!-- evidence -->\n<!-- /evidence -->\n")
+    (path / "docs/results/claims/newcomer_catch.toml").write_text(CLAIM)
     listing = path / "tests/agents/listing.py"
     entry = '    "newcomer": Entry(newcomer_parts),\n'
     made = "\n\ndef newcomer_parts(spec, **overrides):\n    return a2c_parts(spec, **overrides)\n\n\nWHOLE = "
@@ -62,6 +73,12 @@ def test_it_trains_resumes_is_evaluated_and_compared(copy):
     typed(copy, "experiments.newcomer", "--resume", "run", "--steps", "4096")
     assert "newcomer on bellmax/catch" in typed(copy, "experiments.evaluate", "run", "--episodes", "8")
     assert "run" in typed(copy, "experiments.compare", "run", "--out", "compare.png")
+
+
+def test_its_claim_is_run_recorded_and_checked(copy):
+    typed(copy, "experiments.evidence", "run", "newcomer_catch")
+    page = (copy / "docs/results/newcomer.md").read_text()
+    assert "every seed ≥ -1 | met" in page and "plots/newcomer_catch.png" in page
 
 
 def test_it_passes_the_tests_of_all_systems(copy):

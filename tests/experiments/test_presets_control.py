@@ -26,3 +26,13 @@ def test_a_preset_is_a_run_that_could_be_typed(experiment, name):
         assert plan.chunks >= 95, "a hundred log points, less what rounding and the warm-up take"
         learned = parts.schedule.updates * getattr(config.agent, "delay", 1)
         assert learned == parts.schedule.unroll * config.num_envs or name == "mountain-car"
+
+
+def test_which_presets_there_are():
+    everywhere = ["mujoco", "dm-control", "mountain-car"]
+    assert {name: list(presets) for name, presets in PRESETS.items()} == {
+        "ddpg": everywhere,
+        "td3": ["mujoco", "mujoco-paper", "dm-control", "mountain-car"],
+        "sac": everywhere,
+        "naf": ["mujoco", "dm-control"],
+    }

@@ -52,7 +52,10 @@ ZERO = {
 def test_every_numeric_flag_has_a_range_that_refuses_what_means_nothing(command):
     config = import_module(f"experiments.{command}").Flags()
     flags.check(config)
-    for name, number, allowed in ranges.numbers(type(config)):
+    numbers = list(ranges.numbers(type(config)))
+    typed = {name for name, value in flags.flat(config).items() if type(value) in (int, float)}
+    assert {name for name, *_ in numbers} >= typed and len(typed) >= 15, typed
+    for name, number, allowed in numbers:
         assert allowed is not None, f"{name} is declared as {number.__name__}, without a range"
         last = name.rpartition(".")[2]
         for value in BAD:

@@ -1,16 +1,13 @@
 """What hierarchies compute of goals, against plain numpy; and the correction on a worker who learns."""
 
-from functools import cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from agents import losses
-from agents.base import LAST
-from envs import keys
-from envs.tasks.drifting_worker import REACH, STRIDE, drifting_worker, worker
+from envs.tasks.drifting_worker import STRIDE, worker
+from experiments.studies.drifting_worker import led
 
 RNG = np.random.default_rng(0)
 S, G, NEXT = RNG.normal(size=(3, 5, 4))
@@ -154,54 +151,9 @@ def test_no_gradient_reaches_the_worker():
     assert jax.grad(chosen)(0.5) == 0
 
 
-LATER, WALKERS, BINS = 0.5, 400, 40
-
-
-@cache
-def walks():
-    """Goals, rewards and walks of 4,000 episodes before the worker changes, and the state and task after them."""
-    env = drifting_worker(0.1, LATER, switch=10)
-    drawn = jax.random.uniform(jax.random.key(1), (20, WALKERS, 1), minval=-REACH, maxval=REACH)
-    step = jax.jit(jax.vmap(env.step))
-    state, _ = jax.jit(jax.vmap(env.reset))(jax.random.split(keys.key(0), WALKERS))
-    goals, rewards, places, steps = [], [], [], []
-    for goal in drawn:
-        state, row = step(state, goal)
-        if row.step_type[0] == LAST:
-            goals.append(goal)
-            rewards.append(row.reward)
-            places.append(row.observation["places"])
-            steps.append(row.observation["steps"])
-    return state, step, *(np.concatenate(x) for x in (goals, rewards, places, steps))
-
-
-def led(correction):
-    """Where a leader, who learned from a worker of gain 0.1, sends one of gain 0.5: the goal, and how far off he gets.
-
-    A leader is a table of mean rewards of goals.
-    """
-    state, step, goal, reward, places, steps = walks()
-    assert len(goal) == 4000
-    if correction:
-
-        def log_prob(s, g, a):
-            return losses.action_log_prob(worker(LATER, g), a, 1.0)
-
-        def one(place, step, goal, key):
-            return losses.relabel_goals(log_prob, place[:, None], step[:, None], goal, key, low=-REACH, high=REACH)
-
-        chosen = jax.jit(jax.vmap(one))(places, steps, goal, jax.random.split(jax.random.key(2), len(goal)))
-        goal = np.asarray(chosen.goal)
-    place = np.minimum(((goal[:, 0] + REACH) / (2 * REACH) * BINS).astype(int), BINS - 1)
-    mean = np.array([reward[place == b].mean() if (place == b).any() else -np.inf for b in range(BINS)])
-    best = (mean.argmax() + 0.5) / BINS * 2 * REACH - REACH
-    _, row = step(state, jnp.full((WALKERS, 1), best))  # every lane has played ten episodes
-    return best, np.abs(np.asarray(row.observation["observation"])[:, 0] - 2.0).mean()
-
-
 def test_leader_of_a_worker_who_learned():
     """Off-policy correction is what makes old walks worth learning from (threshold and ablation: 0.3 and 2)."""
-    corrected, plain = led(True), led(False)
+    corrected, plain = led(0, True), led(0, False)
     assert corrected[1] <= 0.3, corrected
     assert plain[1] >= 2, plain
     assert plain[0] > 4 and STRIDE == 0.5

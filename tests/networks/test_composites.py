@@ -100,9 +100,11 @@ def test_seeds_differ_and_vmap():
     network = NETWORKS["separate, lstm"]
     keys = jax.random.split(jax.random.key(0), 2)
     params = jax.jit(jax.vmap(network.init, (0, None)))(keys, at(0))
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if "kernel" in jax.tree_util.keystr(path) or "recurrent" in jax.tree_util.keystr(path):
-            assert not np.allclose(leaf[0], leaf[1]), path
+    drawn = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+    drawn = {path: leaf for path, leaf in drawn.items() if "bias" not in path}
+    assert len(drawn) == 8, "torso and head of either, and two matrices of each core"
+    for path, leaf in drawn.items():
+        assert not np.allclose(leaf[0], leaf[1]), path
     carry = jax.vmap(lambda _: network.begin(B))(keys)
     apply = jax.jit(jax.vmap(network.apply, (0, 0, 0, None, None)))
     (_, values), _ = apply(params, keys, carry, OBSERVATION, FIRSTS)

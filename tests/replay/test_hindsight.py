@@ -173,8 +173,10 @@ def test_over_priorities():
     at, goal = (
         np.asarray(drawn.timestep.observation[f"{name}_goal"][0]).astype(int) for name in ("achieved", "desired")
     )
-    for (t, lane), got, inside in zip(at, goal, np.asarray(valid(drawn))[0], strict=True):
-        assert not inside or tuple(got) == allowed("final", steps, t, lane)[0]
+    inside = np.asarray(valid(drawn))[0]
+    assert inside.sum() > len(inside) / 2
+    for (t, lane), got in zip(at[inside], goal[inside], strict=True):
+        assert tuple(got) == allowed("final", steps, t, lane)[0]
 
 
 def test_impossible_arguments():

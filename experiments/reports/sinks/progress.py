@@ -12,7 +12,8 @@ from experiments.reports.sinks.logger import Kind, Metrics
 class Progress:
     """Percent, environment steps per second of all runs, return (mean over runs, of the last log point) and time left.
 
-    On a terminal a bar; elsewhere a line every ten seconds. Everything goes to stderr.
+    On a terminal a bar; elsewhere a line every ten seconds. Everything goes to stderr. What is shown is the furthest
+    point so far and at most `total`: workers that run side by side report out of order, and end a little beyond it.
     """
 
     INTERVAL = 10.0
@@ -48,13 +49,13 @@ class Progress:
             if name in metrics and not np.isnan(metrics[name]).all():
                 shown = name.replace("episode_return", "return").replace("_", " ")
                 self._returns[shown] = float(np.nanmean(metrics[name]))
+        before, self._done = self._done, max(self._done, min(env_steps, self._total))
         if self._bar is not None:
             self._bar.set_postfix_str(self._shown(), refresh=False)
-            self._bar.update(max(0, env_steps - self._done) * self._runs)
-        elif not self._quiet and (env_steps >= self._total > self._done or self._waited()):
+            self._bar.update((self._done - before) * self._runs)
+        elif not self._quiet and (self._done >= self._total > before or self._waited()):
             self._last = time.monotonic()
-            print(self._line(env_steps), file=self._file, flush=True)
-        self._done = max(self._done, env_steps)
+            print(self._line(self._done), file=self._file, flush=True)
 
     def note(self, text: str) -> None:
         """Prints a line without disturbing the bar."""

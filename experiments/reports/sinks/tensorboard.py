@@ -12,6 +12,7 @@ import numpy as np
 
 from experiments.reports import files
 from experiments.reports.sinks.logger import Kind, Metrics
+from experiments.reports.sinks.tags import tag
 
 
 class TensorBoard:
@@ -38,15 +39,15 @@ class TensorBoard:
         self._mean, *self._each = [begin(Path(folder) / name, resume_at) for name in ["mean", *names]]
 
     def log(self, kind: Kind, env_steps: int, wall_seconds: float, metrics: Metrics) -> None:
-        """Adds the numbers that are not NaN, as `kind/name`.
+        """Adds the numbers that are not NaN, under the names of `sinks.tags`.
 
         Raises:
           files.UnwritableError: a file cannot be written.
         """
         known = {name: value for name, value in metrics.items() if not np.isnan(value).all()}
-        add(self._mean, env_steps, {f"{kind}/{name}": float(np.nanmean(value)) for name, value in known.items()})
+        add(self._mean, env_steps, {tag(kind, name): float(np.nanmean(value)) for name, value in known.items()})
         for i, path in enumerate(self._each):
-            own = {f"{kind}/{name}": float(value[i]) for name, value in known.items() if not np.isnan(value[i])}
+            own = {tag(kind, name): float(value[i]) for name, value in known.items() if not np.isnan(value[i])}
             add(path, env_steps, own)
 
     def close(self) -> None:

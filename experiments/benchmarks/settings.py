@@ -1,0 +1,105 @@
+"""With which settings `experiments.benchmark` compares."""
+
+import math
+from typing import Any
+
+TASKS = ("bellmax/cartpole", "gymnax/CartPole-v1")
+
+# The settings of both sides, spelt out so that no default of either can change them. Rejax's are those of its own
+# CartPole recipe, but for one update per iteration, a plain network, and a warm-up that does not take up most of a
+# short run.
+DQN = {
+    **{"learning_rate": 1e-3, "adam_eps": 1e-8, "max_grad_norm": 10.0, "discount": 0.99, "hidden": (64, 64)},
+    **{"layer_norm": False, "double": True, "n_step": 1, "error_clip": None, "batch_size": 100, "buffer_size": 50_000},
+    **{"warmup": 1_000, "unroll": 1, "updates": 1, "target_period": 1, "target_rate": 0.02},
+    **{"epsilon_start": 1.0, "epsilon_end": 0.05, "epsilon_fraction": 0.5},
+}
+REJAX_DQN = {
+    **{"agent": "QNetwork", "agent_kwargs": {"activation": "relu"}, "num_envs": 10, "buffer_size": 50_000},
+    **{"fill_buffer": 1_000, "batch_size": 100, "max_grad_norm": 10, "learning_rate": 1e-3, "num_epochs": 1},
+    **{"polyak": 0.98, "eps_start": 1.0, "eps_end": 0.05, "exploration_fraction": 0.5, "gamma": 0.99, "ddqn": True},
+}
+PPO = {
+    **{"learning_rate": 7.5e-4, "adam_eps": 1e-8, "anneal": False, "max_grad_norm": 0.5, "discount": 0.99},
+    **{"gae_lambda": 0.95, "clip": 0.2, "value_clip": 0.2, "value_cost": 0.5, "entropy_cost": 0.01},
+    **{"normalise_advantages": True, "unroll": 100, "epochs": 5, "minibatches": 5, "hidden": (64, 64)},
+    **{"memory": "none", "shared": False, "normalise_observations": False, "normalise_rewards": False},
+}
+REJAX_PPO = {
+    **{"agent_kwargs": {"activation": "tanh"}, "num_envs": 5, "num_steps": 100, "num_epochs": 5},
+    **{"num_minibatches": 5, "learning_rate": 7.5e-4, "max_grad_norm": 0.5, "gamma": 0.99, "gae_lambda": 0.95},
+    **{"clip_eps": 0.2, "ent_coef": 0.01, "vf_coef": 0.5},
+}
+# For CartPole's discrete actions: the entropy to keep is 0.98 of the uniform policy's, which is rejax's default.
+SAC = {
+    **{"learning_rate": 3e-4, "policy_learning_rate": 3e-4, "temperature_learning_rate": 3e-4, "discount": 0.99},
+    **{"hidden": (64, 64), "layer_norm": False, "n_step": 1, "batch_size": 100, "buffer_size": 50_000},
+    **{"warmup": 1_000, "unroll": 1, "updates": 1, "target_rate": 0.01, "entropy": 0.98 * math.log(2)},
+}
+REJAX_SAC = {
+    **{"agent_kwargs": {"activation": "relu"}, "num_envs": 10, "buffer_size": 50_000, "fill_buffer": 1_000},
+    **{"batch_size": 100, "learning_rate": 3e-4, "num_epochs": 1, "polyak": 0.99, "gamma": 0.99},
+    **{"target_entropy_ratio": 0.98},
+}
+NUM_ENVS = {"dqn": 10, "ppo": 5, "sac": 10}
+HOST_ENVS, HOST_SEEDS = 8, 8
+HOST_DQN = {**DQN, "batch_size": 128, "double": False, "error_clip": 1.0, "target_rate": 1.0, "target_period": 50}
+SB_DQN = {
+    **{"learning_rate": 1e-3, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 128, "train_freq": 1},
+    **{"gradient_steps": 1, "target_update_interval": 50 * HOST_ENVS, "policy_kwargs": {"net_arch": [64, 64]}},
+}
+HOST_PPO = {**PPO, "learning_rate": 2.5e-4, "value_clip": None, "unroll": 128, "epochs": 4, "minibatches": 4}
+SB_PPO = {
+    **{"learning_rate": 2.5e-4, "n_steps": 128, "batch_size": 256, "n_epochs": 4, "ent_coef": 0.01},
+    **{"policy_kwargs": {"net_arch": [64, 64]}},
+}
+HOST_SAC = {**SAC, "entropy": None, "batch_size": 256}
+SB_SAC = {
+    **{"learning_rate": 3e-4, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 256, "train_freq": 1},
+    **{"gradient_steps": 1, "tau": 0.01, "policy_kwargs": {"net_arch": [64, 64]}},
+}
+# Agents that do more in each step than those they are compared with: (task, its options, environments, steps, agents).
+LEVELS = {"size": 7, "boxes": 2, "fewest": 1, "num_levels": 500}
+SMALL = {
+    **{"optimiser": "adam", "channels": (16, 16), "hidden": 64, "code": 32, "depth": 5, "unroll": 10},
+    **{"rollout_channels": (), "rollout_hidden": 32, "encoder_channels": ()},
+}
+CARDS = {"unroll": 13, "lstm": (64,), "hidden": (64,), "recall": False}
+MINDS: dict[str, tuple[str, dict[str, Any], int, int, dict[str, tuple[str, dict[str, Any]]]]] = {
+    "Sokoban, 7x7": (
+        *("bellmax/sokoban", LEVELS, 32, 25_600),
+        {
+            "standard agent": ("i2a", {**SMALL, "world": "none"}),
+            "I2A, exact model": ("i2a", {**SMALL, "world": "exact"}),
+        },
+    ),
+    "card pairs, 8 cards": (
+        *("bellmax/card-pairs", {"cards": 8}, 128, 133_120),
+        {
+            "RL-LSTM": ("rl_mem", {**CARDS, "memory": "lstm"}),
+            "MERLIN": ("merlin", {**CARDS, "rows": 13}),
+            "RL-MEM": ("rl_mem", {**CARDS, "memory": "rows", "rows": 13}),
+        },
+    ),
+}
+MIND_GOALS = {"standard agent": 0.1, "RL-LSTM": 0.2}
+# Of experiments.dqn: DQN without any part of Rainbow, and with one or all of them.
+PLAIN = {"hidden": (128, 128), "layer_norm": False, "double": False, "n_step": 1, "batch_size": 128}
+RAINBOW = {
+    **{"double": True, "dueling": True, "n_step": 3, "priorities": "proportional", "noisy": "factorised"},
+    **{"objective": "categorical", "epsilon_start": 0.0, "epsilon_end": 0.0},
+}
+Q_PARTS: dict[str, dict[str, Any]] = {
+    "DQN": {},
+    "double": {"double": True},
+    "dueling": {"dueling": True},
+    "n-step": {"n_step": 3},
+    "prioritised": {"priorities": "proportional"},
+    "prioritised by rank": {"priorities": "rank"},
+    "noisy": {"noisy": "factorised"},
+    "categorical (C51)": {"objective": "categorical"},
+    "all of these, Rainbow": RAINBOW,
+    "quantiles (QR-DQN)": {"objective": "quantile"},
+    "IQN": {"objective": "implicit", "quantiles": 32},
+    "Munchausen": {"munchausen": True},
+}

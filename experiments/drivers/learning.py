@@ -1,0 +1,69 @@
+"""The learning side of the host driver: what becomes of complete rows. It knows nothing of pools."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from agents.base import Key, Step
+from envs import parallel
+from experiments.drivers import base, devices
+from experiments.drivers.acting import Unroll
+from experiments.drivers.devices import Layout
+
+if TYPE_CHECKING:
+    from experiments.drivers.contract import Parts
+
+
+class Learner(NamedTuple):
+    """What learning holds of the runs around one pool, and `actor`, which is what acting needs of it."""
+
+    agent: Any
+    replay: Any
+    actor: Any
+
+
+class Learning(NamedTuple):
+    """The learning side of the runs around one pool."""
+
+    add: Callable[[Any, Unroll], Any]
+    """`(replay, unroll) -> replay`, without learning."""
+    learn: Callable[[Learner, Key, Unroll], tuple[Learner, dict[str, Any]]]
+    """`(learner, keys of all unrolls, unroll) -> (learner, metrics)`: stores the rows and makes the updates."""
+
+
+def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: str) -> Learning:
+    """The learning side; for arguments see `experiments.drivers.host.around_pool`, `hypers` being laid out already."""
+    static = make(jax.tree.map(lambda x: x[0, 0], hypers))
+    unroll, updates, _ = static.schedule
+
+    # Of one run; `mapped` lays them over runs and devices. The replay goes only where it is donated: a function that
+    # handed it through would copy it.
+
+    def add(hypers: Any, storage: Any, rows: Step, i: Any, peeked: Any) -> Any:
+        parts = make(hypers)
+        if peeked:
+            actor, live, timestep, unroll_keys = peeked
+            key = jax.random.fold_in(parallel.own_key(unroll_keys[i]), unroll)
+            rows = base.with_next_row(parts.agent, parts.replay, rows, actor, key, live, timestep)
+        return parts.replay.add(storage, rows)
+
+    def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any) -> tuple:
+        parts = make(hypers)
+        storage = add(hypers, storage, rows, i, peeked)
+        agent, storage, metrics = base.learn(parts.agent, parts.replay, updates, agent, storage, keys[i])
+        return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
+
+    add_all = devices.mapped(lay, add, in_axes=(0, 0, 0, None, 0), donate=(1,), backend=backend)
+    learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0), donate=(1, 2), backend=backend)
+
+    def add_unroll(storage: Any, unroll: Unroll) -> Any:
+        return add_all(hypers, storage, unroll.rows, unroll.number, unroll.peeked)
+
+    def learn_unroll(learner: Learner, keys: Key, unroll: Unroll) -> tuple[Learner, dict[str, Any]]:
+        where = (unroll.rows, keys, unroll.number, unroll.peeked)
+        *learned, metrics = learn_all(hypers, learner.agent, learner.replay, *where)
+        return Learner(*learned), metrics
+
+    return Learning(add_unroll, learn_unroll)

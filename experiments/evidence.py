@@ -1,0 +1,252 @@
+"""Evidence: makes the runs of claims, records what they gave, writes pages of them, and checks that all agree.
+
+    python -m experiments.evidence run c51_cartpole          # make a claim's runs and record them
+    python -m experiments.evidence reproduce c51             # make a system's runs and compare them with the records
+    python -m experiments.evidence page c51                  # write tables and plots into docs/results/c51.md
+    python -m experiments.evidence table                     # write the table over all systems
+    python -m experiments.evidence check                     # fail where claims, records and pages disagree
+
+A claim is docs/results/claims/NAME.toml; CONTRIBUTING.md says how one is written.
+"""
+
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tyro.conf import Positional
+
+from experiments import run
+from experiments.list import systems
+from experiments.reports import evidence, files
+from experiments.reports.evidence import Claim, Record, Result
+
+
+def made(claim: Claim, arm: str) -> Record:
+    """Makes the runs of one arm of a claim.
+
+    Raises:
+      ValueError: the command failed, or the study gave other than one number per seed.
+    """
+    text = evidence.checks.command_text(claim, arm)
+    print(f"\n{claim.name}, {arm}: {text}", flush=True)
+    begin = time.monotonic()
+    if claim.study:
+        module, _, name = claim.study.partition(":")
+        study = getattr(import_module(f"experiments.studies.{module}"), name)
+        values = np.asarray(study(claim.seeds, **{**claim.options, **claim.arms[arm].options}), np.float64)
+        if values.shape != (len(claim.seeds),):
+            raise ValueError(f"{claim.name}: {text} gave shape {values.shape}; must be ({len(claim.seeds)},)")
+        import jax
+
+        return Record(
+            seeds=claim.seeds,
+            values=tuple((float(f"{x:.6g}"),) for x in values),
+            command=text,
+            date=time.strftime("%Y-%m-%d"),
+            commit=run.records.git_commit() or "",
+            versions={"jax": jax.__version__},
+            machine=f"{len(jax.devices())} x {jax.devices()[0].device_kind}, {platform.machine()}",
+            seconds=round(time.monotonic() - begin, 1),
+            code=evidence.records.fingerprint(claim),
+        )
+    folder = Path("runs") / "evidence" / f"{claim.name}-{arm}-{time.strftime('%Y%m%d-%H%M%S')}"
+    command = [sys.executable, "-m", *claim.command(arm), "--out", str(folder)]
+    if subprocess.run(command, check=False).returncode:
+        raise ValueError(f"{claim.name}, {arm}: the command failed; its folder is {folder}")
+    return evidence.records.of_run(folder, claim, text)
+
+
+def chosen(claim: Claim, arms: tuple[str, ...]) -> tuple[str, ...]:
+    """The arms of a claim that are asked for, all by default.
+
+    Raises:
+      ValueError: there is no such arm.
+    """
+    for arm in arms:
+        if arm not in claim.arms:
+            raise ValueError(f"--arms {arm}: {claim.name} has {', '.join(claim.arms)}")
+    return arms or tuple(claim.arms)
+
+
+def do_run(names: tuple[str, ...], arms: tuple[str, ...] = ()) -> None:
+    """Makes the runs of claims, records them, and writes their pages and the table.
+
+    Args:
+      names: of the claims.
+      arms: only these variants, such as "whole".
+    """
+    for name in names:
+        claim = evidence.claims.load(name)
+        for arm in chosen(claim, arms):
+            record = made(claim, arm)
+            evidence.records.save(name, _ordered(claim, {**evidence.records.load(claim), arm: record}))
+    do_page(tuple(dict.fromkeys(evidence.claims.load(name).system for name in names)))
+
+
+def _ordered(claim: Claim, found: dict[str, Record]) -> dict[str, Record]:
+    return {arm: found[arm] for arm in claim.arms if arm in found}
+
+
+def do_record(name: str, runs: tuple[str, ...]) -> None:
+    """Records runs that are finished, made by the claim's commands with an --out of their own.
+
+    Args:
+      name: of the claim.
+      runs: each as ARM=FOLDER, such as whole=runs/a.
+    """
+    claim = evidence.claims.load(name)
+    found = evidence.records.load(claim)
+    for text in runs:
+        arm, _, folder = text.partition("=")
+        chosen(claim, (arm,))
+        found[arm] = evidence.records.of_run(Path(folder), claim, evidence.checks.command_text(claim, arm))
+    evidence.records.save(name, _ordered(claim, found))
+    do_page((claim.system,))
+
+
+def do_reproduce(targets: tuple[str, ...]) -> None:
+    """Makes the runs of systems or claims again and says how they compare with what is recorded. Changes no record.
+
+    Args:
+      targets: systems, such as c51, or claims, such as c51_cartpole.
+    """
+    lines = []
+    for name in targets:
+        own = [claim for claim in evidence.claims.everyone() if name in (claim.system, claim.name)]
+        if not own:
+            raise ValueError(f"{name}: no claim is about it; there are {', '.join(evidence.pages.systems())}")
+        for claim in own:
+            before = evidence.records.load(claim)
+            now = {arm: made(claim, arm) for arm in claim.arms}
+            results, recorded = evidence.verdicts.results(claim, now), evidence.verdicts.results(claim, before)
+            for arm in claim.arms:
+                told = agreement(before.get(arm), now[arm], recorded[arm], results[arm])
+                figure, old = (evidence.pages.number(each[arm].figure) for each in (results, recorded))
+                verdict = results[arm].verdict or "no gate"
+                lines.append(f"{claim.name}, {arm}: {figure}, recorded {old}: {told}; {verdict}")
+    print("", *lines, sep="\n")
+
+
+def agreement(before: Record | None, now: Record, recorded: Result, result: Result) -> str:
+    """How a run compares with the record of an earlier one, in words."""
+    if before is None:
+        return "there is no record"
+    if before.before:
+        return "there is no recorded run to compare with"
+    if before.steps == now.steps and np.array_equal(before.values, now.values, equal_nan=True):
+        return "the same to the digit"
+    low, high = recorded.ends
+    inside = np.isfinite(low) and low <= result.figure <= high
+    return "within the recorded interval" if inside else "outside the recorded interval"
+
+
+def do_page(systems: Positional[tuple[str, ...]] = ()) -> None:
+    """Writes tables and plots of claims into the pages of systems, and the table over all.
+
+    Args:
+      systems: whose pages; all by default.
+    """
+    for system in systems or tuple(evidence.pages.systems()):
+        for claim in evidence.claims.everyone():
+            recorded = evidence.records.load(claim) if claim.system == system else {}
+            if evidence.figures.drawable(claim, recorded):
+                evidence.figures.draw(claim, recorded)
+        files.write(evidence.pages.page_of(system), evidence.pages.page(system))
+    do_table()
+
+
+def do_table() -> None:
+    """Writes the table over all systems, docs/results/README.md."""
+    files.write(evidence.claims.RESULTS / "README.md", evidence.pages.table())
+
+
+def do_keep(names: tuple[str, ...], why: str) -> None:
+    """Says that figures hold although the code of their claims changed, and why.
+
+    Args:
+      names: of the claims.
+      why: in one sentence, such as "Only names changed."
+    """
+    for name in names:
+        claim = evidence.claims.load(name)
+        code, found = evidence.records.fingerprint(claim), evidence.records.load(claim)
+        changed = {arm: record for arm, record in found.items() if not record.before and record.code != code}
+        evidence.records.save(
+            name, found | {arm: replace(record, code=code, kept=why) for arm, record in changed.items()}
+        )
+    do_page(tuple(dict.fromkeys(evidence.claims.load(name).system for name in names)))
+
+
+def do_check() -> None:
+    """Fails where claims, records, pages and plots disagree, a line for each place."""
+    found = evidence.checks.problems(systems(), accepts)
+    print(*found, sep="\n") if found else print(
+        f"{len(evidence.claims.names())} claims agree with their records and pages"
+    )
+    if found:
+        raise SystemExit(1)
+
+
+def accepts(command: list[str]) -> None:
+    """Checks the flags of a claim.
+
+    Args:
+      command: `experiments.NAME` and its flags.
+
+    Raises:
+      ValueError: there is no such command or flag, or a value is out of range.
+    """
+    name = command[0].partition(".")[2]
+    if name not in systems():
+        raise ValueError(f"there is no command {command[0]}")
+    experiment = import_module(command[0]).experiment
+    try:
+        run.check(experiment.parse(command[1:]))
+    except SystemExit:
+        raise ValueError(f"{shlex.join(command)}: has flags that the command does not know") from None
+
+
+def do_list() -> None:
+    """Prints all claims with their verdicts."""
+    for claim in evidence.claims.everyone():
+        verdict = evidence.verdicts.overall(evidence.verdicts.results(claim, evidence.records.load(claim)))
+        minutes = f"{claim.minutes:g} min" if claim.minutes else ""
+        print(f"{claim.name:<32} {verdict:<44} {minutes}")
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "run": do_run,
+    "record": do_record,
+    "reproduce": do_reproduce,
+    "page": do_page,
+    "table": do_table,
+    "keep": do_keep,
+    "check": do_check,
+    "list": do_list,
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command. What cannot be done ends it with one line on stderr and exit code 2."""
+    import tyro
+
+    arguments = sys.argv[1:] if argv is None else argv
+    prog = "python -m experiments.evidence"
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, args=arguments, prog=prog, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)
+        )
+    except (ValueError, files.UnwritableError) as error:
+        run.fail(error)
+
+
+if __name__ == "__main__":
+    main()

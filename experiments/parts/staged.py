@@ -1,0 +1,87 @@
+"""What `experiments.i2a` does in three stages: a baseline, a model of what it sees, and an agent that imagines."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from experiments import run
+from experiments.parts import worlds
+
+
+def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
+    """Runs the stages, or where there are none one agent in the run folder itself.
+
+    Returns:
+      The summary of each stage by its name; of a run without stages its own.
+
+    Raises:
+      ValueError: naming a flag that does not fit.
+    """
+    from experiments.parts.stages import report, train_model
+
+    config = with_levels(config)
+    if not config.stages:
+        return run.trained(experiment, config)
+    run.use_cores()
+    folder = run.folders.folder_of("i2a", config)
+    refuse(experiment, config, folder)
+    run.folders.make_folder(folder, experiment, config)
+    found: dict[str, Any] = {}
+    if "baseline" in config.stages:
+        found["baseline"] = run.trained(experiment, stage(config, folder / "baseline", world="none", model=""))
+    if "model" in config.stages and config.agent.world == "learned":
+        found["model"] = train_model(config, folder)
+    if "agent" in config.stages:
+        model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
+        found["agent"] = run.trained(experiment, stage(config, folder / "agent", model=model))
+    report(folder, found, config.quiet)
+    return found
+
+
+def refuse(experiment: run.Experiment, config: Any, folder: Path) -> None:
+    """Checks what the stages need and have to begin with, before the first one costs anything.
+
+    Raises:
+      ValueError: naming a flag that does not fit.
+    """
+    agent, learned = config.agent, config.agent.world == "learned"
+    if "model" in config.stages and "baseline" not in config.stages and not (folder / "baseline/policies").is_dir():
+        raise ValueError(
+            f"--stages {' '.join(config.stages)}: the model needs {folder / 'baseline'}, which the baseline stage makes"
+        )
+    trial = dataclasses.replace(config, stages=())
+    spec = run.prepare.environment(trial).spec
+    if learned and "agent" in config.stages and (agent.model or "model" not in config.stages):
+        agent = dataclasses.replace(agent, model=agent.model or str(folder / "model"))
+    elif learned:  # of a model to come
+        agent = dataclasses.replace(agent, world="none")
+    experiment.check(agent, spec, run.prepare.size_of(trial))
+    if learned and "model" in config.stages:
+        worlds.check_corrupt(spec, config.agent.corrupt)
+        worlds.coder(spec)
+
+
+def with_levels(config: Any) -> Any:
+    """The flags with `levels` as the option of the task that it stands for.
+
+    Raises:
+      ValueError: a sweep of several stages.
+    """
+    if config.sweep and config.stages:
+        raise ValueError(f"--sweep {' '.join(config.sweep)}: for one agent, with --stages and no stage after it")
+    if config.levels:
+        options = (*config.env_options, f"levels={config.levels}")
+        config = dataclasses.replace(config, levels="", env_options=options)
+    return config
+
+
+def stage(config: Any, folder: Path, **agent: Any) -> Any:
+    """The flags of one agent's training in a folder of its own, taken up if it was begun."""
+    begun = (folder / "config.json").exists()
+    return dataclasses.replace(
+        config,
+        stages=(),
+        out="" if begun else str(folder),
+        resume=str(folder) if begun else "",
+        agent=dataclasses.replace(config.agent, **agent),
+    )

@@ -1,0 +1,243 @@
+"""Claims, records and pages: what is read, what verdicts come of it, and that no edit of one goes unnoticed."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import evidence as command
+from experiments.reports.evidence import checks, claims, figures, pages, records, verdicts
+from experiments.reports.evidence.claims import Claim, Gate, Variant
+from experiments.reports.evidence.records import Record
+
+AGENT = '"""An agent."""\n\nRATE = 0.1  # per update\n\n\ndef update(x):\n    """Updates."""\n    return x + RATE\n'
+TOML = """
+system = "walker"
+label = "walker"
+title = "Walking"
+says = "The walker reaches 10."
+experiment = "dyna_q"
+flags = "--steps 400 --eval-every 100 --eval-episodes 2"
+seeds = [1000, 1001]
+tuned_on = [0]
+figure = "last"
+code = ["agents/walker.py"]
+draw = ["whole"]
+
+[gate]
+at_least = 10.0
+over = "every"
+
+[variants.lame]
+title = "on one leg"
+flags = "--agent.planning 0"
+gate = { at_most = -5.0, minus = "whole" }
+"""
+
+
+def record(values: list, **fields) -> Record:
+    given = {"commit": "abc", "date": "2026-01-02", "machine": "1 x cpu", "steps": (100, 200, 300), **fields}
+    return Record(seeds=(1000, 1001), values=tuple(map(tuple, values)), **given)
+
+
+def settle(monkeypatch: pytest.MonkeyPatch, root: Path) -> Path:
+    """Lets the evidence of another repository be read and written."""
+    results = root / "docs" / "results"
+    for module in (claims, figures, pages, checks):
+        monkeypatch.setattr(module, "RESULTS", results)
+    monkeypatch.setattr(records, "DATA", results / "data")
+    monkeypatch.setattr(figures, "PLOTS", results / "plots")
+    for module in (claims, records):
+        monkeypatch.setattr(module, "ROOT", root)
+    return results
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with one claim, its records, page and plot, which all agree."""
+    root = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patched:
+        results = settle(patched, root)
+        for folder in ("agents", "docs/results/claims", "docs/results/data"):
+            (root / folder).mkdir(parents=True)
+        (root / "agents" / "walker.py").write_text(AGENT)
+        (results / "claims" / "walking.toml").write_text(TOML)
+        for name in ("walker", "README"):
+            (results / f"{name}.md").write_text(f"# Walker\n\n{pages.MARKS[0]}\n{pages.MARKS[1]}\n\nThe end.\n")
+        claim = claims.load("walking")
+        code = records.fingerprint(claim)
+        arms = {
+            arm: record(rows, code=code, command=checks.command_text(claim, arm))
+            for arm, rows in (("whole", [[1, 5, 12], [2, 6, 11]]), ("lame", [[1, 2, 3], [1, 2, 4]]))
+        }
+        records.save("walking", arms)
+        command.do_page()
+        assert problems() == []
+    return root
+
+
+@pytest.fixture
+def house(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder docs/results of a copy of it."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    return settle(monkeypatch, tmp_path)
+
+
+def problems() -> list[str]:
+    return checks.problems(["walker"], command.accepts)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) >= 1
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        ("claims/walking.toml", "at_least = 10.0", "at_least = 9.0", "walker.md: differs from its claims"),
+        ("claims/walking.toml", "--steps 400", "--steps 500", "whole: was made by"),
+        ("claims/walking.toml", "--agent.planning 0", "--agent.plannning 0", "flags that the command does not know"),
+        ("claims/walking.toml", "--agent.planning 0", "--agent.planning -1", "--agent.planning -1"),
+        ("claims/walking.toml", 'over = "every"', 'over = "seeds"\nseeds = 3', "gate.seeds: is 3"),
+        ("claims/walking.toml", "tuned_on = [0]", "tuned_on = [1001]", "[1001] are in tuned_on"),
+        ("claims/walking.toml", 'title = "Walking"', 'titel = "Walking"', "titel: there is no such key"),
+        ("claims/walking.toml", "[variants.lame]", "[variants.blind]", "lame: the claim has no such variant"),
+        ("claims/walking.toml", "agents/walker.py", "agents/runner.py", "agents/runner.py is not there"),
+        ("walker.md", "| **walker** |  | 300 | 12, 11 |", "| **walker** |  | 300 | 13, 11 |", "walker.md: differs"),
+        ("walker.md", "<!-- /evidence -->", "", "must hold <!-- evidence --> and behind it"),
+        ("README.md", "| met |", "| missed |", "README.md: differs from the claims"),
+        ("data/walking.json", "[1, 5, 12]", "[1, 5, 13]", "walker.md: differs"),
+        ("data/walking.json", "[1, 5, 12]", "[1, 7, 12]", "plots/walking.png: is of other data"),
+        ("data/walking.json", '"date": "2026-01-02"', '"date": ""', "does not say when"),
+        ("data/walking.json", '"commit"', '"comit"', "there is no field comit"),
+        ("../../agents/walker.py", "RATE = 0.1", "RATE = 0.2", "agents/walker.py changed after it was recorded"),
+    ],
+)
+def test_an_edit_by_hand_is_noticed(house: Path, file: str, old: str, new: str, told: str) -> None:
+    edit(house / file, old, new)
+    assert any(told in line for line in problems()), problems()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("# per update", "# of one update"), ("Updates.", "Updates once."), ("x + RATE", "x +  RATE")]
+)
+def test_comments_docstrings_and_spaces_make_nothing_older(house: Path, old: str, new: str) -> None:
+    edit(house.parents[1] / "agents" / "walker.py", old, new)
+    assert problems() == []
+
+
+def test_what_is_missing_is_noticed(house: Path) -> None:
+    (house / "plots" / "walking.png").unlink()
+    (house / "runner.md").write_text("# Runner\n")
+    (house / "data" / "running.json").write_text('{"arms": {}}')
+    told = checks.problems(["walker", "sprinter"], command.accepts)
+    for part in ("walking.png", "sprinter.py: no claim", "runner.md: no claim", "running.json: there is no such claim"):
+        assert any(part in line for line in told), part
+
+
+def test_figures_of_changed_code_are_kept_with_a_reason_or_marked(house: Path) -> None:
+    edit(house.parents[1] / "agents" / "walker.py", "RATE", "SPEED")
+    edit(house / "claims" / "walking.toml", "[gate]", 'note = "The figures are older than the code."\n[gate]')
+    command.do_page()
+    assert problems() == [] and "met, older than its code" in (house / "README.md").read_text()
+    command.do_keep(("walking",), "Only a name changed.")
+    assert problems() == [] and "older than its code" not in (house / "README.md").read_text()
+    assert "the figures hold: Only a name changed." in (house / "walker.md").read_text()
+
+
+def test_figures_from_before_evidence_was_kept_carry_a_mark(house: Path) -> None:
+    found = {"whole": Record(seeds=(), before=True, figure=12.5, low=11.0, high=13.0, count=4)}
+    records.save("walking", found)
+    command.do_page()
+    page = (house / "walker.md").read_text()
+    assert "12.5 (IQM) | 11 to 13 | every seed ≥ 10 | met, before evidence was kept" in page
+    assert "| on one leg |" in page and "not run" in page
+    assert verdicts.overall(verdicts.results(claims.load("walking"), records.load(claims.load("walking")))) == (
+        "not run, before evidence was kept"
+    )
+
+
+def test_records_are_read_as_they_were_written(house: Path) -> None:
+    before = {"whole": record([[1.23456789, np.nan, 3], [4, 5, 1e6]], seconds=2.5, versions={"jax": "1"})}
+    records.save("walking", before)
+    after = records.load(claims.load("walking"))["whole"]
+    np.testing.assert_array_equal(after.values, [[1.23457, np.nan, 3], [4, 5, 1e6]])
+    assert after.seconds == 2.5 and after.versions == {"jax": "1"}
+
+
+def claim_of(figure: str = "last", gate: Gate | None = None, **fields) -> Claim:
+    return Claim("x", "x", "x", "x", (1000, 1001), experiment="dqn", figure=figure, gate=gate, **fields)
+
+
+@pytest.mark.parametrize(
+    ("claim", "scores"),
+    [
+        (claim_of("last"), [3, 9]),
+        (claim_of("best"), [7, 9]),
+        (claim_of("best", step=100), [5, 2]),
+        (claim_of("at", step=250), [7, 4]),
+        (claim_of("mean_of_last", points=2), [5, 6.5]),
+        (claim_of("steps_to", level=7), [200, 300]),
+        (claim_of("steps_to", level=8), [np.inf, 300]),
+    ],
+)
+def test_one_number_is_made_of_a_curve(claim: Claim, scores: list) -> None:
+    np.testing.assert_allclose(verdicts.scores(claim, record([[5, 7, 3], [2, 4, 9]])), scores)
+
+
+@pytest.mark.parametrize(
+    ("gate", "met"),
+    [
+        (Gate(at_least=3, over="every"), True),
+        (Gate(at_least=4, over="every"), False),
+        (Gate(at_least=9, over="seeds", seeds=1), True),
+        (Gate(at_least=9, over="seeds", seeds=2), False),
+        (Gate(at_most=3, over="seeds", seeds=1), True),
+        (Gate(at_most=8, over="every"), False),
+        (Gate(at_most=6, over="mean"), True),
+        (Gate(at_least=6.1, over="median"), False),
+        (Gate(at_least=2, times="half"), True),
+        (Gate(at_least=2.1, times="half"), False),
+        (Gate(at_most=3, minus="half"), True),
+        (Gate(at_most=2.9, minus="half"), False),
+    ],
+)
+def test_a_gate_is_met_or_missed(gate: Gate, met: bool) -> None:
+    claim = claim_of(gate=gate, variants={"half": Variant("half")})
+    found = {"whole": record([[5, 7, 3], [2, 4, 9]]), "half": record([[0, 0, 2], [0, 0, 4]])}
+    assert verdicts.results(claim, found)["whole"].verdict == ("met" if met else "missed")
+
+
+def test_a_seed_that_died_meets_no_gate() -> None:
+    claim = claim_of(gate=Gate(at_least=1, over="every"))
+    assert verdicts.results(claim, {"whole": record([[5, 7, 3], [2, 4, np.nan]])})["whole"].verdict == "missed"
+
+
+def test_flags_of_a_variant_win() -> None:
+    merged = claims.merged(
+        ["--env", "a/b", "--agent.hidden", "64", "64", "--agent.anneal"],
+        ["--agent.hidden", "8", "--agent.no-anneal", "--agent.n-step", "1"],
+    )
+    assert merged == ["--env", "a/b", "--agent.hidden", "8", "--agent.no-anneal", "--agent.n-step", "1"]
+
+
+def test_runs_are_recorded_and_reproduced_to_the_digit(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    root = Path(command.__file__).parent.parent
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    monkeypatch.chdir(tmp_path)
+    command.main(["run", "walking", "--arms", "whole"])
+    found = records.load(claims.load("walking"))["whole"]
+    assert found.steps == (100, 200, 300, 400) and np.isfinite(found.values).all()
+    assert found.versions["jax"] and found.machine and found.code and problems() == []
+    edit(house / "claims" / "walking.toml", TOML[TOML.index("[variants") :], "")
+    command.main(["page", "walker"])
+    command.main(["reproduce", "walker"])
+    assert "the same to the digit" in capfd.readouterr().out
+    with pytest.raises(SystemExit):
+        command.main(["reproduce", "nobody"])
+    assert "nobody: no claim is about it; there are walker" in capfd.readouterr().err
