@@ -83,30 +83,30 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
     """
     import numpy as np
 
-    from experiments.reports import plots, sinks, stats
+    from experiments import reports
     from experiments.run.checkpoint import Checkpointer
 
     example, _ = parts.workers.fresh(config, a2c.make)
     shared = parts.workers.Shared(example)
     run.folders.make_folder(folder, experiment, config)
     context = multiprocessing.get_context("spawn")
-    lock, reports = context.Lock(), context.Queue()
+    lock, told = context.Lock(), context.Queue()
     taken, stop = context.Value("q", 0, lock=False), context.Value("b", 0, lock=False)
     log_every = config.log_every or min(config.steps // 100, 50_000)
     began, since = time.monotonic(), []
     with contextlib.ExitStack() as stack:
         stack.enter_context(run.records.locked(folder, "--out"))
         policies = stack.enter_context(Checkpointer(folder / "policies", keep=1))
-        log = sinks.Logger(
+        log = reports.sinks.Logger(
             1,
-            sinks.MetricsCsv(folder / "metrics.csv", [config.seed]),
-            sinks.TensorBoard(folder / "tensorboard", [config.seed]),
-            sinks.Progress(config.steps, 1, quiet=config.quiet),
+            reports.sinks.MetricsCsv(folder / "metrics.csv", [config.seed]),
+            reports.sinks.TensorBoard(folder / "tensorboard", [config.seed]),
+            reports.sinks.Progress(config.steps, 1, quiet=config.quiet),
         )
         stack.enter_context(log)
         interrupt = stack.enter_context(run.records.Interrupt())
         judge = Judge(config, policies, log)
-        shares = (a2c.make, shared.block, lock, taken, reports, stop)
+        shares = (a2c.make, shared.block, lock, taken, told, stop)
         team = [
             context.Process(
                 target=parts.workers.run_worker,
@@ -120,7 +120,7 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
         at, logged = 0, 0
         latest, waiting = [0] * config.workers, {}  # parameters by step, until no worker can report an earlier one
         try:
-            for index, steps, metrics, params in parts.workers.reported(team, reports):
+            for index, steps, metrics, params in parts.workers.reported(team, told):
                 at, stop.value = max(at, steps), interrupt.raised
                 since.append(metrics)
                 seconds = time.monotonic() - began
@@ -147,12 +147,12 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
         "eval_returns": [judge.last_return],
         "eval_returns_best": [judge.best_return],
         "eval_iqm": judge.last_return,
-        "eval_ci95": stats.interval(np.array([judge.last_return])),
+        "eval_ci95": reports.stats.interval(np.array([judge.last_return])),
     }
     run.records.write_json(folder / "summary.json", summary)
-    plots.curve(folder / "metrics.csv", folder / "curve.png", f"a3c on {config.env}")
+    reports.plots.curve(folder / "metrics.csv", folder / "curve.png", f"a3c on {config.env}")
     if not config.quiet:
-        best, last = stats.figure(judge.best_return), stats.figure(judge.last_return)
+        best, last = reports.stats.figure(judge.best_return), reports.stats.figure(judge.last_return)
         print(f"evaluation return: best {best}, last {last}\n\nrun folder: {folder}")
     if interrupt.raised:
         raise run.records.StoppedError(f"stopped at {taken.value:,} steps; A3C cannot be resumed", code=130)

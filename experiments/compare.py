@@ -11,8 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments import run
-from experiments.reports import comparison
+from experiments import reports, run
 
 
 @dataclass(frozen=True)
@@ -30,27 +29,31 @@ class Config:
     """Figures of others to draw beside the curves, each as LABEL=STEPS:SCORE,STEPS:SCORE and so on."""
 
 
-def compare(config: Config) -> list[comparison.Run]:
+def compare(config: Config) -> list[reports.comparison.Run]:
     """Reads the runs, draws the plot, prints the table.
 
     Raises:
       ValueError: a bad folder, metric, figure or output file.
     """
-    from experiments.reports import plots
+    from experiments import reports
 
-    beside = comparison.figures(config.published)
-    folders = comparison.expanded(config.runs)
-    labels = comparison.labels(folders)
-    runs = [comparison.read(folder, config.metric, label) for folder, label in zip(folders, labels, strict=True)]
+    beside = reports.comparison.figures(config.published)
+    folders = reports.comparison.expanded(config.runs)
+    labels = reports.comparison.labels(folders)
+    runs = [
+        reports.comparison.read(folder, config.metric, label) for folder, label in zip(folders, labels, strict=True)
+    ]
     tasks = sorted({each.summary["env"] for each in runs})
     try:
-        plots.curves({each.label: each.folder for each in runs}, config.out, ", ".join(tasks), config.metric, beside)
+        reports.plots.curves(
+            {each.label: each.folder for each in runs}, config.out, ", ".join(tasks), config.metric, beside
+        )
     except OSError as error:
         raise ValueError(f"--out {config.out}: cannot be written ({error.strerror})") from None
-    print(comparison.table(runs))
+    print(reports.comparison.table(runs))
     if len(tasks) > 1:
-        comparison.over_tasks(runs, Path(config.out))
-    print(*comparison.remarks(runs), f"plot: {config.out}", sep="\n")
+        reports.comparison.over_tasks(runs, Path(config.out))
+    print(*reports.comparison.remarks(runs), f"plot: {config.out}", sep="\n")
     return runs
 
 

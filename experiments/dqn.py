@@ -31,8 +31,8 @@ class Config:
     """Sizes of the dense layers. With `dueling` or the implicit objective the last belongs to the head."""
     layer_norm: bool = True
     """Normalise dense layers before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
+    cnn: parts.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
     dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     objective: Prediction = "expected"
@@ -138,6 +138,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.discrete_actions(spec, "dqn")
     parts.check_images(spec, config.cnn)
     parts.check_replay(config, size, config.n_step + config.frames)
+    parts.check_frames(spec, config.frames)
 
 
 def has_own_layer(config: Config) -> bool:

@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from tyro.conf import Positional
 
-from experiments import run
+from experiments import reports, run
 from experiments.list import systems
-from experiments.reports import evidence, files
+from experiments.reports import evidence
 from experiments.reports.evidence import Claim, Record, Result
 
 
@@ -159,13 +159,13 @@ def do_page(systems: Positional[tuple[str, ...]] = ()) -> None:
             recorded = evidence.records.load(claim) if claim.system == system else {}
             if evidence.figures.drawable(claim, recorded):
                 evidence.figures.draw(claim, recorded)
-        files.write(evidence.pages.page_of(system), evidence.pages.page(system))
+        reports.files.write(evidence.pages.page_of(system), evidence.pages.page(system))
     do_table()
 
 
 def do_table() -> None:
     """Writes the table over all systems, docs/results/README.md."""
-    files.write(evidence.claims.RESULTS / "README.md", evidence.pages.table())
+    reports.files.write(evidence.claims.RESULTS / "README.md", evidence.pages.table())
 
 
 def do_keep(names: tuple[str, ...], why: str) -> None:
@@ -244,7 +244,7 @@ def main(argv: list[str] | None = None) -> None:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS, args=arguments, prog=prog, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)
         )
-    except (ValueError, files.UnwritableError) as error:
+    except (ValueError, reports.files.UnwritableError) as error:
         run.fail(error)
 
 

@@ -77,14 +77,15 @@ class Flags(run.Common):
     """Environment steps per seed, of the baseline and of the agent."""
     num_envs: run.Count = 32
     """Environments (lanes) per seed."""
-    eval_episodes: run.Count = 128
-    """Episodes that an evaluation plays, per seed."""
+    eval_episodes: run.Whole = 0
+    """Episodes that an evaluation plays, per seed; 0 for 128, or for fewer in runs of less than 100,000 steps, where
+    evaluations could take more steps than training does."""
     stages: tuple[Stage, ...] = ("baseline", "model", "agent")
     """Stages to run, in this order. With none, one agent is trained in the run folder itself."""
-    model_transitions: run.Count = 200_000
-    """Transitions of the trained baseline that the model learns from."""
-    model_updates: run.Count = 10_000
-    """Gradient steps that the model learns in."""
+    model_transitions: run.Whole = 0
+    """Transitions of the trained baseline that the model learns from; 0 for as many as `steps`, at most 200,000."""
+    model_updates: run.Whole = 0
+    """Gradient steps that the model learns in; 0 for a twentieth of `steps`, at most 10,000."""
     model_batch: run.Count = 64
     """Transitions that a gradient step learns from."""
     model_learning_rate: run.Positive = 1e-3

@@ -1,7 +1,7 @@
 """MERLIN: `python -m experiments.merlin --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from experiments import parts, run
 
@@ -40,8 +40,8 @@ class Config:
     """Sizes of the dense layers of the encoder."""
     width: run.Count = 64
     """Width of the layer in decoders, value and policy; 200 in the paper."""
-    cnn: Literal["none", "nature", "impala", "small"] = "none"
-    """Convolutions for image observations."""
+    cnn: parts.OptionalConvolutions = "none"
+    """Convolutions for image observations, `auto` by their size."""
     recall: bool = True
     """Let the network also see and reconstruct the last action and reward."""
     observation_cost: run.NonNegative = 10.0
@@ -108,7 +108,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     actions = spec.action.num
     seen = modalities(spec.observation, spec.action if config.recall else None)
     updates = float(max(1, size.steps // (config.unroll * size.num_envs * size.devices)))
-    cnn = None if config.cnn == "none" else config.cnn
+    cnn = None if config.cnn == "none" else parts.chosen(spec, config.cnn)
 
     def policy_rate(count: Any) -> Any:
         return jnp.where(count < config.policy_delay * updates, 0.0, config.policy_learning_rate)

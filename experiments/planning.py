@@ -77,12 +77,18 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     Raises:
       ValueError: naming the flag.
     """
+    from agents.world import planning
     from envs.base import Box, MultiDiscrete
 
     if isinstance(spec.action, MultiDiscrete):
         raise ValueError(
             f"--env {spec.name}: planners need discrete or continuous actions, but the task's are {spec.action}"
         )
+    if isinstance(spec.action, Box):
+        try:
+            planning.check_bounded(spec.action)
+        except ValueError as error:
+            raise ValueError(f"--env {spec.name}: {error}") from error
     if config.planner == "cem" and config.elites > config.population:
         raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
     if config.model == "true":

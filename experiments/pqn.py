@@ -36,8 +36,8 @@ class Config:
     """Sizes of the network's dense layers."""
     layer_norm: bool = True
     """Normalise layers before each of their activations, which PQN does instead of having a target network."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations."""
+    cnn: parts.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size."""
     dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"

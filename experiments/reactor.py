@@ -46,8 +46,8 @@ class Config:
     """Sizes of the critic's own dense layers."""
     layer_norm: bool = True
     """Normalise dense layers before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations."""
+    cnn: parts.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size."""
     dtype: parts.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     memory: Literal["none", "lstm", "gru"] = "none"

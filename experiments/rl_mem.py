@@ -34,8 +34,8 @@ class Config:
     """Sizes of the dense layers of the encoder."""
     head: tuple[run.Count, ...] = (64,)
     """Sizes of the dense layers before the policy and before the value, in each."""
-    cnn: Literal["nature", "impala", "small"] = "small"
-    """Convolutions for image observations."""
+    cnn: parts.Convolutions = "small"
+    """Convolutions for image observations, `auto` by their size."""
     lstm: tuple[run.Count, ...] = (64,)
     """Sizes of the layers of the controller, an LSTM."""
     rows: run.Count = 64

@@ -30,8 +30,8 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     """Steps in each environment per update, and in a window."""
     hidden: tuple[run.Count, ...] = (128,)
     """Sizes of the network's dense layers."""
-    cnn: Literal["nature", "impala", "small", "none"] = "small"
-    """Convolutions for image observations; with none images are flattened."""
+    cnn: parts.OptionalConvolutions = "small"
+    """Convolutions for image observations, `auto` by their size; with none images are flattened."""
     activation: Literal["tanh", "relu"] = "relu"
     """Activation of the dense layers."""
     shared: bool = True

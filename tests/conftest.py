@@ -1,6 +1,8 @@
 """Every test runs with rank promotion forbidden, four host devices and a compilation cache shared by all processes."""
 
+import inspect
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from experiments.run.cores import cache_folder
@@ -33,3 +35,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return f"{file}::{next((a for a in arguments if a not in ('pmap', 'shard_map')), '')}"
 
     return ByFileAndAgent(config, log)
+
+
+def claims(items: Iterable[pytest.Item]) -> list[str]:
+    """What the tests say that they show, once for all cases of a test: its name and its docstring's first line."""
+    cases: dict[tuple[str, str], int] = {}
+    for item in items:
+        file, _, name = item.nodeid.partition("::")
+        sentence = name.partition("[")[0].removeprefix("test_").replace("_", " ").capitalize()
+        more = (inspect.getdoc(getattr(item, "obj", None)) or "").partition("\n")[0]
+        said = f"{sentence}. {more}".rstrip(" .") + "."
+        cases[file, said] = cases.get((file, said), 0) + 1
+    return [f"{file}: {said}" + (f" ({n} cases)" if n > 1 else "") for (file, said), n in cases.items()]
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """`make slow` prints what it will have shown when it passes."""
+    return claims(items) if config.option.markexpr == "slow" else []

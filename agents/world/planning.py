@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree, batch_of, select
 from agents.world import models
@@ -31,10 +32,27 @@ def nothing(lanes: int) -> tuple[()]:
     return ()
 
 
+def check_bounded(actions: Box) -> None:
+    """Refuses actions of which no random ones can be drawn.
+
+    Raises:
+      ValueError: the bounds are not low <= high, or the way from one to the other is not finite in float32.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        width = np.float32(actions.high) - np.float32(actions.low)
+    if not (np.isfinite(width) & (width >= 0)).all():
+        raise ValueError(f"actions between {actions.low} and {actions.high}: planners need finite bounds, low <= high")
+
+
 def uniform(actions: Space, key: Key, shape: tuple[int, ...]) -> Array:
-    """Random actions `[*shape, ...]`."""
+    """Random actions `[*shape, ...]`.
+
+    Raises:
+      ValueError: as `check_bounded`.
+    """
     if isinstance(actions, Discrete):
         return jax.random.randint(key, shape, 0, actions.num, jnp.int32)
+    check_bounded(actions)
     return jax.random.uniform(key, (*shape, *actions.shape), minval=actions.low, maxval=actions.high)
 
 

@@ -21,31 +21,39 @@ from experiments.parts.builders import (
     unit_box,
 )
 from experiments.parts.checks import (
+    Convolutions,
+    OptionalConvolutions,
     check_atoms,
     check_buffer,
+    check_frames,
     check_images,
     check_layers,
     check_memory,
     check_passes,
     check_replay,
+    chosen,
     shares,
 )
 from experiments.parts.learning import centred, clipped, linear, normalised
 from experiments.parts.presets import merge
 
 __all__ = [
+    "Convolutions",
+    "OptionalConvolutions",
     "Precision",
     "actor_critic",
     "actor_critics",
     "centred",
     "check_atoms",
     "check_buffer",
+    "check_frames",
     "check_images",
     "check_layers",
     "check_memory",
     "check_passes",
     "check_replay",
     "check_tabular",
+    "chosen",
     "clipped",
     "core",
     "critics",

@@ -15,8 +15,8 @@ class Layers:
     """Discount γ of later rewards, per step."""
     hidden: tuple[run.Count, ...] = (64, 64)
     """Sizes of the network's dense layers."""
-    cnn: Literal["nature", "impala", "small", "none"] = "nature"
-    """Convolutions for image observations; with none images are flattened."""
+    cnn: checks.OptionalConvolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; with none images are flattened."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation of the dense layers; convolutions have ReLU, and in the presets for Atari the dense layers too."""
     dtype: builders.Precision = "float32"

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments.parts.checks import check_images, check_memory
+from experiments.parts import checks
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     import flax.linen as nn
@@ -52,7 +52,8 @@ def torso(
     dtype: Precision = "float32",
     **kwargs: Any,
 ) -> "nn.Module":
-    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`, if not "none".
+    """A `networks.Torso` for the task's observations; images go through the torso named `cnn`,
+    if not "none"; "auto" chooses by their size.
 
     Raises:
       ValueError: sizes of layers that are not positive, or images that are too small for the torso.
@@ -62,7 +63,8 @@ def torso(
 
     import networks
 
-    check_images(spec, cnn)
+    checks.check_images(spec, cnn)
+    cnn = checks.chosen(spec, cnn)
     options = {
         "cnn": None if cnn == "none" else cnn,
         "activation": getattr(nn, activation),
@@ -80,7 +82,7 @@ def core(kind: str, hidden: tuple[int, ...]) -> "nn.Module | None":
     """
     import networks
 
-    check_memory(kind, hidden)
+    checks.check_memory(kind, hidden)
     if kind == "none":
         return None
     return {"lstm": networks.LSTM, "gru": networks.GRU}[kind](hidden[-1])

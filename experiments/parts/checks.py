@@ -1,10 +1,17 @@
 """Refusals that several experiments share. Numeric ranges are no part of them: the types of the flags declare those."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from envs.base import Spec
     from experiments.run.plans import Size
+
+
+Convolutions = Literal["auto", "nature", "impala", "small"]
+"""Of image observations. With `auto` those of Nature's DQN where they fit, which is from sides of 36 on, and those for
+tiny images below."""
+OptionalConvolutions = Literal["auto", "nature", "impala", "small", "none"]
+"""The same; with none, images are flattened."""
 
 
 def check_buffer(size: int, lanes: int, rows: int) -> None:
@@ -25,26 +32,64 @@ def check_buffer(size: int, lanes: int, rows: int) -> None:
         )
 
 
+def least_side(spec: "Spec") -> int | None:
+    """The smallest side of a task's images, None where there are no images."""
+    from networks.torsos import layout
+
+    return min((min(leaf.shape[:2]) for leaf in layout(spec.observation) if len(leaf.shape) == 3), default=None)
+
+
+def chosen(spec: "Spec", cnn: str) -> str:
+    """The convolutions that `cnn`, of `--agent.cnn`, stands for: of "auto" the first that the task's images fit."""
+    from networks.torsos import LEAST_SIDES
+
+    if cnn != "auto":
+        return cnn
+    side = least_side(spec)
+    return next(name for name in ("nature", "small", "impala") if side is None or side >= LEAST_SIDES[name])
+
+
 def check_images(spec: "Spec", cnn: str) -> None:
     """Refuses convolutions that the task's images are too small for.
 
     Args:
       spec: the task.
-      cnn: of `--agent.cnn`; "none" is for images of any size.
+      cnn: of `--agent.cnn`; "none" and "auto" are for images of any size.
 
     Raises:
       ValueError: naming the flag and the convolutions that fit.
     """
-    from networks.torsos import LEAST_SIDES, layout
+    from networks.torsos import LEAST_SIDES
 
-    if cnn == "none":
-        return
-    sides = [min(leaf.shape[:2]) for leaf in layout(spec.observation) if len(leaf.shape) == 3]
-    if sides and min(sides) < LEAST_SIDES[cnn]:
-        fit = ", ".join(name for name, least in LEAST_SIDES.items() if least <= min(sides))
+    side = least_side(spec)
+    if cnn not in ("none", "auto") and side is not None and side < LEAST_SIDES[cnn]:
+        fit = ", ".join(name for name, least in LEAST_SIDES.items() if least <= side)
         raise ValueError(
             f"--agent.cnn {cnn}: needs images with sides of {LEAST_SIDES[cnn]} or more, but the smallest side of those "
-            f"of {spec.name} is {min(sides)}; allowed: {fit}"
+            f"of {spec.name} is {side}; allowed: auto, {fit}"
+        )
+
+
+def check_frames(spec: "Spec", frames: int) -> None:
+    """Refuses stacks of frames that a replay cannot take apart.
+
+    Args:
+      spec: the task.
+      frames: of `--agent.frames`, in a stack.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from networks.torsos import layout
+
+    if frames == 1:
+        return
+    images = [leaf.shape for leaf in layout(spec.observation) if len(leaf.shape) == 3]
+    if not images or any(shape[-1] % frames for shape in images):
+        told = "has no images" if not images else f"has images of shape {', '.join(map(str, images))}"
+        raise ValueError(
+            f"--agent.frames {frames}: needs images whose channels are {frames} frames, but {spec.name} {told}; "
+            "allowed: 1"
         )
 
 

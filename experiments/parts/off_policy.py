@@ -1,7 +1,7 @@
 """What the experiments of off-policy continuous control share: their flags, replay and schedule."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from experiments import run
 from experiments.parts import builders, checks
@@ -19,8 +19,8 @@ class Learning:
     """Sizes of the network's dense layers."""
     layer_norm: bool = False
     """Normalise dense layers before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
+    cnn: checks.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
     dtype: builders.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     n_step: run.Count = 1

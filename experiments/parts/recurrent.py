@@ -25,14 +25,14 @@ class Learning:
     """Sizes of the dense layers before the memory."""
     layer_norm: bool = False
     """Normalise dense layers before each of their activations."""
-    cnn: Literal["nature", "impala", "small"] = "nature"
-    """Convolutions for image observations; `hidden` follows them."""
+    cnn: checks.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
     dtype: builders.Precision = "float32"
     """What the layers before the memory compute in; parameters and losses are float32 in either case."""
     memory: Literal["lstm", "gru", "none"] = "lstm"
     """Recurrent core of the network; none makes the agent feed-forward."""
     memory_size: run.Count = 64
-    """run.Size of the recurrent core."""
+    """Size of the recurrent core."""
     head: tuple[run.Count, ...] = ()
     """Sizes of the dense layers after the memory, in each stream."""
     dueling: bool = False
@@ -70,7 +70,7 @@ class Learning:
 
 
 def check(config: Any, spec: Any, size: run.Size, rows: int) -> None:
-    """Refuses a task without discrete actions, and a replay without room for one window of each lane.
+    """Refuses tasks without discrete actions or the frames that are stacked, and replays without room for a window.
 
     Args:
       config: the agent's flags.
@@ -83,6 +83,7 @@ def check(config: Any, spec: Any, size: run.Size, rows: int) -> None:
     """
     builders.discrete_actions(spec, "this agent")
     checks.check_replay(config, size, rows)
+    checks.check_frames(spec, config.frames)
 
 
 def default_core(config: Any) -> Any:

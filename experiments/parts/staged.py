@@ -7,6 +7,9 @@ from typing import Any
 from experiments import run
 from experiments.parts import worlds
 
+SHORT = 100_000
+"""Steps of a run below which evaluations are made smaller and fewer."""
+
 
 def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     """Runs the stages, or where there are none one agent in the run folder itself.
@@ -19,7 +22,7 @@ def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     """
     from experiments.parts.stages import report, train_model
 
-    config = with_levels(config)
+    config = scaled(with_levels(config))
     if not config.stages:
         return run.trained(experiment, config)
     run.use_cores()
@@ -34,7 +37,7 @@ def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     if "agent" in config.stages:
         model = config.agent.model or (str(folder / "model") if config.agent.world == "learned" else "")
         found["agent"] = run.trained(experiment, stage(config, folder / "agent", model=model))
-    report(folder, found, config.quiet)
+    report(folder, found, config.eval_episodes, config.quiet)
     return found
 
 
@@ -59,6 +62,10 @@ def refuse(experiment: run.Experiment, config: Any, folder: Path) -> None:
     if learned and "model" in config.stages:
         worlds.check_corrupt(spec, config.agent.corrupt)
         worlds.coder(spec)
+        height, width, channels = spec.observation.shape
+        run.prepare.fit(f"--model-transitions {config.model_transitions}", config.model_transitions * height * width)
+        pairs = 2 * 4 * height * width * channels  # of two frames, decoded to floats
+        run.prepare.fit(f"--model-batch {config.model_batch}", config.model_batch * pairs)
 
 
 def with_levels(config: Any) -> Any:
@@ -73,6 +80,26 @@ def with_levels(config: Any) -> Any:
         options = (*config.env_options, f"levels={config.levels}")
         config = dataclasses.replace(config, levels="", env_options=options)
     return config
+
+
+def scaled(config: Any) -> Any:
+    """The flags with what goes by the steps, where it is not given: the model's numbers, and what evaluations play.
+
+    Imagination makes an evaluation's steps dear, so that the evaluations of a short run would take most of its time.
+    """
+    if config.resume:
+        return config
+    limit = (run.prepare.environment(config).spec.time_limit or 0) if config.steps < SHORT else 0
+    few = max(8, config.steps // limit) if limit else 128
+    episodes = config.eval_episodes or -(-min(128, few) // config.devices) * config.devices
+    return dataclasses.replace(
+        config,
+        model_transitions=config.model_transitions or min(200_000, config.steps),
+        model_updates=config.model_updates or max(1, min(10_000, config.steps // 20)),
+        eval_episodes=episodes,
+        # In a short run a twentieth of the steps can be a fraction of what an evaluation plays.
+        eval_every=config.eval_every or (episodes * limit // 2 if episodes * limit > config.steps // 10 else 0),
+    )
 
 
 def stage(config: Any, folder: Path, **agent: Any) -> Any:

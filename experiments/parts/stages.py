@@ -1,12 +1,10 @@
 """The model stage of `experiments.i2a`, and what its stages are compared by."""
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import run
+from experiments import reports, run
 from experiments.parts import worlds
-from experiments.run import evaluation, policies
 
 LANES, CHUNKS = 64, 20
 
@@ -45,7 +43,7 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     learner = worlds.frame_learner(spec, config.model_learning_rate, config.agent.poor)
     coder = worlds.coder(spec)
     if (place / "summary.json").exists():
-        return json.loads((place / "summary.json").read_text())
+        return reports.files.read_json(place, "summary.json")
     data = trajectories(config, folder / "baseline", coder)
     held = max(2, data.frame.shape[0] // 10)
     seen, unseen = (
@@ -104,7 +102,7 @@ def trajectories(config: Any, baseline: Path, coder: Any) -> Data:
 
     from envs import keys
 
-    _, trained, env, make, _, actors = policies.saved(baseline, "last")
+    _, trained, env, make, _, actors = run.policies.saved(baseline, "last")
     agent = make({}).agent
     rows = -(-config.model_transitions * 10 // (9 * LANES * trained.seeds)) + 2
 
@@ -131,23 +129,30 @@ def trajectories(config: Any, baseline: Path, coder: Any) -> Data:
     return jax.tree.map(lambda *x: jnp.concatenate(x, 1), *played)
 
 
-def ended(folder: Path, episodes: int = 200, seed: int = 1_000_000) -> list[float]:
+def ended(folder: Path, episodes: int, seed: int = 1_000_000) -> list[float]:
     """Of each seed's last policy, sampled, the share of fresh episodes that end in time: levels solved."""
-    found = evaluation.play(evaluation.Flags(folder, episodes, which="last", seed=seed, sampled=True))
+    found = run.evaluation.play(run.evaluation.Flags(folder, episodes, which="last", seed=seed, sampled=True))
     return found["eval_ended"]
 
 
-def report(folder: Path, found: dict[str, Any], quiet: bool) -> None:
-    """Adds to the summaries of agents how many levels they solve, where it is Sokoban that they play; and prints."""
+def report(folder: Path, found: dict[str, Any], eval_episodes: int, quiet: bool) -> None:
+    """Adds to the summaries of agents how many levels they solve, where it is Sokoban that they play; and prints.
+
+    Of 200 levels, or of as many as there are episodes in an evaluation where those are few.
+    """
     import numpy as np
 
-    from experiments.reports import stats
+    from experiments import reports
 
     for name in ("baseline", "agent"):
         if name in found and found[name]["env"].endswith("/sokoban"):
-            share = np.asarray(ended(folder / name))
-            low, high = stats.interval(share)
-            found[name] |= {"solved": share.tolist(), "solved_iqm": stats.iqm(share), "solved_ci95": [low, high]}
+            share = np.asarray(ended(folder / name, 200 if eval_episodes >= 128 else eval_episodes))
+            low, high = reports.stats.interval(share)
+            found[name] |= {
+                "solved": share.tolist(),
+                "solved_iqm": reports.stats.iqm(share),
+                "solved_ci95": [low, high],
+            }
     run.records.write_json(folder / "summary.json", found)
     if quiet:
         return

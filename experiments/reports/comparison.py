@@ -1,6 +1,5 @@
 """What `experiments.compare` says of runs: what their folders hold, a table of last scores, and what differs."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,13 +30,13 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder}: no such run folder")
-    config = _json(folder, "config.json")
+    config = files.read_json(folder, "config.json")
     try:
         table = sinks.read_metrics(folder / "metrics.csv")
     except OSError as error:
         raise ValueError(f"{folder}: cannot read metrics.csv ({error.strerror})") from None
     finished = (folder / "summary.json").exists()
-    summary = _json(folder, "summary.json") if finished else _so_far(config, table)
+    summary = files.read_json(folder, "summary.json") if finished else _so_far(config, table)
     absent = [key for key in ("experiment", "env", "env_steps") if key not in summary]
     if absent:
         raise ValueError(f"{folder}: summary.json has no {', '.join(absent)}")
@@ -71,23 +70,6 @@ def expanded(folders: Sequence[str]) -> list[str]:
         sweep = points and not (Path(folder) / "metrics.csv").exists()
         found += [str(path.parent) for path in points] if sweep else [folder]
     return found
-
-
-def _json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON object of a run folder.
-
-    Raises:
-      ValueError: the file is missing or holds none.
-    """
-    try:
-        content = json.loads(files.read(folder / name))
-    except OSError as error:
-        raise ValueError(f"{folder}: cannot read {name} ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{folder}: {name} is not JSON ({files.plain(error)})") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{folder}: {name} holds no JSON object")
-    return content
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,6 +7,7 @@ is shown as `plain` has it.
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -111,6 +112,23 @@ def read(path: Path) -> bytes:
             return file.read()
     finally:
         os.close(handle)
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object of a run folder.
+
+    Raises:
+      ValueError: the file is missing or holds none.
+    """
+    try:
+        content = json.loads(read(folder / name))
+    except OSError as error:
+        raise ValueError(f"{folder}: cannot read {name} ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{folder}: {name} is not JSON ({plain(error)})") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{folder}: {name} holds no JSON object")
+    return content
 
 
 def make_folder(path: Path) -> None:

@@ -5,6 +5,7 @@ shard by shard. What a store says of itself is compared with what is expected be
 """
 
 import errno
+import functools
 import itertools
 import logging
 import math
@@ -12,6 +13,7 @@ import os
 import re
 import resource
 import shutil
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reports import files
+from experiments import reports
 
 CHUNK = 32 * 2**20
 """Bytes (before compression) of the pieces in which arrays are written and read."""
@@ -37,7 +39,7 @@ def write(folder: Path, arrays: Mapping[str, Any]) -> None:
     An OCDBT store would keep all that is written in memory to the end.
 
     Raises:
-      files.UnwritableError: there is no room, or the like.
+      reports.files.UnwritableError: there is no room, or the like.
     """
     import jax
     import orbax.checkpoint as ocp
@@ -51,23 +53,38 @@ def write(folder: Path, arrays: Mapping[str, Any]) -> None:
     )
     handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, multiprocessing_options=alone)
     save_args = {name: ocp.SaveArgs(chunk_byte_size=CHUNK, shard_axes=split_axes(x)) for name, x in arrays.items()}
-    # Orbax warns on every save that there is no OCDBT store.
-    absl, quiet = logging.getLogger("absl"), lambda record: "OCDBT" not in record.getMessage()
-    absl.addFilter(quiet)
+    quieten()
     try:
         with ocp.Checkpointer(handler, multiprocessing_options=alone) as checkpointer:
             checkpointer.save(folder.resolve(), args=ocp.args.PyTreeSave(dict(arrays), save_args=save_args))
     except OSError as error:
-        raise files.UnwritableError(error.errno, error.strerror or str(error), str(folder)) from None
+        raise reports.files.UnwritableError(error.errno, error.strerror or str(error), str(folder)) from None
     except ValueError as error:
         code = re.search(r"os_error_code='(\d+)'", str(error))
         if not code:
             raise
         named = re.search(r'"(/[^"]+)"', str(error))
         where = named[1] if named else str(folder)
-        raise files.UnwritableError(int(code[1]), os.strerror(int(code[1])), where) from None
-    finally:
-        absl.removeFilter(quiet)
+        raise reports.files.UnwritableError(int(code[1]), os.strerror(int(code[1])), where) from None
+
+
+@functools.cache
+def quieten() -> None:
+    """Keeps two things off stderr from here on, whatever thread they come from and however late.
+
+    Orbax warns on every save that there is no OCDBT store. And where a disk fills under a save, each of its threads
+    tells in pages of the error that `write` raises, or that the loop which waited for it is closed.
+    """
+    told = ("OCDBT", "_SignalingThread.run() raised an exception")
+    logging.getLogger("absl").addFilter(lambda record: not any(words in record.getMessage() for words in told))
+    before = sys.unraisablehook
+
+    def hook(unraisable: Any) -> None:
+        closed = unraisable.exc_type is RuntimeError and str(unraisable.exc_value) == "Event loop is closed"
+        if not closed:
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def split_axes(x: Any) -> tuple[int, ...]:
@@ -85,17 +102,17 @@ def check_room(folder: Path, arrays: Mapping[str, Any]) -> None:
     Orbax writes from many threads at once, each of which would tell of the same in pages.
 
     Raises:
-      files.UnwritableError: naming the folder.
+      reports.files.UnwritableError: naming the folder.
     """
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise files.UnwritableError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        raise reports.files.UnwritableError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
     if shutil.disk_usage(parent).free < sum(x.nbytes for x in arrays.values()):
-        raise files.UnwritableError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        raise reports.files.UnwritableError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
     most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = max((min(x.nbytes, CHUNK) for x in arrays.values()), default=0)
     if most != resource.RLIM_INFINITY and most < largest:
-        raise files.UnwritableError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder))
+        raise reports.files.UnwritableError(errno.EFBIG, os.strerror(errno.EFBIG), str(folder))
 
 
 class Store:

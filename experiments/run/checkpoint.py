@@ -23,11 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reports import files
+from experiments import reports
 from experiments.run import arrays, manifests
 
 ASYNC_LIMIT = 128 * 2**20
 """Bytes; larger states are saved while the caller waits, because saving behind its back takes a copy of them."""
+OTHER_CODE = "; another version of bellmax or of the task made it, or its config.json was edited"
+"""Why a checkpoint whose flags are the same has other shapes."""
 TRIES, PAUSE = 50, 0.1
 """How often, and seconds apart, a step is looked for again that was replaced by a newer one while it was read."""
 
@@ -54,8 +56,10 @@ class Checkpointer:
         if keep < 1:
             raise ValueError(f"keep={keep}: must be at least 1")
         self._folder, self._keep, self._async_limit = Path(folder), keep, async_limit
-        if files.kind(self._folder) not in ("nothing", "a folder"):
-            raise ValueError(f"{self._folder}: {files.kind(self._folder)} is in the place of a folder of checkpoints")
+        if reports.files.kind(self._folder) not in ("nothing", "a folder"):
+            raise ValueError(
+                f"{self._folder}: {reports.files.kind(self._folder)} is in the place of a folder of checkpoints"
+            )
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._marks = marks
         self._pending: Future | None = None
@@ -74,7 +78,7 @@ class Checkpointer:
 
         Raises:
           ValueError: a leaf of another type.
-          files.UnwritableError: this save, or the one before in the background, met a full disk or the like.
+          reports.files.UnwritableError: this save, or the one before in the background, met a full disk or the like.
         """
         self.wait()
         leaves = manifests.leaves_of(state)
@@ -114,7 +118,7 @@ class Checkpointer:
                     manifests.compare(
                         path, "flags", manifests.as_json(defaults) | manifest.meta, manifests.as_json(meta)
                     )
-                    manifests.compare(path, "shapes", manifest.fields, manifests.described(leaves))
+                    manifests.compare(path, "shapes", manifest.fields, manifests.described(leaves), OTHER_CODE)
                     manifests.verify(path, manifest.files)
                     if manifest.step != step:
                         raise manifests.DamagedError(f"it is of step {manifest.step}")
@@ -181,25 +185,29 @@ class Checkpointer:
     def _commit(self, step: int, raw: dict[str, Any], leaves: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Writes a step and prunes the others; in the background or not."""
         final, tmp, old = (self._folder / f"{step}{suffix}" for suffix in ("", ".tmp", ".old"))
-        files.make_folder(self._folder)
-        with files.writing(tmp):
+        reports.files.make_folder(self._folder)
+        with reports.files.writing(tmp):
             for leftover in self._folder.glob("*.tmp"):
                 _discard(leftover)
             tmp.mkdir()
         try:
             arrays.write(tmp / "arrays", raw)
-            with files.writing(tmp):
+            with reports.files.writing(tmp):
                 manifests.write(tmp, step, meta, leaves)
-        except files.UnwritableError:
-            shutil.rmtree(tmp, ignore_errors=True)  # a full disk has room again
+        except reports.files.UnwritableError:
+            for _ in range(TRIES):  # a full disk has room again; threads of the save may still be writing
+                shutil.rmtree(tmp, ignore_errors=True)
+                if not tmp.exists():
+                    break
+                time.sleep(PAUSE)
             raise
-        with files.writing(final):
-            if files.kind(final) != "nothing":
+        with reports.files.writing(final):
+            if reports.files.kind(final) != "nothing":
                 _remove(old)
                 final.rename(old)
             tmp.rename(final)
             for mark in self._marks:
-                files.touch(mark)
+                reports.files.touch(mark)
             kept = [path for s, path in self._steps() if s <= step][: self._keep]
             for path in [*self._folder.glob("*.old"), *(path for _, path in self._steps() if path not in kept)]:
                 _remove(path)
@@ -221,7 +229,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _remove(path: Path) -> None:
     """Removes a step; killed half-way, what is left is not taken for a step."""
-    if files.kind(path) != "nothing":
+    if reports.files.kind(path) != "nothing":
         tmp = path.with_name(f"{path.name}.tmp")
         _discard(tmp)
         path.rename(tmp)
@@ -230,7 +238,7 @@ def _remove(path: Path) -> None:
 
 def _discard(path: Path) -> None:
     """Removes a folder with all that is in it, a file, or a link and not what it leads to, if it is there."""
-    if files.kind(path) == "a folder":
+    if reports.files.kind(path) == "a folder":
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -4,6 +4,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from experiments import reports
+
 
 def exploring(make: Any) -> Any:
     """The same parts, of an agent that always acts as in training."""
@@ -63,6 +65,7 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
 
     Raises:
       ValueError: the task cannot draw itself.
+      reports.files.UnwritableError: the file cannot be written. A link in its place is replaced.
     """
     import imageio.v3 as iio
     import jax
@@ -89,11 +92,14 @@ def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_
     lane.close()
     # Video codecs want even sides.
     even = [np.asarray(f)[: f.shape[0] // 2 * 2, : f.shape[1] // 2 * 2] for f in frames]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with reports.files.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     mp4: dict[str, Any] = {"macro_block_size": 2, "fps": env.spec.fps}
     gif: dict[str, Any] = {"loop": 0, "duration": 1000 / env.spec.fps}
     with warnings.catch_warnings():
         # The encoder is another program; what runs between fork and exec touches no lock of JAX's.
         warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-        iio.imwrite(path, np.stack(even), **(mp4 if path.suffix == ".mp4" else gif))
+        options = mp4 if path.suffix == ".mp4" else gif
+        encoded: Any = iio.imwrite("<bytes>", np.stack(even), extension=path.suffix, **options)
+    reports.files.write(path, encoded)
     print(f"filmed {len(frames)} frames: {path}")

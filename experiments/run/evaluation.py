@@ -51,9 +51,9 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     import numpy as np
 
     from envs import keys, wrappers
-    from envs.base import Environment
+    from envs.base import Environment, blank
+    from experiments import reports
     from experiments.drivers import devices
-    from experiments.reports import stats
 
     folder, video = arguments.run, Path(arguments.video) if arguments.video else None
     ranges.check(arguments)
@@ -65,6 +65,8 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     hypers = {"run": np.arange(config.seeds)}
     seeds = arguments.seed + np.arange(config.seeds)
     env = prepare.evaluation_task(config, env, arguments.env_options)
+    row = sum(x.nbytes for x in jax.tree.leaves(blank(env.spec, 1)))
+    prepare.fit(f"--episodes {arguments.episodes}", row * arguments.episodes * config.seeds, config.seeds)
     if arguments.discount < 1:
         if not isinstance(env, Environment):
             raise ValueError(f"--discount {arguments.discount}: needs a task in graph, not {env.spec.name}")
@@ -100,7 +102,7 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
         "at_steps": at_steps,
         "episodes": arguments.episodes,
         "eval_returns": [float(x) for x in returns],
-        "eval_iqm": stats.iqm(returns),
-        "eval_ci95": stats.interval(returns),
+        "eval_iqm": reports.stats.iqm(returns),
+        "eval_ci95": reports.stats.interval(returns),
         **reached,
     }

@@ -9,9 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments import PACKAGES, ROOT
+from experiments import PACKAGES, ROOT, reports
 from experiments.drivers.contract import Parts
-from experiments.reports import files
 from experiments.run import flags, prepare, records
 from experiments.run.plans import Size
 
@@ -86,7 +85,7 @@ class Experiment(NamedTuple):
         except records.StoppedError as stop:
             print(stop if stop.code == 130 else f"error: {stop}", file=sys.stderr)
             raise SystemExit(stop.code) from None
-        except files.UnwritableError as error:
+        except reports.files.UnwritableError as error:
             flags.fail(error, code=1)
         except KeyboardInterrupt:
             flags.fail("stopped before training began; nothing was saved", code=130)

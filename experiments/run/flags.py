@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
 
-from experiments.reports import files
+from experiments import reports
 from experiments.run import ranges
 
 Config = TypeVar("Config")
@@ -189,7 +189,7 @@ def contents(folder: Path) -> dict[str, Any]:
       ValueError: there is no readable one.
     """
     try:
-        content = json.loads(files.read(folder / "config.json"))
+        content = json.loads(reports.files.read(folder / "config.json"))
         found = {
             "experiment": content["experiment"],
             "file": content.get("file"),
@@ -197,7 +197,7 @@ def contents(folder: Path) -> dict[str, Any]:
             "starts": content.get("starts") or [{k: content[k] for k in OLD_START if k in content}],
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        told = f"{type(error).__name__}: {files.plain(error, 160)}"
+        told = f"{type(error).__name__}: {reports.files.plain(error, 160)}"
         raise ValueError(f"{folder} is not a run folder: no readable config.json in it ({told})") from None
     for name, good, allowed in (
         ("experiment", _is_name(found["experiment"]), "the name of an experiment"),
@@ -206,7 +206,9 @@ def contents(folder: Path) -> dict[str, Any]:
         ("starts", _is_objects(found["starts"]), "a list of objects"),
     ):
         if not good:
-            raise ValueError(f"{folder / 'config.json'}: {name} is {files.plain(found[name])}; must be {allowed}")
+            raise ValueError(
+                f"{folder / 'config.json'}: {name} is {reports.files.plain(found[name])}; must be {allowed}"
+            )
     return found
 
 
@@ -249,18 +251,18 @@ def rebuild(kind: type[Config], stored: Mapping[str, Any], prefix: str = "") -> 
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for name, value in stored.items():
-        full = files.plain(flag(prefix + name))
+        full = reports.files.plain(flag(prefix + name))
         if name not in known:
-            raise ValueError(f"{full} {files.plain(value)}: there is no such flag{closest(name, known)}")
+            raise ValueError(f"{full} {reports.files.plain(value)}: there is no such flag{closest(name, known)}")
         if dataclasses.is_dataclass(hints[name]):
             if not isinstance(value, Mapping):
-                raise ValueError(f"{full} {files.plain(value)}: must be an object of flags")
+                raise ValueError(f"{full} {reports.files.plain(value)}: must be an object of flags")
             values[name] = rebuild(hints[name], value, f"{prefix}{name}.")
             continue
         try:
             values[name] = ranges.fitted(hints[name], value)
         except ValueError as error:
-            raise ValueError(f"{full} {files.plain(json.dumps(value))}: must be {error}") from None
+            raise ValueError(f"{full} {reports.files.plain(json.dumps(value))}: must be {error}") from None
     return kind(**values)
 
 

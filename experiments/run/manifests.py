@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.reports import files
+from experiments import reports
 
 NAME = "manifest.json"
 
@@ -92,7 +92,7 @@ def write(folder: Path, step: int, meta: Mapping[str, Any], leaves: Mapping[str,
     found = {path.relative_to(folder).as_posix(): crc(path) for path in folder.rglob("*") if path.is_file()}
     values = {path: leaf for path, leaf in leaves.items() if is_value(leaf)}
     text = json.dumps(Manifest(int(step), as_json(meta), described(leaves), values, found)._asdict())
-    files.write(folder / NAME, json.dumps({"crc32": zlib.crc32(text.encode()), "content": text}))
+    reports.files.write(folder / NAME, json.dumps({"crc32": zlib.crc32(text.encode()), "content": text}))
 
 
 def read(folder: Path) -> Manifest:
@@ -102,9 +102,9 @@ def read(folder: Path) -> Manifest:
       DamagedError: there is none, or it is garbled.
     """
     if folder.is_symlink() or not folder.is_dir():
-        raise DamagedError(f"it is {files.kind(folder)}, not a folder")
+        raise DamagedError(f"it is {reports.files.kind(folder)}, not a folder")
     try:
-        outer = json.loads(files.read(folder / NAME))
+        outer = json.loads(reports.files.read(folder / NAME))
         text, checksum = outer["content"], outer["crc32"]
         if zlib.crc32(text.encode()) != checksum:
             raise DamagedError(f"{NAME} fails its checksum")
@@ -125,18 +125,30 @@ def read(folder: Path) -> Manifest:
     return found
 
 
-def compare(folder: Path, what: str, saved: Mapping[str, Any], given: Mapping[str, Any], most: int = 8) -> None:
+def compare(
+    folder: Path, what: str, saved: Mapping[str, Any], given: Mapping[str, Any], why: str = "", most: int = 8
+) -> None:
     """Refuses a checkpoint that differs from the run that wants to go on from it.
+
+    Args:
+      folder: of the checkpoint.
+      what: is compared.
+      saved: what the checkpoint has, by name.
+      given: what the run has.
+      why: what to say of the cause.
+      most: differences to name.
 
     Raises:
       ValueError: naming each difference.
     """
     names = [name for name in [*saved, *(set(given) - set(saved))] if saved.get(name) != given.get(name)]
     if names:
-        shown = lambda tree, name: files.plain(tree.get(name, "absent"))  # noqa: E731
-        pairs = [f"{files.plain(name)} is {shown(saved, name)} there, {shown(given, name)} here" for name in names]
+        shown = lambda tree, name: reports.files.plain(tree.get(name, "absent"))  # noqa: E731
+        pairs = [
+            f"{reports.files.plain(name)} is {shown(saved, name)} there, {shown(given, name)} here" for name in names
+        ]
         more = f"; and {len(pairs) - most} more" if len(pairs) > most else ""
-        raise ValueError(f"checkpoint {folder} is of a run with other {what}: {'; '.join(pairs[:most])}{more}")
+        raise ValueError(f"checkpoint {folder} is of a run with other {what}: {'; '.join(pairs[:most])}{more}{why}")
 
 
 def verify(folder: Path, sums: Mapping[str, int]) -> None:
@@ -151,17 +163,19 @@ def verify(folder: Path, sums: Mapping[str, int]) -> None:
             path = Path(where) / name
             mode = path.lstat().st_mode
             if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise DamagedError(f"{files.plain(path.relative_to(folder))} in it is {files.kind(path)}")
+                raise DamagedError(
+                    f"{reports.files.plain(path.relative_to(folder))} in it is {reports.files.kind(path)}"
+                )
             if stat.S_ISREG(mode):
                 there.add(path.relative_to(folder).as_posix())
     for name in sorted(set(sums) - there):
-        raise DamagedError(f"{files.plain(name)}: No such file in it")
+        raise DamagedError(f"{reports.files.plain(name)}: No such file in it")
     for name, checksum in sums.items():
         try:
             if crc(folder / name) != checksum:
-                raise DamagedError(f"{files.plain(name)} fails its checksum")
+                raise DamagedError(f"{reports.files.plain(name)} fails its checksum")
         except OSError as error:
-            raise DamagedError(f"{files.plain(name)}: {error.strerror}") from None
+            raise DamagedError(f"{reports.files.plain(name)}: {error.strerror}") from None
 
 
 def crc(path: Path) -> int:

@@ -1,5 +1,6 @@
 """The policies that a run folder holds, and the experiment that made them."""
 
+import dataclasses
 import importlib
 import importlib.util
 import sys
@@ -101,6 +102,11 @@ def saved(folder: Path, which: str, experiment: "Experiment | None" = None, trus
         points = ", ".join(sorted(path.parent.name for path in folder.glob("*/config.json")))
         raise ValueError(f"{folder}: is a sweep; give the folder of one of its points: {points}")
     env = prepare.environment(config, folder, trust)
+    try:  # what was edited may be what no run can have; where the run reports is no part of its policies
+        flags.check(dataclasses.replace(config, out="", resume="", wandb=False))
+        experiment.check(config.agent, env.spec, prepare.size_of(config))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
     make = prepare.parts_maker(config, env.spec, experiment.make)
     agent = make({}).agent
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.run import flags
+from experiments.run import flags, memory
 from experiments.run.cores import use_cores
 from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from experiments.drivers.base import Driver
     from experiments.drivers.contract import Parts
     from experiments.run.experiment import Experiment
+
+
+MANY = 1_000
+"""Runs above which the memory of one of them is looked at first."""
 
 
 class Prepared(NamedTuple):
@@ -52,21 +56,44 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     make = parts_maker(config, env.spec, experiment.make)
     runs = len(points) * config.seeds
     lay = devices.layout(runs, config.devices)
+    memory.check(config, runs, memory.of_rows(config, env.spec), lay)
     for point in points:
         parts = make(point)
     config, plan = planned(config, parts)
-    hypers: dict[str, Any] = {
-        name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
-    }
-    hypers["run"] = np.arange(runs)
-    driver = driver_of(
-        env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
-        iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=evaluation_task(config, env),
-    )  # fmt: skip
-    driver.shape()  # traces what `init` does: what does not fit together says so here, before anything compiles
+    judged = evaluation_task(config, env)
+
+    def driver_for(config: Any, points: list[dict[str, float]], lay: Any) -> "Driver":
+        hypers: dict[str, Any] = {
+            name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
+        }
+        hypers["run"] = np.arange(lay.runs)
+        return driver_of(
+            env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
+            iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=judged,
+        )  # fmt: skip
+
+    if runs > MANY:  # arrays of them would be made before their state's shape is known
+        alone = devices.layout(1, config.devices)
+        shape = driver_for(dataclasses.replace(config, seeds=1), points[:1], alone).shape()
+        memory.check(config, runs, memory.of_state(config, env.spec, shape, parts, 1), lay)
+    driver = driver_for(config, points, lay)
+    # Traces what `init` does: what does not fit together, or into memory, says so here, before anything compiles.
+    shape = driver.shape()
+    memory.check(config, runs, memory.of_state(config, env.spec, shape, parts, runs), lay)
     if not config.resume:
         make_folder(folder, experiment, config)
     return Prepared(experiment, config, points, plan, driver, lay, folder)
+
+
+def fit(told: str, total: int, runs: int = 1) -> None:
+    """Refuses what takes more bytes than there are, shared out over the devices of so many runs.
+
+    Raises:
+      ValueError: beginning with `told`, the flag and its value.
+    """
+    from experiments.drivers import devices
+
+    memory.fit(told, total, devices.layout(runs))
 
 
 def environment(config: Any, folder: Path | None = None, trust: bool = False) -> Any:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.reports import files
+from experiments import reports
 from experiments.run.interrupts import Interrupt as Interrupt
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "rlax", "numpy", "envpool", "gymnasium", "gymnax", "mujoco")
@@ -27,7 +27,7 @@ def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file whole or not at all; numbers that are not finite become null.
 
     Raises:
-      files.UnwritableError: it cannot be written.
+      reports.files.UnwritableError: it cannot be written.
     """
 
     def plain(x: Any) -> Any:
@@ -38,7 +38,7 @@ def write_json(path: Path, content: Any) -> None:
         x = x.item() if isinstance(x, np.generic) else x
         return None if isinstance(x, float) and not np.isfinite(x) else x
 
-    files.write(path, json.dumps(plain(content), indent=2) + "\n", beside=path.with_suffix(".tmp").name)
+    reports.files.write(path, json.dumps(plain(content), indent=2) + "\n", beside=path.with_suffix(".tmp").name)
 
 
 @contextlib.contextmanager
@@ -51,9 +51,9 @@ def locked(folder: Path, name: str = "--resume") -> Iterator[None]:
 
     Raises:
       ValueError: another holds it.
-      files.UnwritableError: it is not there any more, or cannot be opened.
+      reports.files.UnwritableError: it is not there any more, or cannot be opened.
     """
-    with files.writing(folder):
+    with reports.files.writing(folder):
         handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # a file system that has no locks

@@ -1,6 +1,6 @@
 """What a run folder holds, for notebooks and scripts: summary, metrics, and policies to act with."""
 
-import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.reports import sinks
+from experiments import reports
 from experiments.run import evaluation, flags, policies, prepare
 
 if TYPE_CHECKING:
@@ -122,15 +122,18 @@ def load(folder: str | Path, *, trust: bool = False, experiment: "Experiment | N
       experiment: of the run, where it is known.
 
     Raises:
-      ValueError: it is no run folder, or what it was made by is not here.
+      ValueError: it is no run folder, a file of it is damaged, or what it was made by is not here.
     """
     path = Path(folder)
     experiment = experiment or policies.experiment_of(path, trust)
     config = flags.load(experiment.flags, path)
     metrics: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if (path / "metrics.csv").exists():
-        table = sinks.read_metrics(path / "metrics.csv")
+        try:
+            table = reports.sinks.read_metrics(path / "metrics.csv")
+        except OSError as error:
+            raise ValueError(f"{path}: cannot read metrics.csv ({error.strerror})") from None
         names = [name for name in table if name not in ("seed", "kind", "env_steps")]
-        metrics = {name: sinks.series(table, name) for name in names}
-    summary = path / "summary.json"
-    return Run(path, experiment, config, json.loads(summary.read_text()) if summary.exists() else {}, metrics, trust)
+        metrics = {name: reports.sinks.series(table, name) for name in names}
+    summary = reports.files.read_json(path, "summary.json") if os.path.lexists(path / "summary.json") else {}
+    return Run(path, experiment, config, summary, metrics, trust)

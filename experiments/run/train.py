@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.adapters import atari
-from experiments.reports import files, plots, stats
+from experiments import reports
 from experiments.reports.sinks import Logger, MetricsCsv, Part, Progress, TensorBoard, Wandb
 from experiments.run import flags, records
 from experiments.run.checkpoint import Checkpointer
@@ -16,6 +16,8 @@ from experiments.run.prepare import Prepared
 from experiments.run.session import MARK, Session, label
 
 CHECKPOINTS, CURVE = "checkpoints", "curve.png"
+LONG = 30 * 60
+"""Seconds of training from which on a run says, after its first chunk, how long it takes."""
 
 
 def train(prepared: Prepared) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def train(prepared: Prepared) -> dict[str, Any]:
     with records.Interrupt() as interrupt:
         try:
             return run(prepared, interrupt)
-        except files.UnwritableError as error:
+        except reports.files.UnwritableError as error:
             raise records.StoppedError(f"{error}; {left(prepared)}") from None
 
 
@@ -39,7 +41,7 @@ def left(prepared: Prepared) -> str:
     """What there is of a run that could not be written any further, and how to go on with it."""
     if not prepared.folder.is_dir():
         return "the run folder is gone"
-    if files.kind(prepared.folder / CHECKPOINTS) not in ("nothing", "a folder"):
+    if reports.files.kind(prepared.folder / CHECKPOINTS) not in ("nothing", "a folder"):
         return "the folder of its checkpoints is gone"
     kept = Checkpointer(prepared.folder / CHECKPOINTS).kept()
     return f"{kept}; when that is mended, to go on: {prepared.experiment.command} --resume {prepared.folder}"
@@ -49,7 +51,7 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
     """`train`, until `interrupt` is raised.
 
     Raises:
-      files.UnwritableError: something cannot be written.
+      reports.files.UnwritableError: something cannot be written.
       ValueError, records.StoppedError: as `train`.
     """
     experiment, config, points, plan, driver, _, folder = prepared
@@ -64,9 +66,14 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
         session = Session(prepared, checkpoints, policies)
         stack.callback(session.compilation.close)
         write_configs(prepared, folders)
-        log = stack.enter_context(open_log(prepared, folders, session.env_steps if config.resume else None))
+        at, taken = session.env_steps if config.resume else None, session.results.train_seconds
+        progress = Progress(plan.env_steps(plan.chunks), prepared.lay.runs, at or 0, config.quiet)
+        begun = session.chunk
+        log = stack.enter_context(open_log(prepared, folders, at, begun > 0, progress))
         while session.chunk < plan.chunks and not interrupt.raised:
             session.advance(log)
+            if session.chunk == begun + 1:
+                foretell(prepared, plan.chunks - session.chunk, session.results.train_seconds - taken, progress)
         if interrupt.raised:
             session.save()
     summaries = report(session, folders)
@@ -74,6 +81,25 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
         told = f"stopped at {session.env_steps:,} steps per seed, and saved; to go on:\n"
         raise records.StoppedError(f"{told}  {experiment.command} --resume {folder}", code=130)
     return summaries[0] if len(points) == 1 else {path.name: s for path, s in zip(folders, summaries, strict=True)}
+
+
+def foretell(prepared: Prepared, chunks: int, seconds: float, progress: Progress) -> None:
+    """Says of a long run how long it takes, and how to have a shorter one.
+
+    Args:
+      prepared: the run.
+      chunks: that are left.
+      seconds: that one takes.
+      progress: where it is said, unless that is quiet.
+    """
+    left = chunks * seconds
+    if left > LONG:
+        rate = prepared.plan.chunk_steps * prepared.lay.runs / seconds
+        length = f"{left / 3600:,.1f} hours" if left >= 5400 else f"{left / 60:.0f} minutes"
+        progress.note(
+            f"about {length} to go at {rate:,.0f} steps/s of all seeds together, evaluations not counted; "
+            f"a smaller --steps than {prepared.config.steps:,} makes it shorter"
+        )
 
 
 def refuse_links(prepared: Prepared, folders: list[Path]) -> None:
@@ -84,7 +110,7 @@ def refuse_links(prepared: Prepared, folders: list[Path]) -> None:
     """
     own = [path / name for path in folders for name in (CHECKPOINTS, "policies", "tensorboard")]
     for path in [*(each for each in folders if each != prepared.folder), *own]:
-        what = files.kind(path)
+        what = reports.files.kind(path)
         if what not in ("nothing", "a folder"):
             raise ValueError(f"--resume {prepared.folder}: {path.name} in it is {what}; must be a folder")
 
@@ -93,7 +119,7 @@ def write_configs(prepared: Prepared, folders: list[Path]) -> None:
     """Writes config.json of each point of a sweep, and the run's own if it is resumed: its checkpoint is accepted now.
 
     Raises:
-      files.UnwritableError: the run folder cannot be written.
+      reports.files.UnwritableError: the run folder cannot be written.
     """
     experiment, config, points = prepared.experiment, prepared.config, prepared.points
     if config.resume:
@@ -101,7 +127,7 @@ def write_configs(prepared: Prepared, folders: list[Path]) -> None:
         records.write_json(prepared.folder / "config.json", records.describe(experiment, config, before))
     if len(points) > 1:
         for path, point in zip(folders, points, strict=True):
-            files.make_folder(path)
+            reports.files.make_folder(path)
             records.write_json(path / "config.json", records.describe(experiment, pointed(config, point)))
 
 
@@ -117,8 +143,10 @@ def point_folders(folder: Path, points: list[dict[str, float]]) -> list[Path]:
     return [folder / label(point) for point in points]
 
 
-def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> Logger:
-    """The logs of a run: each point of a sweep in its own folder, and one progress bar.
+def open_log(
+    prepared: Prepared, folders: list[Path], resume_at: int | None, logged: bool, progress: Progress
+) -> Logger:
+    """The logs of a run: each point of a sweep in its own folder, and one progress bar; `logged` as in `MetricsCsv`.
 
     Raises:
       ValueError: Weights & Biases is asked for and not installed.
@@ -128,7 +156,7 @@ def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> 
     parts = []
     for i, (path, point) in enumerate(zip(folders, prepared.points, strict=True)):
         sinks: list[Any] = [
-            MetricsCsv(path / "metrics.csv", seeds, resume_at),
+            MetricsCsv(path / "metrics.csv", seeds, resume_at, logged),
             TensorBoard(path / "tensorboard", seeds, resume_at),
         ]
         if config.wandb:
@@ -136,8 +164,7 @@ def open_log(prepared: Prepared, folders: list[Path], resume_at: int | None) -> 
             named = {"project": project, "group": prepared.folder.resolve().name}
             sinks.append(Wandb(path, seeds, own, resume_at is not None, tags=tags, **named))
         parts.append(Part(slice(i * each, (i + 1) * each), *sinks))
-    runs, plan = prepared.lay.runs, prepared.plan
-    return Logger(runs, *parts, Progress(plan.env_steps(plan.chunks), runs, resume_at or 0, config.quiet))
+    return Logger(prepared.lay.runs, *parts, progress)
 
 
 def summarise(session: Session, folder: Path, runs: slice) -> dict[str, Any]:
@@ -155,8 +182,8 @@ def summarise(session: Session, folder: Path, runs: slice) -> dict[str, Any]:
         "steps_per_second": round(trained * prepared.lay.runs / max(results.train_seconds, 1e-9), 1),
         "eval_returns": last,
         "eval_returns_best": results.best_returns[runs],
-        "eval_iqm": stats.iqm(last),
-        "eval_ci95": stats.interval(last),
+        "eval_iqm": reports.stats.iqm(last),
+        "eval_ci95": reports.stats.interval(last),
     }
     records.write_json(folder / "summary.json", summary)
     return summary
@@ -169,11 +196,11 @@ def report(session: Session, folders: list[Path]) -> list[dict[str, Any]]:
     for i, path in enumerate(folders):
         summaries.append(summarise(session, path, slice(i * each, (i + 1) * each)))
         title = f"{prepared.experiment.name} on {prepared.config.env}" + (f", {path.name}" if len(folders) > 1 else "")
-        with files.writing(path / CURVE):
-            plots.curve(path / "metrics.csv", path / CURVE, title)
+        with reports.files.writing(path / CURVE):
+            reports.plots.curve(path / "metrics.csv", path / CURVE, title)
     if len(folders) > 1:
-        with files.writing(prepared.folder / CURVE):
-            plots.curves({path.name: path for path in folders}, prepared.folder / CURVE, prepared.config.env)
+        with reports.files.writing(prepared.folder / CURVE):
+            reports.plots.curves({path.name: path for path in folders}, prepared.folder / CURVE, prepared.config.env)
     if not prepared.config.quiet:
         print(table(folders, summaries, prepared.config.seed))
         print(f"\nrun folder: {prepared.folder}")
@@ -190,12 +217,12 @@ def table(folders: list[Path], summaries: list[dict[str, Any]], first_seed: int)
         ]
         returns = zip(summary["eval_returns_best"], summary["eval_returns"], strict=True)
         lines += [
-            f"{seed:>8} {stats.figure(best):>10} {stats.figure(last):>10}"
+            f"{seed:>8} {reports.stats.figure(best):>10} {reports.stats.figure(last):>10}"
             for seed, (best, last) in enumerate(returns, first_seed)
         ]
         low, high = summary["eval_ci95"]
-        iqms = stats.iqm(summary["eval_returns_best"]), summary["eval_iqm"]
-        lines.append(f"{'IQM':>8} {stats.figure(iqms[0]):>10} {stats.figure(iqms[1]):>10}")
+        iqms = reports.stats.iqm(summary["eval_returns_best"]), summary["eval_iqm"]
+        lines.append(f"{'IQM':>8} {reports.stats.figure(iqms[0]):>10} {reports.stats.figure(iqms[1]):>10}")
         if not np.isfinite(iqms).any():
             lines.append("no policy was evaluated yet")
         if np.isfinite(low):

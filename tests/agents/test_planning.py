@@ -1,6 +1,7 @@
 """Planning with a true and with a learned model, and Dyna around an agent with a replay."""
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +17,13 @@ from agents.dyna import dyna, imagined
 from agents.world import models, planning, tree_search
 from agents.world.dynamics import ensemble, shuffled
 from envs import keys
-from envs.base import Box, Discrete
+from envs.base import Box, Discrete, Spec
 from envs.tasks import sokoban, swingup
 from envs.tasks.cartpole import cartpole
+from experiments import planning as command
 from experiments.drivers import in_graph
 from experiments.drivers.contract import Schedule
+from experiments.run import plans
 
 ACTION = Box((1,), -1.0, 1.0)
 CARTPOLE = models.simulator(swingup.restore, swingup.transition, swingup.observe)
@@ -226,3 +229,33 @@ def test_an_agent_that_plans_learns_its_model():
     loop = in_graph.loop(env, agent, replay.uniform(200, 16), Schedule(21, 10, 1), num_envs=1, iterations=2)
     run, metrics = quickly(loop.step)(quickly(loop.init)(keys.key(0)))
     assert np.isfinite(metrics["loss"]) and run.agent.updates == 20
+
+
+ENDLESS = [
+    Box((2,), -np.inf, np.inf),
+    Box((2,), np.float32([-1, -np.inf]), np.float32([1, 1])),
+    Box((2,), np.float32(-3e38), np.float32(3e38)),
+    Box((2,), np.float32([0, 1]), np.float32([1, 0])),
+]
+
+
+@pytest.mark.parametrize("actions", ENDLESS, ids=range(len(ENDLESS)))
+def test_random_actions_need_bounds(actions: Box) -> None:
+    with pytest.raises(ValueError, match=r"^actions between .* planners need finite bounds, low <= high$"):
+        planning.uniform(actions, jax.random.key(0), (3,))
+
+
+def test_random_actions_lie_between_their_bounds() -> None:
+    actions = Box((2,), np.float32([-1.0, 5.0]), np.float32([1.0, 5.0]))
+    drawn = np.asarray(planning.uniform(actions, jax.random.key(0), (100,)))
+    assert np.isfinite(drawn).all() and (drawn[:, 1] == 5).all() and (abs(drawn[:, 0]) <= 1).all()
+
+
+@pytest.mark.parametrize("planner", ["cem", "mppi", "shooting"])
+def test_the_command_refuses_actions_without_bounds(planner: Any) -> None:
+    config = command.Config(planner=planner, model="learned", reward="learned")
+    size = plans.Size(2, 1, 1_000)
+    command.check(config, Spec("glide", Box((3,)), Box((2,), -1.0, 1.0)), size)
+    for actions in ENDLESS:
+        with pytest.raises(ValueError, match=r"^--env glide: actions between .* planners need finite bounds, low <= "):
+            command.check(config, Spec("glide", Box((3,)), actions), size)

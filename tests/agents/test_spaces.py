@@ -255,8 +255,12 @@ def test_other_agents_refuse_several_numbers_at_once(module: Any) -> None:
 @pytest.mark.parametrize(
     ("cnn", "side", "told"),
     [
-        ("nature", 35, "--agent.cnn nature: needs images with sides of 36 or more, .* is 35; allowed: impala, small$"),
-        ("small", 2, "--agent.cnn small: needs images with sides of 3 or more, .* is 2; allowed: impala$"),
+        (
+            "nature",
+            35,
+            "--agent.cnn nature: needs images with sides of 36 .* is 35; allowed: auto, impala, small$",
+        ),
+        ("small", 2, "--agent.cnn small: needs images with sides of 3 or more, .* is 2; allowed: auto, impala$"),
     ],
 )
 def test_images_too_small_for_the_convolutions_are_answered_with_those_that_fit(cnn: Any, side: int, told: str) -> None:

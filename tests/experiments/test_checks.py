@@ -38,6 +38,7 @@ CASES = [
             (["--agent.hold", "9", "--agent.parameter-noise"], "--agent.hold 9: --agent.parameter-noise takes no "),
             (["--agent.v-min", "2", "--agent.v-max", "2"], "--agent.v-min 2.0: must be below --agent.v-max 2.0"),
             (["--agent.buffer-size", "100"], "--agent.batch-size 128: larger than --agent.buffer-size 100"),
+            ([*CATCH, "--agent.frames", "4"], "--agent.frames 4: needs images whose channels are 4 frames, but "),
             (["--agent.dueling", "--agent.hidden"], "--agent.hidden (empty): --agent.dueling and the implicit object"),
             (["--agent.objective", "implicit", "--agent.hidden"], "--agent.hidden (empty): --agent.dueling and the "),
             ([*CATCH, *SMALL, "--agent.n-step", "5", "--agent.frames", "1"], BUFFER),
@@ -54,6 +55,10 @@ CASES = [
     ("pqn", ["--agent.memory", "gru", "--agent.hidden"], LAYER),
     ("r2d2", PENDULUM, f"--env bellmax/pendulum: this agent {DISCRETE}"),
     ("r2d2", [*SMALL, "--agent.burn-in", "1", "--agent.length", "2", "--agent.stride", "3"], BUFFER),
+    *(
+        (name, [*CATCH, "--agent.frames", "3"], "--agent.frames 3: needs images whose channels are 3 frames, but ")
+        for name in ("drqn", "mqn", "r2d2")
+    ),
     *(
         (name, words, told)
         for name in ("drqn", "mqn")

@@ -4,6 +4,7 @@ import ast
 import csv
 import dataclasses
 import inspect
+import io
 import itertools
 import json
 import re
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -188,7 +190,35 @@ def test_a_table_before_the_first_evaluation_has_no_numbers():
     assert "inf" not in atari and "nan" not in atari
 
 
-def test_quiet_is_quiet(tmp_path):
+def test_a_long_run_says_once_how_long_it_takes(finished, tmp_path, monkeypatch):
+    assert "to go at" not in finished("a2c").outcome.err
+    monkeypatch.setattr(training, "LONG", 0.0)
+    err = succeed("a2c", *FLAGS["a2c"], "--out", tmp_path / "run").err
+    told = [line for line in err.splitlines() if "to go" in line]
+    assert len(told) == 1
+    assert re.fullmatch(
+        r"about \d+ minutes to go at [\d,]+ steps/s of all seeds together, evaluations not counted; "
+        r"a smaller --steps than 2,048 makes it shorter",
+        told[0],
+    )
+
+
+def test_how_long_a_run_takes_is_that_of_the_chunks_that_are_left():
+    plan = SimpleNamespace(chunk_steps=1000)
+    prepared = SimpleNamespace(plan=plan, lay=SimpleNamespace(runs=3), config=SimpleNamespace(steps=10_000_000))
+    for chunks, seconds, told in (
+        (1800, 1.0, None),
+        (1801, 1.0, "about 30 minutes to go at 3,000 steps/s of all "),
+        (9000, 2.0, "about 5.0 hours to go at 1,500 steps/s of all "),
+    ):
+        for quiet in (False, True):
+            err = io.StringIO()
+            training.foretell(prepared, chunks, seconds, sinks.Progress(10**7, 3, quiet=quiet, file=err))
+            assert err.getvalue().startswith(told) if told and not quiet else err.getvalue() == ""
+
+
+def test_quiet_is_quiet(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "LONG", 0.0)
     outcome = succeed("ppo", *FLAGS["ppo"], "--quiet", "--out", tmp_path / "run")
     assert (outcome.out, outcome.err) == ("", "")
     assert summary(tmp_path / "run")["eval_returns"] == outcome.result["eval_returns"].tolist()

@@ -50,6 +50,35 @@ def test_full_disk_stops_the_run_in_one_line_that_says_how_to_go_on(tmp_path, ch
     assert steps_saved(folder) == [512]
 
 
+FILLING = """
+import resource, sys
+import numpy as np
+from experiments.reports import files
+from experiments.run import arrays
+from experiments.run.checkpoint import Checkpointer
+
+arrays.check_room = lambda *_: None  # there was room when the save began
+state = {str(i): np.random.default_rng(i).random(200_000) for i in range(20)}
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+with Checkpointer(sys.argv[1]) as checkpoints:
+    try:
+        checkpoints.save(1, state, {}, wait=sys.argv[2] == "wait")
+        checkpoints.wait()
+    except files.UnwritableError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("how", ["wait", "behind"])
+def test_disk_that_fills_under_a_save_is_one_line(tmp_path, how):
+    """Threads of the save do not tell of the same on their own."""
+    words = [sys.executable, "-c", FILLING, str(tmp_path / "checkpoints"), how]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1 and done.stdout.endswith(": cannot be written (File too large)\n")
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
 def spoiled(monkeypatch, at, spoil):
     """Runs do `spoil` after so many chunks, when nothing is being saved."""
     advance = training.Session.advance
@@ -137,6 +166,25 @@ def test_damaged_log_is_mended_and_kept(finished, tmp_path):
     kept = [row for row in mended if int(row["env_steps"]) <= 2048]
     assert kept == whole[: len(kept)] and 0 < len(kept) < len(whole)
     assert {int(row["env_steps"]) for row in mended if row not in kept} == {2304, 2560}
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [(1, "has no rows, though the checkpoint is at 2048 steps; going on with no rows of it, and keeping it as "
+         "metrics.csv.damaged"), (0, "has no rows"), (None, "is not there, though the checkpoint is at 2048 steps; ")],
+)  # fmt: skip
+def test_log_without_rows_is_noticed(finished, tmp_path, lines, told):
+    folder = tmp_path / "a2c"
+    shutil.copytree(finished("a2c").folder, folder)
+    log = folder / "metrics.csv"
+    kept = log.read_text().splitlines(keepends=True)
+    log.unlink()
+    if lines is not None:
+        log.write_text("".join(kept[:1]) if lines else kept[0].strip()[:-400])
+    outcome = succeed("a2c", "--resume", folder, "--steps", 2560, "--quiet")
+    assert outcome.err.startswith(f"warning: {log}: ") and outcome.err.count("\n") == 1
+    assert told in outcome.err or lines == 0
+    assert {int(row["env_steps"]) for row in rows(folder)} == {2304, 2560}
 
 
 def test_two_starts_into_one_new_folder(tmp_path):

@@ -11,6 +11,7 @@ import envs
 from agents.base import Agent
 from envs.base import Box, Discrete, Spec, episodic
 from experiments.drivers.contract import Parts
+from experiments.reports import files
 from experiments.run import episodes, folders
 
 
@@ -50,6 +51,22 @@ def test_films_play_at_the_rate_of_the_task(name, shape, milliseconds, tmp_path)
     with Image.open(tmp_path / "film.gif") as film:
         assert film.n_frames >= 9 and film.info["duration"] == milliseconds
         assert film.size == shape[::-1]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "mp4"])
+def test_films_are_not_written_through_links(suffix, tmp_path):
+    env = envs.make("bellmax/catch")
+    act = lambda actor, key, carry, timestep, explore: (jnp.zeros(1, jnp.int32), carry, {})  # noqa: E731
+    mine, film = tmp_path / "mine.txt", tmp_path / f"film.{suffix}"
+    mine.write_text("keep me")
+    film.symlink_to(mine)
+    episodes.film(env, Agent(None, None, lambda batch: (), act, None), (), 0, film)
+    assert mine.read_text() == "keep me"
+    assert not film.is_symlink() and film.stat().st_size > 100
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"film.{suffix}", "mine.txt"]
+    (tmp_path / "folder.gif").mkdir()
+    with pytest.raises(files.UnwritableError, match=r"folder\.gif: cannot be written \(a folder is in its place\)$"):
+        episodes.film(env, Agent(None, None, lambda batch: (), act, None), (), 0, tmp_path / "folder.gif")
 
 
 def test_the_folder_of_a_run_has_a_name_for_every_file_system():

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from experiments import i2a
+from experiments.parts import stages
 from tests.experiments.running import call, steps_saved, succeed, summary
 
 TINY = [
@@ -51,11 +53,39 @@ def test_i2a_runs_its_stages_and_takes_them_up(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("words", "model", "evaluations"),
+    [
+        ("", (200_000, 10_000), (128, 0)),
+        ("--steps 200000", (200_000, 10_000), (128, 0)),
+        ("--steps 2000", (2_000, 100), (16, 960)),
+        ("--steps 400", (400, 20), (8, 480)),
+        ("--steps 2000 --devices 3 --num-envs 3", (2_000, 100), (18, 1_080)),
+        ("--steps 2000 --env bellmax/minipacman", (2_000, 100), (8, 12_000)),
+        ("--steps 200000 --env bellmax/minipacman", (200_000, 10_000), (128, 0)),
+        ("--steps 2000 --eval-episodes 3 --eval-every 70 --model-transitions 5 --model-updates 6", (5, 6), (3, 70)),
+    ],
+)
+def test_i2a_with_few_steps_has_small_stages(words, model, evaluations):
+    """What is not given goes by the steps; at the default's million and in documented runs it is as it always was."""
+    config = i2a.scaled(i2a.experiment.parse(words.split()))
+    assert (config.model_transitions, config.model_updates) == model
+    assert (config.eval_episodes, config.eval_every) == evaluations
+
+
+def test_i2a_plays_as_many_levels_as_an_evaluation_has_episodes(tmp_path, monkeypatch):
+    played = []
+    monkeypatch.setattr(stages, "ended", lambda folder, episodes: played.append(episodes) or [0.5, 0.5])
+    for episodes in (128, 16):
+        stages.report(tmp_path, {"agent": {"env": "bellmax/sokoban"}}, episodes, quiet=True)
+    assert played == [200, 16]
+
+
+@pytest.mark.parametrize(
     ("experiment", "argv", "message"),
     [
         ("i2a", ["--levels", "/nowhere"], "no level in it"),
         ("i2a", ["--agent.depth", "0"], "--agent.depth 0: must be at least 1"),
-        ("i2a", ["--model-updates", "0"], "--model-updates 0"),
+        ("i2a", ["--model-updates", "-1"], "--model-updates -1: must be at least 0"),
         ("dyna", ["--agent.planning", "-1"], "--agent.planning -1: must be at least 0"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from experiments.list import systems
 from experiments.reports import sinks
 from tests.experiments.running import FLAGS, call
-from tests.experiments.words import WORDS
+from tests.experiments.words import small
 
 ELSEWHERE = {*FLAGS, "a3c", "i2a", "planning"}
 """Commands whose own tests train them."""
@@ -17,8 +17,8 @@ ELSEWHERE = {*FLAGS, "a3c", "i2a", "planning"}
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", sorted(systems().keys() - ELSEWHERE))
 def test_runs_from_its_command(experiment, tmp_path):
-    words = ["--num-envs", 4, "--seeds", 1, "--steps", 2000, "--eval-episodes", 2, "--quiet", "--out", tmp_path / "run"]
-    outcome = call(experiment, *words, *WORDS.get(experiment, []))
+    words = ["--seeds", 1, "--eval-episodes", 2, "--quiet", "--out", tmp_path / "run"]
+    outcome = call(experiment, *small(experiment, 4), *words)
     assert outcome.code == 0, outcome.err
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["env_steps"] >= 1000

@@ -45,6 +45,7 @@ ZERO = {
     ("hac", "agent.unroll"): "an episode",
     ("hiro", "agent.updates"): "the paper's number",
     ("cma_es", "agent.population"): "the number that goes with the dimension",
+    ("i2a", "eval_episodes"): "the number that goes with the steps",
 }
 
 

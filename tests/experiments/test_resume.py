@@ -1,6 +1,7 @@
 """Runs that were ended in every way go on as if nothing had been."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -446,3 +447,41 @@ def test_ctrl_c_before_training_is_one_line(tmp_path, monkeypatch):
     outcome = call("a2c", *FLAGS["a2c"], "--out", tmp_path / "run")
     assert (outcome.code, outcome.err) == (130, "error: stopped before training began; nothing was saved\n")
     assert not (tmp_path / "run").exists()
+
+
+PRESSED = """
+import os, signal, sys, time
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == {name!r}:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(1)
+            except KeyboardInterrupt:
+                raise {error}
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "error"),
+    [
+        (["experiments.list"], "experiments.run", "KeyboardInterrupt"),
+        (["experiments.list"], "experiments.run.ranges", "ImportError('something failed to import')"),
+        (["experiments", "list"], "experiments.run.ranges", "KeyboardInterrupt"),
+        (["experiments.a2c", *FLAGS["a2c"]], "jax", "KeyboardInterrupt"),
+    ],
+)
+def test_ctrl_c_while_python_imports_is_one_line(words, name, error, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(PRESSED.format(name=name, error=error))
+    path = os.pathsep.join([str(ROOT), str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130, done
+    assert len(done.stderr.strip().splitlines()) == 1 and "stopped" in done.stderr, done
+    assert not (tmp_path / "runs").exists()

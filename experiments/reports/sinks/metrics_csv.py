@@ -40,7 +40,7 @@ Rows = list[dict[str, str]]
 class MetricsCsv:
     """Appends log points to a CSV file, each in one piece. The file is not kept open."""
 
-    def __init__(self, path: str | Path, seeds: Sequence[Any], resume_at: int | None = None):
+    def __init__(self, path: str | Path, seeds: Sequence[Any], resume_at: int | None = None, logged: bool = False):
         """Makes the file.
 
         Args:
@@ -49,6 +49,7 @@ class MetricsCsv:
           resume_at: env steps of the state that was restored: rows beyond them and a torn last line are dropped, and
             what is logged is appended. A damaged file is kept as `metrics.csv.damaged`, and what is whole before the
             damage is gone on with. Default: a new file.
+          logged: whether there were log points up to `resume_at`, so that a file without any is damaged or missing.
 
         Raises:
           files.UnwritableError: it cannot be written.
@@ -58,6 +59,8 @@ class MetricsCsv:
         rows: Rows = []
         if resume_at is not None and files.kind(self._path) != "nothing":
             self._columns, everything, damage = salvage(self._path)
+            if not damage and not everything and logged:
+                damage = f"{self._path}: has no rows, though the checkpoint is at {resume_at} steps"
             if not damage and everything and int(everything[-1]["env_steps"]) < resume_at:
                 damage = f"{self._path}: ends before {resume_at} steps, where the checkpoint is"
             rows = [row for row in everything if int(row["env_steps"]) <= resume_at]
@@ -68,6 +71,9 @@ class MetricsCsv:
                 last = f"rows up to {rows[-1]['env_steps']} steps" if rows else "no rows"
                 told = f"warning: {damage}; going on with {last} of it, and keeping it as {kept.name}"
                 print(told, file=sys.stderr)
+        elif logged:
+            told = f"is not there, though the checkpoint is at {resume_at} steps; going on with a new one"
+            print(f"warning: {self._path}: {told}", file=sys.stderr)
         self._write(rows)
 
     def log(self, kind: Kind, env_steps: int, wall_seconds: float, metrics: Metrics) -> None:
