@@ -11,8 +11,10 @@ from experiments.run.plans import Size
 from experiments.run.ranges import Count, Limit, NonNegative, Pair, Positive, Real, Share, Steps, Unit, Whole
 from experiments.run.results import load
 
-if TYPE_CHECKING:  # commands name it in signatures, and their `--help` must not wait for JAX
+if TYPE_CHECKING:  # commands name them in signatures, and their `--help` must not wait for JAX
+    from agents.base import Agent as Agent
     from envs.base import Spec as Spec
+    from networks import Network as Network
 
 __all__ = [
     "Common",
