@@ -1,7 +1,7 @@
 """R2D2: `python -m experiments.r2d2 --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 

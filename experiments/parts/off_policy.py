@@ -1,7 +1,6 @@
 """What the experiments of off-policy continuous control share: their flags, replay and schedule."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from experiments import run
 from experiments.parts import builders, checks
