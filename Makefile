@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: train test slow evidence lint format bench lock clean
+.PHONY: train test slow evidence lint format docs bench lock clean
 
 train: .venv
 	$(BIN)/python -m experiments.dqn --seeds 4 --steps 110000 --eval-every 4000 --eval-episodes 100 $(if $(OUT),--out $(OUT))
@@ -26,6 +26,10 @@ format: .venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The site, in site/. A broken link, or a name of the reference that is not found, ends it; the tests build it too.
+docs: .venv
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 .venv: requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'bellmax needs Python 3.11 or newer, this is ' + sys.version.split()[0])"
 	$(PYTHON) -m venv .venv
@@ -35,11 +39,11 @@ format: .venv
 
 # Needs uv. Renews the lock, without any registry's address.
 lock:
-	uv pip compile --quiet pyproject.toml --extra dev --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.lock
+	uv pip compile --quiet pyproject.toml --extra dev --extra docs --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url -o requirements.lock
 
 bench: .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.lock
 	$(BIN)/python -m experiments.benchmark
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf .venv site .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

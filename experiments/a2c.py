@@ -27,7 +27,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together.
 
     Raises:
@@ -36,7 +36,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: Any, size: run.Size, learner: Any = None) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None) -> run.Parts:
     """The parts of one run, of flags that `check` accepts; a `learner` takes the place of the flags' optimiser."""
     from agents.a2c import a2c
 

@@ -159,7 +159,7 @@ def train(experiment: run.Experiment, config: Flags, folder: Path) -> dict[str, 
     return summary
 
 
-def check(config: a2c.Config, spec: Any, size: run.Size) -> None:
+def check(config: a2c.Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses what A2C does, and normalisers.
 
     Raises:

@@ -1,7 +1,6 @@
 """ACER: `python -m experiments.acer --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import parts, run
 
@@ -37,7 +36,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and actions that are not discrete.
 
     Raises:
@@ -48,7 +47,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.actor_critics.check_replayed(config, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.acer import acer
 

@@ -51,7 +51,7 @@ class Flags(Run):
     agent: Config = field(default_factory=Config)
 
 
-def check_actions(spec: Any) -> None:
+def check_actions(spec: "run.Spec") -> None:
     """Refuses actions that are neither discrete nor bounded.
 
     Raises:
@@ -89,7 +89,7 @@ def assembled(agent: Any, spec: Any, config: Searching, discrete: bool) -> run.P
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and actions that are neither discrete nor bounded.
 
     Raises:
@@ -100,7 +100,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     check_actions(spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.cem import cem
 

@@ -1,7 +1,6 @@
 """CMA-ES: `python -m experiments.cma_es --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import cem, run
 
@@ -29,7 +28,7 @@ class Flags(cem.Run):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses populations that are too small, and actions that are neither discrete nor bounded.
 
     Raises:
@@ -40,7 +39,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     cem.check_actions(spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.cma_es import cma_es
 

@@ -60,7 +60,7 @@ def target_range(config: Config) -> tuple[Any, Any]:
     return -math.inf if low is None else low, math.inf if high is None else high
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and actions that are not bounded.
 
     Raises:
@@ -73,7 +73,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.off_policy.check(config, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     from agents.common import action_noise, exploration, optimisers

@@ -120,7 +120,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and continuous actions.
 
     Raises:
@@ -200,7 +200,7 @@ def storage(config: Config, size: run.Size, updates: float) -> Any:
     return replay.mapped(memory, *relabels) if relabels else memory
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.common import exploration, optimisers
     from agents.dqn import Munchausen, dqn

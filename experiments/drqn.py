@@ -38,7 +38,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and continuous actions.
 
     Raises:
@@ -49,7 +49,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         raise ValueError(f"--agent.alpha {config.alpha}: must be 0, or positive with --agent.sampling sequential")
 
 
-def make(config: Config, spec: Any, size: run.Size, core: Any = default_core) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size, core: Any = default_core) -> run.Parts:
     """The parts of one run, of flags that `check` accepts.
 
     Args:

@@ -57,7 +57,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, continuous actions, and observations that are not vectors.
 
     Raises:
@@ -73,7 +73,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.check_buffer(buffer, size.num_envs, 2)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

@@ -41,7 +41,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses tasks whose states or actions cannot be counted, and several devices.
 
     Raises:
@@ -50,7 +50,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.check_tabular(spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.dyna_q import dyna_q

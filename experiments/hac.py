@@ -70,7 +70,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and a task that is not for such a hierarchy.
 
     Raises:
@@ -95,7 +95,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.check_replay(config, size, spec.time_limit + 1)
 
 
-def bounds(config: Config, spec: Any) -> tuple[Any, Any]:
+def bounds(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
     """The least and the largest subgoal, float32 `[subgoal_entries]` each: those given, or the observation's."""
     import numpy as np
 
@@ -105,7 +105,7 @@ def bounds(config: Config, spec: Any) -> tuple[Any, Any]:
     return low, high
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

@@ -72,7 +72,7 @@ def bounded(config: Config, rules: Any) -> Config:
     )
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and a task without goals or with other actions than the learner's.
 
     Raises:
@@ -95,7 +95,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
             raise ValueError(f"--agent.hidden (empty): the two streams of --agent.rank {config.rank} need a layer")
 
 
-def kind_of(config: Config, spec: Any) -> str:
+def kind_of(config: Config, spec: "run.Spec") -> str:
     """The learner: "dqn", "ddpg" or "sac"."""
     from envs.base import Discrete
 
@@ -144,7 +144,7 @@ def learner(config: Config, spec: Any, size: run.Size) -> Any:
     return parts.off_policy.scaled(agent, config)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents import uvfa

@@ -80,7 +80,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and a task that is not for a hierarchy.
 
     Raises:
@@ -160,7 +160,7 @@ def subject(config: Config) -> tuple[Any, Any]:
     return Subgoals(tuple(-x for x in bound), bound, config.hidden_entries, embed), layer
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.hierarchy import hierarchy

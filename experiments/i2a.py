@@ -93,7 +93,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses tasks that cannot be imagined, and models that are not there.
 
     Raises:
@@ -113,7 +113,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         parts.worlds.learned(config.model, config.poor, spec.name, spec.observation, spec.action)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.a2c import a2c
@@ -177,7 +177,7 @@ def student(config: Config, spec: Any) -> Any:
     return networks.q_network(torso, networks.CategoricalPolicy(spec.action.num))
 
 
-def world(config: Config, spec: Any) -> tuple[Any, Any]:
+def world(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
     """The model that imagines, and its parameters."""
     from agents.world import models
 

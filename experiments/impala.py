@@ -1,7 +1,6 @@
 """IMPALA: `python -m experiments.impala --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import parts, run
 
@@ -35,7 +34,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together.
 
     Raises:
@@ -44,7 +43,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.impala import impala
 

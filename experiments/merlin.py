@@ -83,7 +83,7 @@ def scales(config: Config, modalities: tuple) -> dict[str, Any]:
     return each | {"return": config.return_cost, "kl": config.kl_cost}
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses networks without layers, a policy that never learns, and continuous actions.
 
     Raises:
@@ -96,7 +96,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.check_images(spec, config.cnn)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 

@@ -1,7 +1,7 @@
 """NAF: `python -m experiments.naf --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -31,7 +31,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and actions that are not bounded.
 
     Raises:
@@ -41,7 +41,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.off_policy.check(config, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     from agents.common import action_noise, optimisers

@@ -71,7 +71,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, planners of other actions, and tasks that have no such model.
 
     Raises:
@@ -103,7 +103,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         raise ValueError(f"--agent.planner {config.planner}: not for the actions of {spec.name}; allowed: {allowed}")
 
 
-def check_learned(config: Config, spec: Any, size: run.Size) -> None:
+def check_learned(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """The same for flags of a learned model.
 
     Raises:
@@ -146,7 +146,7 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
     return tree_search.monte_carlo(model, actions, config.horizon, config.population, config.discount)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers, wrappers

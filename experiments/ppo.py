@@ -51,7 +51,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together.
 
     Raises:
@@ -63,7 +63,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.common import optimisers
     from agents.ppo import ppo

@@ -59,7 +59,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and continuous actions.
 
     Raises:
@@ -70,7 +70,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.check_memory(config.memory, config.hidden)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import optax
 

@@ -1,7 +1,7 @@
 """Q-Prop: `python -m experiments.q_prop --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run, trpo
 
@@ -37,7 +37,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and what Q-Prop does not act or see.
 
     Raises:
@@ -62,7 +62,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         )
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     from agents.common import optimisers

@@ -1,7 +1,7 @@
 """R2D2: `python -m experiments.r2d2 --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -58,7 +58,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and continuous actions.
 
     Raises:
@@ -68,7 +68,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.recurrent.check(config, spec, size, -(-rows // config.stride) * config.stride)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 

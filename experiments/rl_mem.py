@@ -74,7 +74,7 @@ def core(config: Config) -> Any:
     return Controller(config.lstm, access, skip=True, blind=config.blind)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and continuous actions.
 
     Raises:
@@ -88,7 +88,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.discrete_actions(spec, "rl_mem")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import flax.linen as nn
 

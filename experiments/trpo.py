@@ -43,7 +43,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags of a trust region and of a critic that do not go together.
 
     Raises:
@@ -55,7 +55,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.common import optimisers
     from agents.trpo import Region, trpo

@@ -49,7 +49,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses flags that do not go together, and tasks without an image or discrete actions.
 
     Raises:
@@ -69,7 +69,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.actor_critics.check_replayed(config, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> Any:
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import flax.linen as nn
 

@@ -1,3 +1,5 @@
+"""Replays, and maps over what they hand out: what agents learn from."""
+
 from replay.base import Relabel, Replay, RingRelabel, mapped
 from replay.dataset import dataset
 from replay.fresh_and_replayed import fresh_and_replayed

@@ -1,0 +1,1 @@
+"""What several agents share: optimisers, objectives, exploration, recurrence, and agents around agents."""

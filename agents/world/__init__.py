@@ -1,0 +1,1 @@
+"""Models of the world and planners: the task's own rules, learned dynamics and frames, tree search."""

@@ -61,7 +61,7 @@ class Descent:
     """Weight of the entropy bonus."""
 
 
-def check(body: Any, spec: Any) -> None:
+def check(body: Any, spec: "run.Spec") -> None:
     """Refuses flags of `Body` that do not go together, and actions that none of these policies takes.
 
     Raises:
@@ -72,7 +72,7 @@ def check(body: Any, spec: Any) -> None:
     check_network(body, spec)
 
 
-def check_network(body: Any, spec: Any) -> None:
+def check_network(body: Any, spec: "run.Spec") -> None:
     """The same for flags of `Layers`.
 
     Raises:
@@ -114,12 +114,12 @@ def replayed(config: Any, size: run.Size) -> tuple[Any, int]:
     return replay.fresh_and_replayed(replay.on_policy(config.unroll), past), drawn
 
 
-def network(body: Any, spec: Any) -> Any:
+def network(body: Any, spec: "run.Spec") -> "run.Network":
     """Observation -> (distribution, value)."""
     return builders.actor_critic(spec, body.hidden, body.cnn, body.memory, body.shared, body.dtype, body.activation)
 
 
-def critic_of_actions(body: Any, spec: Any) -> Any:
+def critic_of_actions(body: Any, spec: Any) -> "run.Network":
     """Observation -> (`Categorical`, action values), of a task with discrete actions."""
     import networks
 
@@ -147,7 +147,7 @@ def optimiser(descent: Any, updates: int) -> Any:
     return getattr(optimisers, descent.optimiser)(rate, descent.max_grad_norm, eps=descent.optimiser_eps)
 
 
-def parts(agent: Any, body: Any, spec: Any) -> Any:
+def parts(agent: "run.Agent", body: Any, spec: "run.Spec") -> run.Parts:
     """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for.
 
     A Gaussian policy acts in units of the task's bounds (`learning.centred`).

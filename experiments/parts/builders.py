@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from experiments.parts import checks
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
-    from envs.base import Spec
+    import flax.linen as nn
+
+    import networks
+    from envs.base import Box, Spec
     from experiments.run.plans import Size
 
 
@@ -48,7 +51,7 @@ def torso(
     activation: str = "relu",
     dtype: Precision = "float32",
     **kwargs: Any,
-) -> Any:
+) -> "nn.Module":
     """A `networks.Torso` for the task's observations; images go through the torso named `cnn`,
     if not "none"; "auto" chooses by their size.
 
@@ -71,7 +74,7 @@ def torso(
     return networks.Torso(spec.observation, hidden, **options)
 
 
-def core(kind: str, hidden: tuple[int, ...]) -> Any:
+def core(kind: str, hidden: tuple[int, ...]) -> "nn.Module | None":
     """A recurrent core of the size of the last hidden layer, or None for "none".
 
     Raises:
@@ -93,7 +96,7 @@ def actor_critic(
     shared: bool,
     dtype: Precision = "float32",
     activation: str = "tanh",
-) -> Any:
+) -> "networks.Network":
     """A network of (distribution, value) for discrete, several discrete, or continuous actions.
 
     Args:
@@ -125,7 +128,7 @@ def actor_critic(
     return networks.actor_critic(features(), policy, networks.Value(), core(memory, hidden), critic)
 
 
-def unit_box(spec: "Spec", agent: str) -> Any:
+def unit_box(spec: "Spec", agent: str) -> "Box":
     """The task's actions, which an agent that acts in [-1, 1] can be scaled to.
 
     Raises:
@@ -146,7 +149,7 @@ def unit_box(spec: "Spec", agent: str) -> Any:
     return box
 
 
-def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> Any:
+def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> "networks.Network":
     """An ensemble of `num` networks `critics.with_action` of an observation -> Q; arguments as for `torso`."""
     import networks
     from agents.common.critics import with_action

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
+    from agents.base import Agent
     from envs.base import Spec
 
 
@@ -18,14 +19,14 @@ def linear(start: Any, end: Any, over: Any) -> Any:
     return lambda updates: start + (end - start) * part(updates)
 
 
-def clipped(agent: Any, config: Any) -> Any:
+def clipped(agent: "Agent", config: Any) -> "Agent":
     """The agent, which learns from clipped rewards if the flags say so; not for rewards that are summed before."""
     from agents.common import wrappers
 
     return wrappers.clip_rewards(agent) if config.clip_rewards else agent
 
 
-def normalised(agent: Any, spec: "Spec", observations: bool, rewards: bool, discount: Any) -> Any:
+def normalised(agent: "Agent", spec: "Spec", observations: bool, rewards: bool, discount: Any) -> "Agent":
     """The agent behind `agents.common.wrappers`' normalisers that are asked for."""
     from agents.common import wrappers
 
@@ -49,7 +50,7 @@ def check_bounds(spec: "Spec") -> None:
         raise ValueError(f"--env {spec.name}: {error}") from error
 
 
-def centred(agent: Any, spec: "Spec") -> Any:
+def centred(agent: "Agent", spec: "Spec") -> "Agent":
     """The agent; if actions are a Box, its Gaussian is centred in the bounds and has half their width as its unit."""
     from agents.common import wrappers
     from envs.base import Box

@@ -1,7 +1,6 @@
 """What the experiments of off-policy continuous control share: their flags, replay and schedule."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from experiments import run
 from experiments.parts import builders, checks
@@ -52,19 +51,19 @@ def check(config: Learning, size: run.Size) -> None:
     checks.check_replay(config, size, config.n_step + 1)
 
 
-def scaled(agent: Any, config: Learning) -> Any:
+def scaled(agent: "run.Agent", config: Learning) -> "run.Agent":
     """The agent, which learns from rewards times the flag's factor."""
     from agents.common import wrappers
 
     return wrappers.rewards(agent, lambda reward: config.reward_scale * reward)
 
 
-def critics(config: Learning, spec: Any, num: int) -> Any:
+def critics(config: Learning, spec: "run.Spec", num: int) -> "run.Network":
     """The ensemble of `num` critics that the flags describe."""
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 
 
-def parts(agent: Any, spec: Any, config: Learning, size: run.Size, steps: int = 1) -> run.Parts:
+def parts(agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size, steps: int = 1) -> run.Parts:
     """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 
     Args:

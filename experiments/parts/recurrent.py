@@ -69,7 +69,7 @@ class Learning:
     """Bring observations that are not images to running mean 0 and variance 1."""
 
 
-def check(config: Any, spec: Any, size: run.Size, rows: int) -> None:
+def check(config: Any, spec: "run.Spec", size: run.Size, rows: int) -> None:
     """Refuses tasks without discrete actions or the frames that are stacked, and replays without room for a window.
 
     Args:
@@ -91,7 +91,7 @@ def default_core(config: Any) -> Any:
     return builders.core(config.memory, (config.memory_size,))
 
 
-def recurrent(config: Any, spec: Any, core: Any = default_core) -> Any:
+def recurrent(config: Any, spec: Any, core: Any = default_core) -> "run.Network":
     """A network of torso, memory and head from flags as above.
 
     Args:
@@ -111,7 +111,7 @@ def recurrent(config: Any, spec: Any, core: Any = default_core) -> Any:
     )
 
 
-def wrapped(agent: Any, config: Any, spec: Any, hold: int = 1) -> Any:
+def wrapped(agent: "run.Agent", config: Any, spec: Any, hold: int = 1) -> "run.Agent":
     """The agent behind the wrappers that its flags ask for, with random actions of up to `hold` steps."""
     from agents.common import exploration, recurrence, wrappers
 

@@ -5,7 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
-    from envs.base import Spec
+    from collections.abc import Callable
+
+    from agents.world.frames import Coder
+    from agents.world.models import Learner, Model
+    from envs.base import Array, Spec
 
 
 def check_exact(spec: "Spec", corrupt: float = 0.0) -> None:
@@ -22,7 +26,7 @@ def check_exact(spec: "Spec", corrupt: float = 0.0) -> None:
     check_corrupt(spec, corrupt)
 
 
-def exact(spec: "Spec", corrupt: Any = 0.0) -> Any:
+def exact(spec: "Spec", corrupt: "float | Array" = 0.0) -> "Model":
     """The rules of a task, which it has, as an `agents.world.models.Model`.
 
     Args:
@@ -45,7 +49,7 @@ def check_reward(spec: "Spec") -> None:
         raise ValueError(f"--agent.reward known: that of {spec.name} is not; allowed: learned")
 
 
-def reward(spec: "Spec") -> Any:
+def reward(spec: "Spec") -> "Callable[[Any], Array]":
     """The reward of a task, which is known as one, as a function of the observation that a step arrives at."""
     rules: Any = spec.rules
     return rules.paid
@@ -61,14 +65,14 @@ def check_corrupt(spec: "Spec", corrupt: float) -> None:
         raise ValueError(f"--agent.corrupt {corrupt}: needs symbolic observations of bellmax/sokoban, not {spec.name}")
 
 
-def distorted(model: Any, corrupt: Any) -> Any:
+def distorted(model: "Model", corrupt: "float | Array") -> "Model":
     """The model with a probability, which may be traced, of each cell's being wrong; itself for a plain 0."""
     from agents.world import models
 
     return model if isinstance(corrupt, int | float) and corrupt == 0 else models.corrupted(model, corrupt)
 
 
-def coder(spec: "Spec") -> Any:
+def coder(spec: "Spec") -> "Coder":
     """How frames of a task are made of kinds of pixels.
 
     Raises:
@@ -92,7 +96,7 @@ def coder(spec: "Spec") -> Any:
     )
 
 
-def frame_learner(spec: "Spec", learning_rate: float, poor: bool) -> Any:
+def frame_learner(spec: "Spec", learning_rate: float, poor: bool) -> "Learner":
     """The frame model of a task, to be learned; `poor` is a much smaller network that sees its neighbours only."""
     import networks
     from agents.common import optimisers
@@ -110,7 +114,7 @@ def frame_learner(spec: "Spec", learning_rate: float, poor: bool) -> Any:
 
 
 @lru_cache(maxsize=4)
-def learned(folder: str, poor: bool, name: str, observation: Any, action: Any) -> tuple[Any, Any]:
+def learned(folder: str, poor: bool, name: str, observation: Any, action: Any) -> "tuple[Model, Any]":
     """A frame model that was saved, and its parameters; the last three arguments are the task's specification.
 
     Raises:

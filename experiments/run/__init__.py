@@ -1,5 +1,7 @@
 """What a command is made of: its flags, their ranges, and what it builds."""
 
+from typing import TYPE_CHECKING
+
 from experiments.drivers.contract import Parts, Schedule
 from experiments.run import folders, prepare, records
 from experiments.run.cores import use_cores
@@ -8,6 +10,11 @@ from experiments.run.flags import Common, Presets, check, contents, fail, flag, 
 from experiments.run.plans import Size
 from experiments.run.ranges import Count, Limit, NonNegative, Pair, Positive, Real, Share, Steps, Unit, Whole
 from experiments.run.results import load
+
+if TYPE_CHECKING:  # commands name them in signatures, and their `--help` must not wait for JAX
+    from agents.base import Agent as Agent
+    from envs.base import Spec as Spec
+    from networks import Network as Network
 
 __all__ = [
     "Common",
