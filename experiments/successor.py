@@ -15,7 +15,7 @@ class Config:
     reward_rate: run.Share = 0.5
     """Step size β of what each state pays."""
     discount: run.Unit = 0.95
-    """Discount γ."""
+    """Discount γ of later rewards, per step."""
     epsilon: run.Unit = 0.1
     """Probability of a random action."""
     policy: Literal["greedy", "random"] = "greedy"
