@@ -76,7 +76,7 @@ def chosen(claim: Claim, arms: tuple[str, ...]) -> tuple[str, ...]:
     return arms or tuple(claim.arms)
 
 
-def do_run(names: tuple[str, ...], arms: tuple[str, ...] = ()) -> None:
+def do_run(names: Positional[tuple[str, ...]], arms: tuple[str, ...] = ()) -> None:
     """Makes the runs of claims, records them, and writes their pages and the table.
 
     Args:
@@ -95,7 +95,7 @@ def _ordered(claim: Claim, found: dict[str, Record]) -> dict[str, Record]:
     return {arm: found[arm] for arm in claim.arms if arm in found}
 
 
-def do_record(name: str, runs: tuple[str, ...]) -> None:
+def do_record(name: Positional[str], runs: tuple[str, ...]) -> None:
     """Records runs that are finished, made by the claim's commands with an --out of their own.
 
     Args:
@@ -112,7 +112,7 @@ def do_record(name: str, runs: tuple[str, ...]) -> None:
     do_page((claim.system,))
 
 
-def do_reproduce(targets: tuple[str, ...]) -> None:
+def do_reproduce(targets: Positional[tuple[str, ...]]) -> None:
     """Makes the runs of systems or claims again and says how they compare with what is recorded. Changes no record.
 
     Args:
@@ -168,7 +168,7 @@ def do_table() -> None:
     reports.files.write(evidence.claims.RESULTS / "README.md", evidence.pages.table())
 
 
-def do_keep(names: tuple[str, ...], why: str) -> None:
+def do_keep(names: Positional[tuple[str, ...]], why: str) -> None:
     """Says that figures hold although the code of their claims changed, and why.
 
     Args:
@@ -241,9 +241,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     prog = "python -m experiments.evidence"
     try:
-        tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, args=arguments, prog=prog, description=__doc__, config=(tyro.conf.PositionalRequiredArgs,)
-        )
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, args=arguments, prog=prog, description=__doc__)
     except (ValueError, reports.files.UnwritableError) as error:
         run.fail(error)
 

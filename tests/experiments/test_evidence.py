@@ -143,7 +143,7 @@ def test_figures_of_changed_code_are_kept_with_a_reason_or_marked(house: Path) -
     edit(house / "claims" / "walking.toml", "[gate]", 'note = "The figures are older than the code."\n[gate]')
     command.do_page()
     assert problems() == [] and "met, older than its code" in (house / "README.md").read_text()
-    command.do_keep(("walking",), "Only a name changed.")
+    command.main(["keep", "walking", "--why", "Only a name changed."])
     assert problems() == [] and "older than its code" not in (house / "README.md").read_text()
     assert "the figures hold: Only a name changed." in (house / "walker.md").read_text()
 
