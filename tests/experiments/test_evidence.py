@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import evidence as command
+from experiments.list import systems
 from experiments.reports.evidence import checks, claims, figures, pages, records, verdicts
 from experiments.reports.evidence.claims import Claim, Gate, Variant
 from experiments.reports.evidence.records import Record
@@ -241,3 +242,9 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
     with pytest.raises(SystemExit):
         command.main(["reproduce", "nobody"])
     assert "nobody: no claim is about it; there are walker" in capfd.readouterr().err
+
+
+def test_the_repository_has_a_claim_for_every_system_and_all_agree() -> None:
+    assert checks.problems(systems(), command.accepts) == []
+    rows = [line for line in (claims.RESULTS / "README.md").read_text().splitlines() if line.startswith("| [")]
+    assert len(rows) == len(claims.names()) >= 40

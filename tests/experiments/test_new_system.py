@@ -79,6 +79,7 @@ def test_its_claim_is_run_recorded_and_checked(copy):
     typed(copy, "experiments.evidence", "run", "newcomer_catch")
     page = (copy / "docs/results/newcomer.md").read_text()
     assert "every seed ≥ -1 | met" in page and "plots/newcomer_catch.png" in page
+    assert "agree with their records and pages" in typed(copy, "experiments.evidence", "check")
 
 
 def test_it_passes_the_tests_of_all_systems(copy):

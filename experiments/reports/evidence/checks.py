@@ -39,15 +39,33 @@ def problems(commands: Iterable[str], accepts: Callable[[list[str]], None]) -> l
 
 
 def _flags(claim: Claim, accepts: Callable[[list[str]], None]) -> list[str]:
-    found = []
+    """Arms whose flags do not contradict each other are checked in one go, which takes a tenth of a second."""
+    together: list[tuple[str, dict[str, list[str]]]] = []
     for arm in claim.arms:
         command = claim.command(arm)
-        try:
-            if command:
-                accepts(command)
-        except ValueError as error:
-            found.append(f"{claim.name}.toml: {arm}: {error}")
-    return found
+        if not command:
+            return []
+        name, flags = command[0], claims.grouped(command[1:])
+        for i, (other, theirs) in enumerate(together):
+            if other == name and theirs | flags == flags | theirs:
+                together[i] = (name, theirs | flags)
+                break
+        else:
+            together.append((name, flags))
+    try:
+        for name, flags in together:
+            accepts([name, *(word for group in flags.values() for word in group)])
+    except ValueError:
+        return [line for arm in claim.arms for line in _refused(claim, arm, accepts)]
+    return []
+
+
+def _refused(claim: Claim, arm: str, accepts: Callable[[list[str]], None]) -> list[str]:
+    try:
+        accepts(claim.command(arm))
+    except ValueError as error:
+        return [f"{claim.name}.toml: {arm}: {error}"]
+    return []
 
 
 def command_text(claim: Claim, arm: str) -> str:

@@ -148,20 +148,21 @@ class Claim:
         return [f"experiments.{name}", *merged(shlex.split(self.flags), shlex.split(variant.flags)), *seeds]
 
 
+def grouped(words: list[str]) -> dict[str, list[str]]:
+    """The words of a command line by flag; `--agent.no-x` is the flag `--agent.x`."""
+    groups: dict[str, list[str]] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name = word.replace(".no-", ".").replace("--no-", "--")
+            groups[name] = []
+        groups[name].append(word)
+    return groups
+
+
 def merged(flags: list[str], more: list[str]) -> list[str]:
-    """Flags of a command line with others in place of those of the same name; `--agent.no-x` replaces `--agent.x`."""
-
-    def split(words: list[str]) -> dict[str, list[str]]:
-        groups: dict[str, list[str]] = {}
-        name = ""
-        for word in words:
-            if word.startswith("--"):
-                name = word.replace(".no-", ".").replace("--no-", "--")
-                groups[name] = []
-            groups[name].append(word)
-        return groups
-
-    return [word for group in (split(flags) | split(more)).values() for word in group]
+    """Flags of a command line with others in place of those of the same name."""
+    return [word for group in (grouped(flags) | grouped(more)).values() for word in group]
 
 
 def names() -> list[str]:
