@@ -195,9 +195,11 @@ class Checkpointer:
             with reports.files.writing(tmp):
                 manifests.write(tmp, step, meta, leaves)
         except reports.files.UnwritableError:
-            for _ in range(TRIES):  # a full disk has room again; threads of the save may still be writing
+            gone = 0  # a full disk has room again; but threads of the save may still be writing, and make it anew
+            for _ in range(4 * TRIES):
                 shutil.rmtree(tmp, ignore_errors=True)
-                if not tmp.exists():
+                gone = 0 if tmp.exists() else gone + 1
+                if gone == 3:
                     break
                 time.sleep(PAUSE)
             raise

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import i2a
-from experiments.parts import stages
+from experiments.parts import staged, stages
 from tests.experiments.running import call, steps_saved, succeed, summary
 
 TINY = [
@@ -67,7 +67,7 @@ def test_i2a_runs_its_stages_and_takes_them_up(tmp_path):
 )
 def test_i2a_with_few_steps_has_small_stages(words, model, evaluations):
     """What is not given goes by the steps; at the default's million and in documented runs it is as it always was."""
-    config = i2a.scaled(i2a.experiment.parse(words.split()))
+    config = staged.scaled(i2a.experiment.parse(words.split()))
     assert (config.model_transitions, config.model_updates) == model
     assert (config.eval_episodes, config.eval_every) == evaluations
 
