@@ -164,7 +164,7 @@ def whole_update(name: str) -> tuple[Any, Any]:
     return jax.jit(agent.update)(state, keys.key(0), Sample(rows))
 
 
-@over(["dqn", "a2c", "ppo_lstm"])  # half a minute each: XLA compiles every operation by itself
+@over(["a2c"])  # half a minute each: XLA compiles every operation by itself
 def test_jit_equals_no_jit(name: str) -> None:
     agent, state, rows = window(name)
     compiled = whole_update(name)
@@ -174,7 +174,7 @@ def test_jit_equals_no_jit(name: str) -> None:
     chex.assert_trees_all_close(compiled[1].metrics, plain[1].metrics, atol=1e-5)
 
 
-@names
+@over(["dqn", "ppo_lstm"])  # test_all_systems.py does so for every command
 def test_checkpoint_round_trip_continues_bit_for_bit(name: str, tmp_path: Any) -> None:
     init, step = single(name)
     run, _ = step(settled(init(keys.key(0))))
@@ -198,7 +198,7 @@ def differing(some: Any, others: Any) -> list[int]:
     return [seed for seed in range(SEEDS) if not same(seed)]
 
 
-@names
+@over(["dqn", "a2c"])  # with many seeds and devices; test_all_systems.py does so with one for every command
 def test_host_driver_equals_in_graph(name: str) -> None:
     several = 2 if name == "dqn" else 1  # each compiles for itself
     lay = devices.layout(SEEDS, devices=jax.devices()[:several])
