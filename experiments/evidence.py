@@ -79,16 +79,35 @@ def chosen(claim: Claim, arms: tuple[str, ...]) -> tuple[str, ...]:
 def do_run(names: Positional[tuple[str, ...]], arms: tuple[str, ...] = ()) -> None:
     """Makes the runs of claims, records them, and writes their pages and the table.
 
+    A run is recorded for all claims that are judged by the same command.
+
     Args:
       names: of the claims.
       arms: only these variants, such as "whole".
     """
+    changed: dict[str, None] = {}
     for name in names:
         claim = evidence.claims.load(name)
         for arm in chosen(claim, arms):
-            record = made(claim, arm)
-            evidence.records.save(name, _ordered(claim, {**evidence.records.load(claim), arm: record}))
-    do_page(tuple(dict.fromkeys(evidence.claims.load(name).system for name in names)))
+            changed |= dict.fromkeys(keep(claim, arm, made(claim, arm)))
+    do_page(tuple(changed))
+
+
+def keep(claim: Claim, arm: str, record: Record) -> list[str]:
+    """Saves the record of an arm, and of all arms of other claims that are judged by the same command and metric.
+
+    Returns:
+      The systems whose pages it changes.
+    """
+    systems = []
+    text = evidence.checks.command_text(claim, arm)
+    for other in [claim, *(each for each in evidence.claims.everyone() if each.name != claim.name)]:
+        same = [each for each in other.arms if evidence.checks.command_text(other, each) == text]
+        for each in same if (other.metric, other.seeds) == (claim.metric, claim.seeds) else []:
+            own = replace(record, code=evidence.records.fingerprint(other))
+            evidence.records.save(other.name, _ordered(other, {**evidence.records.load(other), each: own}))
+            systems.append(other.system)
+    return systems
 
 
 def _ordered(claim: Claim, found: dict[str, Record]) -> dict[str, Record]:
@@ -103,13 +122,11 @@ def do_record(name: Positional[str], runs: tuple[str, ...]) -> None:
       runs: each as ARM=FOLDER, such as whole=runs/a.
     """
     claim = evidence.claims.load(name)
-    found = evidence.records.load(claim)
     for text in runs:
         arm, _, folder = text.partition("=")
         chosen(claim, (arm,))
-        found[arm] = evidence.records.of_run(Path(folder), claim, evidence.checks.command_text(claim, arm))
-    evidence.records.save(name, _ordered(claim, found))
-    do_page((claim.system,))
+        keep(claim, arm, evidence.records.of_run(Path(folder), claim, evidence.checks.command_text(claim, arm)))
+    do_page()
 
 
 def do_reproduce(targets: Positional[tuple[str, ...]]) -> None:

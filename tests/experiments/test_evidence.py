@@ -231,7 +231,14 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
     root = Path(command.__file__).parent.parent
     monkeypatch.setenv("PYTHONPATH", str(root))
     monkeypatch.chdir(tmp_path)
+    speed = TOML.replace('title = "Walking"', 'title = "Speed"').replace('"last"', '"steps_to"')
+    (house / "claims" / "speed.toml").write_text(speed)
     command.main(["run", "walking", "--arms", "whole"])
+    shared = records.load(claims.load("speed"))
+    assert shared == {"whole": records.load(claims.load("walking"))["whole"]}
+    (house / "claims" / "speed.toml").unlink()
+    records.path_of("speed").unlink()
+    command.main(["page"])
     found = records.load(claims.load("walking"))["whole"]
     assert found.steps == (100, 200, 300, 400) and np.isfinite(found.values).all()
     assert found.versions["jax"] and found.machine and found.code and problems() == []
