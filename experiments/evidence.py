@@ -135,6 +135,8 @@ def do_reproduce(targets: Positional[tuple[str, ...]]) -> None:
     Args:
       targets: systems, such as c51, or claims, such as c51_cartpole.
     """
+    if not targets:
+        raise ValueError(f"reproduce: name systems or claims; there are {', '.join(evidence.pages.systems())}")
     lines = []
     for name in targets:
         own = [claim for claim in evidence.claims.everyone() if name in (claim.system, claim.name)]

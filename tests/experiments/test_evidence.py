@@ -249,6 +249,9 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
     with pytest.raises(SystemExit):
         command.main(["reproduce", "nobody"])
     assert "nobody: no claim is about it; there are walker" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        command.main(["reproduce"])
+    assert "reproduce: name systems or claims; there are walker" in capfd.readouterr().err
 
 
 def test_the_repository_has_a_claim_for_every_system_and_all_agree() -> None:
