@@ -125,8 +125,48 @@ def do_record(name: Positional[str], runs: tuple[str, ...]) -> None:
     for text in runs:
         arm, _, folder = text.partition("=")
         chosen(claim, (arm,))
+        compare_flags(claim, arm, folder)
         keep(claim, arm, evidence.records.of_run(Path(folder), claim, evidence.checks.command_text(claim, arm)))
     do_page()
+
+
+ASIDE = {
+    "out",
+    "resume",
+    "preset",
+    "quiet",
+    "trust",
+    "keep",
+    "checkpoint_every",
+    "wandb",
+    "wandb_project",
+    "wandb_tags",
+}
+"""Flags that do not change what a run gives; a preset's values are flags themselves."""
+DERIVED = {"eval_every", "eval_episodes", "log_every", "schedule_steps", "model_transitions", "model_updates"}
+"""Flags of which 0 stands for a value that others imply; a run may have stored that value."""
+
+
+def compare_flags(claim: Claim, arm: str, folder: str) -> None:
+    """Refuses a run that was made with other flags than those of the claim.
+
+    Raises:
+      ValueError: naming the flag; or the folder holds no run of the claim's command.
+    """
+    command = claim.command(arm)
+    if not command:
+        raise ValueError(
+            f"{claim.name}: is measured by a study, not by runs; python -m experiments.evidence run makes it"
+        )
+    loaded = run.load(folder)
+    experiment = import_module(command[0]).experiment
+    if loaded.experiment.name != experiment.name:
+        raise ValueError(f"{folder}: is a run of {loaded.experiment.name}; {claim.name}, {arm} is of {experiment.name}")
+    claimed, made_with = run.flat(experiment.parse(command[1:])), run.flat(loaded.flags)
+    for flag, value in claimed.items():
+        derived = value == 0 and flag in DERIVED
+        if flag not in ASIDE and not derived and made_with.get(flag) != value:
+            raise ValueError(f"{folder}: has {flag} {made_with.get(flag)!r}; {claim.name}, {arm} says {value!r}")
 
 
 def do_reproduce(targets: Positional[tuple[str, ...]]) -> None:

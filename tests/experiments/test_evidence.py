@@ -239,6 +239,11 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
     (house / "claims" / "speed.toml").unlink()
     records.path_of("speed").unlink()
     command.main(["page"])
+    (folder,) = (tmp_path / "runs" / "evidence").glob("walking-whole-*")
+    command.main(["record", "walking", "--runs", f"whole={folder}"])
+    with pytest.raises(SystemExit):
+        command.main(["record", "walking", "--runs", f"lame={folder}"])
+    assert "has agent.planning 50; walking, lame says 0" in capfd.readouterr().err
     found = records.load(claims.load("walking"))["whole"]
     assert found.steps == (100, 200, 300, 400) and np.isfinite(found.values).all()
     assert found.versions["jax"] and found.machine and found.code and problems() == []
