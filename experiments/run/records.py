@@ -109,14 +109,16 @@ def version(package: str) -> str | None:
 
 
 def git_commit() -> str | None:
-    """The commit of this source tree, with "+" if tracked files have changes; None outside a repository."""
+    """The commit of this source tree, with "+" if its code has changes; None outside a repository."""
 
     def git(*arguments: str) -> str:
         here = Path(__file__).parent
         return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout
 
     try:
-        return git("rev-parse", "HEAD").strip() + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+        code = [f":(top){name}" for name in ("*.py", "*.lock", "pyproject.toml")]
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *code)
+        return git("rev-parse", "HEAD").strip() + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 
