@@ -1,6 +1,6 @@
 """A Q-learner that pays itself for what is new to it: `python -m experiments.curiosity --help`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from experiments import dqn, parts, run
@@ -77,7 +77,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.common import curiosity
 
-    inner = dqn.make(config, spec, size)
+    inner = dqn.make(replace(config, clip_rewards=False), spec, size)
     agent = curiosity.curious(
         inner.agent,
         module(config, spec),
@@ -86,7 +86,8 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         discount=config.discount,
         normalise=config.normalise_bonus,
     )
-    return run.Parts(agent, curiosity.paying(inner.replay, config.extrinsic), inner.schedule)
+    clip = 1.0 if config.clip_rewards else None
+    return run.Parts(agent, curiosity.paying(inner.replay, config.extrinsic, clip), inner.schedule)
 
 
 DEEP_SEA = {

@@ -20,8 +20,9 @@ import optax
 import networks
 from agents import losses
 from agents.base import Array, Key, Step, TimeStep, Tree, valid
+from agents.common import optimisers, wrappers
 from agents.common.curiosity import Module
-from agents.common.moments import Moments, fresh_moments, merge, variance
+from agents.common.moments import Moments, fresh_moments, merge
 from envs import parallel
 from envs.base import Discrete, Spec
 from networks.torsos import layout
@@ -59,13 +60,21 @@ def counts(spec: Spec, cells: int = 65_536, seed: int = 0) -> Module:
     return Module(lambda key, timestep: (), lambda state: (), begin, bonus, lambda state, key, steps: (state, {}))
 
 
-class Trained(NamedTuple):
-    """Parameters that learn, those that do not, the optimiser's state, and the moments of observations."""
+class Distilled(NamedTuple):
+    """The predictor's parameters, the target's, the optimiser's state, and the moments of observations."""
 
     params: Any
     fixed: Any
     optimiser: Any
     moments: Moments
+
+
+class Modelled(NamedTuple):
+    """Parameters that learn, those that do not, and the optimiser's state."""
+
+    params: Any
+    fixed: Any
+    optimiser: Any
 
 
 def distillation(
@@ -91,25 +100,25 @@ def distillation(
     predictor = _Head(networks.Torso(spec.observation, hidden, cnn), (hidden[-1], features))
 
     def seen(moments: Moments, observation: Tree) -> Tree:
-        return _whitened(moments, observation) if whiten else observation
+        return wrappers.standardised(observation, spec.observation, moments, clip=5.0) if whiten else observation
 
     def error(params: Any, fixed: Any, observation: Tree) -> Array:
         goal = jax.lax.stop_gradient(target.apply(fixed, observation))
         return losses.prediction_error(jnp.asarray(predictor.apply(params, observation)), jnp.asarray(goal))
 
-    def init(key: Key, timestep: TimeStep) -> Trained:
+    def init(key: Key, timestep: TimeStep) -> Distilled:
         k_target, k_predictor = jax.random.split(key)
         moments = fresh_moments(jax.tree.map(lambda x: x[0], timestep.observation))
         first = seen(moments, timestep.observation)
         params = predictor.init(k_predictor, first)
-        return Trained(params, target.init(k_target, first), optimiser.init(params), moments)
+        return Distilled(params, target.init(k_target, first), optimiser.init(params), moments)
 
     def bonus(actor: Any, memory: Any, x_tm1: Tree, a_tm1: Tree, timestep: TimeStep) -> tuple[Array, Any]:
         del x_tm1, a_tm1
         params, fixed, moments = actor
         return error(params, fixed, seen(moments, timestep.observation)), memory
 
-    def update(state: Trained, key: Key, steps: Step) -> tuple[Trained, dict[str, Array]]:
+    def update(state: Distilled, key: Key, steps: Step) -> tuple[Distilled, dict[str, Array]]:
         del key
         arrived = jax.tree.map(lambda x: x[1:], steps.timestep.observation)
         moments = merge(state.moments, arrived, valid(steps))
@@ -118,9 +127,8 @@ def distillation(
             return parallel.masked_mean(error(params, state.fixed, seen(moments, arrived)), valid(steps))
 
         value, gradients = jax.value_and_grad(loss)(state.params)
-        changes, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, changes)
-        return Trained(params, state.fixed, opt_state, moments), {"bonus_loss": value}
+        params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params, "bonus_")
+        return Distilled(params, state.fixed, opt_state, moments), {"bonus_loss": value, **told}
 
     return Module(init, lambda s: (s.params, s.fixed, s.moments), lambda batch: (), bonus, update)
 
@@ -177,7 +185,7 @@ def dynamics(
         guess = jnp.asarray(forward(after.shape[-1]).apply(params["forward"], inputs))
         return losses.prediction_error(guess, goal), losses.inverse_loss(logits, a_tm1)
 
-    def init(key: Key, timestep: TimeStep) -> Trained:
+    def init(key: Key, timestep: TimeStep) -> Modelled:
         k_encoder, k_inverse, k_forward = jax.random.split(key, 3)
         encoding = encoder.init(k_encoder, timestep.observation)
         code = phi(encoding, timestep.observation)
@@ -189,13 +197,13 @@ def dynamics(
             **({"encoder": encoding} if learned else {}),
         }
         fixed = () if learned else encoding
-        return Trained(params, fixed, optimiser.init(params), fresh_moments(jnp.float32(0)))
+        return Modelled(params, fixed, optimiser.init(params))
 
     def bonus(actor: Any, memory: Any, x_tm1: Tree, a_tm1: Array, timestep: TimeStep) -> tuple[Array, Any]:
         params, fixed = actor
         return errors(params, fixed, x_tm1, a_tm1, timestep.observation)[0], memory
 
-    def update(state: Trained, key: Key, steps: Step) -> tuple[Trained, dict[str, Array]]:
+    def update(state: Modelled, key: Key, steps: Step) -> tuple[Modelled, dict[str, Array]]:
         del key
         before, after = (jax.tree.map(lambda x, s=s: x[s], steps.timestep.observation) for s in (np.s_[:-1], np.s_[1:]))
 
@@ -205,9 +213,9 @@ def dynamics(
             return beta * parts[0] + (1 - beta) * parts[1], parts
 
         (_, (error, wrong)), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
-        changes, opt_state = optimiser.update(gradients, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, changes)
-        return state._replace(params=params, optimiser=opt_state), {"bonus_loss": error, "inverse_loss": wrong}
+        params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params, "bonus_")
+        told |= {"bonus_loss": error, "inverse_loss": wrong}
+        return state._replace(params=params, optimiser=opt_state), told
 
     return Module(init, lambda s: (s.params, s.fixed), lambda batch: (), bonus, update)
 
@@ -232,14 +240,3 @@ def _flat(space: Any, observation: Tree) -> Array:
         code = jax.nn.one_hot(x, leaf.num) if leaf.num else x.astype(jnp.float32)
         parts.append(code.reshape((*lead, -1)))
     return jnp.concatenate(parts, -1)
-
-
-def _whitened(moments: Moments, observation: Tree) -> Tree:
-    def each(x: Array, mean: Array, spread: Array) -> Array:
-        if jnp.issubdtype(x.dtype, jnp.integer) and x.dtype != jnp.uint8:
-            return x
-        lead = (1,) * (x.ndim - mean.ndim)
-        mean, spread = (y.reshape((*lead, *y.shape)) for y in (mean, spread))
-        return jnp.clip((x.astype(jnp.float32) - mean) * jax.lax.rsqrt(spread + 1e-8), -5.0, 5.0)
-
-    return jax.tree.map(each, observation, moments.mean, variance(moments))

@@ -122,16 +122,18 @@ def curious(
     return Agent(init, actor, begin, act, update, lambda carry: agent.stored(carry.inner))
 
 
-def paying(replay: Replay, extrinsic: float | Array = 1.0) -> Replay:
+def paying(replay: Replay, extrinsic: float | Array = 1.0, clip: float | None = None) -> Replay:
     """The replay that stores e r + bonus in place of each row's reward.
 
     Args:
-      replay: any.
+      replay: any; one that clips rewards itself would clip bonuses too.
       extrinsic: e; 0 learns from bonuses alone.
+      clip: bound of r, before it is scaled.
     """
 
     def add(state: Any, steps: Step) -> Any:
-        reward = extrinsic * steps.timestep.reward + steps.extras["bonus"]
+        given = steps.timestep.reward if clip is None else jnp.clip(steps.timestep.reward, -clip, clip)
+        reward = extrinsic * given + steps.extras["bonus"]
         return replay.add(state, steps._replace(timestep=steps.timestep._replace(reward=reward)))
 
     return replay._replace(add=add)

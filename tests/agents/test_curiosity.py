@@ -61,6 +61,31 @@ def test_bonuses_are_paid_for_transitions_and_stored_in_place_of_the_reward():
     assert float(state.inner) == 12 and set(info.metrics) == {"bonus"}
 
 
+def test_the_task_s_rewards_are_clipped_and_bonuses_are_not():
+    timestep = row([1], MID, -5.0)
+    step = Step(timestep, jnp.zeros(1), {"bonus": jnp.full(1, 3.0)})
+    storage = paying(replay.on_policy(1), extrinsic=2.0, clip=1.0)
+    held = storage.add(storage.init(step), jax.tree.map(lambda x: jnp.stack([x, x]), step))
+    np.testing.assert_allclose(storage.sample(held, keys.key(0)).steps.timestep.reward, [[1.0], [1.0]])
+
+
+def test_whole_numbers_of_a_box_are_whitened_and_those_to_be_one_hot_are_not():
+    """What is far from all that was seen looks alike, since it is clipped; another cell does not."""
+    space = {"count": Box((1,), 0, 1000, np.int32), "cell": Discrete(6)}
+    module = bonuses.distillation(Spec("both", space, Discrete(2)), optimisers.adam(1e-3), hidden=(8,), features=4)
+
+    def seen(counts, cells):
+        observation = {"count": jnp.array(counts)[:, None], "cell": jnp.array(cells)}
+        return row([0] * len(counts))._replace(observation=observation)
+
+    first = seen([0, 1000], [1, 5])
+    state = module.init(keys.key(0), first)
+    steps = Step(jax.tree.map(lambda x: jnp.stack([x, x]), first), jnp.zeros((2, 2)))
+    state, _ = module.update(state, keys.key(0), steps)
+    paid, _ = module.bonus(module.actor(state), (), None, None, seen([10**6, 10**7, 10**7], [1, 1, 2]))
+    assert paid[0] == paid[1] != paid[2]
+
+
 def test_bonuses_are_divided_by_the_deviation_of_their_sums():
     agent = curious(INNER, constant(3.0), SPEC, discount=0.0)
     state = agent.init(keys.key(0), row([0, 0]))
@@ -121,7 +146,8 @@ def test_whether_the_forward_loss_trains_the_features(through):
         not np.array_equal(a, b)
         for a, b in zip(*(jax.tree.leaves(s.params["encoder"]) for s in (state, after)), strict=True)
     ]
-    assert any(moved) == through and set(metrics) == {"bonus_loss", "inverse_loss"}
+    told = {"bonus_loss", "inverse_loss", "bonus_gradient_norm", "bonus_learning_rate"}
+    assert any(moved) == through and set(metrics) == told
 
 
 def test_distillation_whitens_what_it_is_shown():

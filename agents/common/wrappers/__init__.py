@@ -12,6 +12,7 @@ from agents.common.wrappers.of_observations import (
     recall,
     recalled,
     seeing,
+    standardised,
 )
 from agents.common.wrappers.of_rewards import clip_rewards, normalise_rewards, rewards
 
@@ -27,5 +28,6 @@ __all__ = [
     "recalled",
     "rewards",
     "seeing",
+    "standardised",
     "unit_actions",
 ]

@@ -20,6 +20,27 @@ def passes(space: Space) -> bool:
     return isinstance(space, Discrete) or (np.dtype(space.dtype) == np.uint8 and len(space.shape) >= 2)
 
 
+def standardised(observation: Tree, space: Any, moments: Moments, clip: float, least: float = 1e-4) -> Tree:
+    """Observations less their mean, over their standard deviation, clipped to ±`clip`; what `passes` stays untouched.
+
+    Args:
+      observation: `[..., *shape]`, or a tree of such.
+      space: a Space or a tree of them.
+      moments: of single observations.
+      clip: as above.
+      least: is added to the standard deviation in squares, for what hardly varies.
+    """
+
+    def scale(space: Space, x: Array, mean: Array, var: Array) -> Array:
+        if passes(space):
+            return x
+        lead = (1,) * (x.ndim - mean.ndim)
+        mean, var = mean.reshape(lead + mean.shape), var.reshape(lead + var.shape)
+        return jnp.clip((x - mean) * jax.lax.rsqrt(var + least**2), -clip, clip)
+
+    return jax.tree.map(scale, space, observation, moments.mean, variance(moments), is_leaf=_is_space)
+
+
 def normalise_observations(agent: Agent, space: Any, clip: float = 10.0, least: float = 1e-4) -> Agent:
     """The inner agent sees observations with running mean 0 and variance 1, clipped to ±`clip`.
 
@@ -35,15 +56,7 @@ def normalise_observations(agent: Agent, space: Any, clip: float = 10.0, least: 
     """
 
     def see(moments: Moments, timestep: TimeStep) -> TimeStep:
-        def scale(space: Space, x: Array, mean: Array, var: Array) -> Array:
-            if passes(space):
-                return x
-            lead = (1,) * (x.ndim - mean.ndim)
-            mean, var = mean.reshape(lead + mean.shape), var.reshape(lead + var.shape)
-            return jnp.clip((x - mean) * jax.lax.rsqrt(var + least**2), -clip, clip)
-
-        seen = (timestep.observation, moments.mean, variance(moments))
-        return timestep._replace(observation=jax.tree.map(scale, space, *seen, is_leaf=_is_space))
+        return timestep._replace(observation=standardised(timestep.observation, space, moments, clip, least))
 
     def init(key: Key, timestep: TimeStep) -> Measured:
         moments = fresh_moments(jax.tree.map(lambda x: x[0], timestep.observation))
