@@ -14,7 +14,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -246,7 +246,8 @@ def do_keep(names: Positional[tuple[str, ...]], why: str) -> None:
 
 def do_check() -> None:
     """Fails where claims, records, pages and plots disagree, a line for each place."""
-    found = evidence.checks.problems(systems(), accepts)
+    commands = systems()
+    found = evidence.checks.problems(commands, accepting(commands))
     print(*found, sep="\n") if found else print(
         f"{len(evidence.claims.names())} claims agree with their records and pages"
     )
@@ -254,23 +255,25 @@ def do_check() -> None:
         raise SystemExit(1)
 
 
-def accepts(command: list[str]) -> None:
-    """Checks the flags of a claim.
+def accepting(commands: Collection[str]) -> Callable[[list[str]], None]:
+    """What checks the words of a claim's command line: `(words) -> None`.
+
+    It raises a ValueError where there is no such command or flag, or a value is out of range.
 
     Args:
-      command: `experiments.NAME` and its flags.
-
-    Raises:
-      ValueError: there is no such command or flag, or a value is out of range.
+      commands: the names of all that there are.
     """
-    name = command[0].partition(".")[2]
-    if name not in systems():
-        raise ValueError(f"there is no command {command[0]}")
-    experiment = import_module(command[0]).experiment
-    try:
-        run.check(experiment.parse(command[1:]))
-    except SystemExit:
-        raise ValueError(f"{shlex.join(command)}: has flags that the command does not know") from None
+
+    def accepts(words: list[str]) -> None:
+        if words[0].partition(".")[2] not in commands:
+            raise ValueError(f"there is no command {words[0]}")
+        experiment = import_module(words[0]).experiment
+        try:
+            run.check(experiment.parse(words[1:]))
+        except SystemExit:
+            raise ValueError(f"{shlex.join(words)}: has flags that the command does not know") from None
+
+    return accepts
 
 
 def do_list() -> None:

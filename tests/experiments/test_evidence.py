@@ -86,7 +86,7 @@ def house(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problems() -> list[str]:
-    return checks.problems(["walker"], command.accepts)
+    return checks.problems(["walker"], command.accepting(systems()))
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -134,7 +134,7 @@ def test_what_is_missing_is_noticed(house: Path) -> None:
     (house / "plots" / "walking.png").unlink()
     (house / "runner.md").write_text("# Runner\n")
     (house / "data" / "running.json").write_text('{"arms": {}}')
-    told = checks.problems(["walker", "sprinter"], command.accepts)
+    told = checks.problems(["walker", "sprinter"], command.accepting(systems()))
     for part in ("walking.png", "sprinter.py: no claim", "runner.md: no claim", "running.json: there is no such claim"):
         assert any(part in line for line in told), part
 
@@ -260,6 +260,6 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
 
 
 def test_the_repository_has_a_claim_for_every_system_and_all_agree() -> None:
-    assert checks.problems(systems(), command.accepts) == []
+    assert checks.problems(systems(), command.accepting(systems())) == []
     rows = [line for line in (claims.RESULTS / "README.md").read_text().splitlines() if line.startswith("| [")]
     assert len(rows) == len(claims.names()) >= 40

@@ -115,14 +115,15 @@ def _coverage(read: list[Claim], commands: Iterable[str]) -> list[str]:
 
 def _pages(read: list[Claim]) -> list[str]:
     found = []
+    read = claims.in_order(read)
     for system in sorted({claim.system for claim in read}):
         try:
-            if pages.page(system) != pages.page_of(system).read_text():
+            if pages.page(system, read) != pages.page_of(system).read_text():
                 found.append(f"docs/results/{system}.md: differs from its claims; {PAGE} {system}")
         except ValueError as error:
             found.append(str(error))
     try:
-        if pages.table() != (RESULTS / "README.md").read_text():
+        if pages.table(read) != (RESULTS / "README.md").read_text():
             found.append("docs/results/README.md: differs from the claims; run python -m experiments.evidence table")
     except ValueError as error:
         found.append(str(error))

@@ -7,7 +7,7 @@ mechanism taken away; each may have a gate of its own, which is how an ablation 
 import dataclasses
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -199,7 +199,12 @@ def load(name: str) -> Claim:
 
 def everyone() -> list[Claim]:
     """All claims, in the order of their pages."""
-    return sorted((load(name) for name in names()), key=lambda claim: (claim.system, claim.order, claim.name))
+    return in_order(load(name) for name in names())
+
+
+def in_order(read: Iterable[Claim]) -> list[Claim]:
+    """Claims in the order of their pages."""
+    return sorted(read, key=lambda claim: (claim.system, claim.order, claim.name))
 
 
 NESTED = {"gate": Gate, "published": Published, "variants": Variant}

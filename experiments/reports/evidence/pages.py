@@ -1,6 +1,7 @@
 """Tables of evidence for readers: those of a system's page, and the one over all systems."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -197,13 +198,17 @@ def between(path: Path, content: str) -> str:
     return f"{before}{MARKS[0]}\n{content}\n{MARKS[1]}{rest.split(MARKS[1])[1]}"
 
 
-def page(system: str) -> str:
+def page(system: str, read: Sequence[Claim] | None = None) -> str:
     """The page of a system, with the sections of its claims.
+
+    Args:
+      system: the page's name.
+      read: all claims in the order of their pages, where they have been read.
 
     Raises:
       ValueError: it has no marks, or records are damaged.
     """
-    own = [claim for claim in claims.everyone() if claim.system == system]
+    own = [claim for claim in (claims.everyone() if read is None else read) if claim.system == system]
     return between(page_of(system), "\n\n".join(map(section, own)))
 
 
@@ -212,8 +217,11 @@ def systems() -> list[str]:
     return sorted({claim.system for claim in claims.everyone()})
 
 
-def table() -> str:
+def table(read: Sequence[Claim] | None = None) -> str:
     """docs/results/README.md, with a row for every claim.
+
+    Args:
+      read: all claims in the order of their pages, where they have been read.
 
     Raises:
       ValueError: it has no marks, or records are damaged.
@@ -224,7 +232,7 @@ def table() -> str:
     ]
     count = {"met": 0, "missed": 0, "not run": 0, "no gate": 0}
     marked = 0
-    for claim in claims.everyone():
+    for claim in claims.everyone() if read is None else read:
         found = records.load(claim)
         results = verdicts.results(claim, found)
         whole = results[WHOLE]

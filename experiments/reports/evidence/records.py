@@ -1,6 +1,7 @@
 """Records: what the runs of a claim gave, per seed and point, and what made them: docs/results/data/NAME.json."""
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -166,6 +167,7 @@ def fingerprint(claim: Claim) -> str:
     return digest.hexdigest()[:16]
 
 
+@functools.cache
 def bare(source: str) -> str:
     """Source code without comments, texts that stand alone (docstrings among them), and spaces."""
     kept = []
