@@ -102,7 +102,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         agent = wrappers.unit_actions(agent, spec.action) if bounded else parts.centred(agent, spec)
     if config.normalise_observations:
         agent = wrappers.normalise_by(agent, spec.observation, size.data.mean, size.data.std)
-    among = None if config.top == 1.0 else size.data.top(config.top, config.top_by)
+    among = size.data.top(config.top, config.top_by)
     memory = replay.recorded(size.per_device(config.batch_size, "agent.batch_size"), among=among)
     return run.Parts(agent, memory, run.Schedule())
 
