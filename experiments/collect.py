@@ -71,7 +71,8 @@ def collect(config: Config) -> Any:
     check(config)
     before = [run.data.loaded("--mix", name) for name in config.mix]
     made = [(held if config.replay else recorded)(config)] if config.episodes else []
-    whole = dataset.concatenated([*before, *made], [*config.mix, "what was recorded"])
+    sets = [*before, *made]
+    whole = dataset.concatenated(sets, [*config.mix, "what was recorded"][: len(sets)])
     run.data.store("--out", config.out, whole)
     return whole
 

@@ -183,7 +183,10 @@ def with_data(replay: Replay, share: float) -> Replay:
     def sample(state: Lent, key: Key) -> Sample:
         k_own, k_data = jax.random.split(key)
         played = replay.sample(state.own, k_own)
-        kept = replay.sample(ring.full(jax.tree.map(lambda x: x[:, None], state.data.rows)), k_data)
+        leaves = [x[:, None] for x in jax.tree.leaves(state.data.rows)]
+        # In the structure of the replay's own rows: an agent's extras may be an empty dict.
+        rows = jax.tree.unflatten(jax.tree.structure(state.own.rows), leaves)
+        kept = replay.sample(ring.full(rows), k_data)
         windows = played.steps.timestep.reward.shape[1]
         given = round(share * windows)
         join = lambda x, y: jnp.concatenate([x[:, : windows - given], y[:, :given]], axis=1)  # noqa: E731

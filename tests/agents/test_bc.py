@@ -78,7 +78,10 @@ def test_statistics_are_of_the_state_and_used_by_acting_and_learning() -> None:
     agent = wrappers.normalise_by(inner, SPACE, mean, std, least=0.0)
     blank = wrappers.normalise_by(inner, SPACE, np.zeros(2, np.float32), np.ones(2, np.float32), least=0.0)
     seen, timestep = window()
-    first, scaled = jax.tree.map(lambda x: x[0], timestep), timestep._replace(observation=seen * std + mean)
+    first, scaled = (
+        jax.tree.map(lambda x: x[0], timestep),
+        timestep._replace(observation=seen * std[None, None] + mean[None, None]),
+    )
     state = agent.init(keys.key(0), first)
     np.testing.assert_array_equal(agent.actor(state).mean, mean)
     plain = state._replace(mean=jnp.zeros(2), std=jnp.ones(2))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -79,7 +80,7 @@ def test_a_sweep_is_the_runs_of_its_points(catch, whole, tmp_path):
 
 def test_a_run_is_evaluated_compared_and_loaded_without_its_dataset(catch, tmp_path):
     copy = tmp_path / "copy.npz"
-    copy.write_bytes(open(catch, "rb").read())  # noqa: PTH123, SIM115
+    shutil.copy(catch, copy)
     trained = bc.experiment.train(
         dataset=str(copy), updates=20, eval_episodes=4, agent={"hidden": (8,), "batch_size": 8}, out=str(tmp_path / "a")
     )
@@ -107,8 +108,14 @@ def test_statistics_are_kept_with_the_policy(whole, catch):
     [
         ([], "--dataset: needs the episodes to learn from: a file of experiments.collect, or minari/ID"),
         (["--dataset", "none.npz"], "--dataset none.npz: there is no such file"),
-        (["--dataset", "{catch}", "--env", "bellmax/pendulum"], "observation is float32[10,5]; must be as in pendulum"),
-        (["--dataset", "{catch}", "--agent.objective", "squared"], "--env catch: --agent.objective squared needs a"),
+        (
+            ["--dataset", "{catch}", "--env", "bellmax/pendulum"],
+            "observation is float32[10,5]; must be as in bellmax/pendulum",
+        ),
+        (
+            ["--dataset", "{catch}", "--agent.objective", "squared"],
+            "--env bellmax/catch: --agent.objective squared needs a",
+        ),
         (["--dataset", "{unnamed}"], "--env: {unnamed} does not name the task of its episodes"),
         (["--dataset", "{cut}"], "--dataset {cut}: is no .npz, or was cut off"),
         (["--dataset", "{nan}"], "--dataset {nan}: episode 0, row 2 of it: reward is not finite"),
@@ -166,7 +173,7 @@ def test_data_beside_needs_a_replay_that_draws_uniformly(tmp_path):
     assert outcome.code == 2 and outcome.err.count("\n") == 1
     assert "a replay that draws uniformly is needed beside it, and this run has none" in outcome.err
     outcome = call("sac", *ONLINE, "--data", path_of("bellmax/catch"), "--out", tmp_path / "run")
-    assert outcome.code == 2 and "observation is float32[10,5]; must be as in pendulum" in outcome.err
+    assert outcome.code == 2 and "observation is float32[10,5]; must be as in bellmax/pendulum" in outcome.err
     assert not (tmp_path / "run").exists()
 
 
