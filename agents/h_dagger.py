@@ -9,9 +9,10 @@ falls into subgoals. A table μ(s) chooses one, and a table π_g(s) acts towards
     hg-DAgger/Q   μ is taught so, and π_g learns by itself: Q-learning from +1 at the subgoal and -1 where another exit
                   was taken, on segments with the right subgoal alone
 
-With Q-learning above too it is hierarchical Q-learning; on the task as a single subgoal (`Subgoals.whole`) it is flat
-cloning, flat DAgger or flat Q-learning. What the teacher is asked is in `agents.common.teaching`. Taught tables take the
-answer that was given most often in a situation, or else in those that its next coarser number does not tell apart.
+With Q-learning above too it is hierarchical Q-learning; on the task as a single subgoal (`Subgoals.whole`) it is
+flat cloning, flat DAgger or flat Q-learning. What the teacher is asked is in `agents.common.teaching`. Taught tables
+take the answer that was given most often in a situation, or else in those that its next coarser number does not tell
+apart, or else the first; they act without chance, so that what fails in a test fails in training too.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -124,8 +125,8 @@ def h_dagger(
       stop: whether, where actions are learned by Q, an episode is given up at a wrong subgoal, if the task allows it.
       learning_rate: of Q.
       discount: of Q.
-      epsilon: probability of a random subgoal, and of a random action, of what is learned by Q; or a schedule of it over
-        transitions.
+      epsilon: probability of a random subgoal, and of a random action, of what is learned by Q; or a schedule of it
+        over transitions.
 
     Raises:
       ValueError: the task has no subgoals, no time limit, or another kind of observation or action.
@@ -163,13 +164,12 @@ def h_dagger(
         return Carry(zeros, zeros, jnp.zeros((batch, *space.shape), space.dtype), jnp.zeros(batch, bool))
 
     def pick(key: Key, kind: Learner, row: Array, epsilon: Array, explore: bool) -> Array:
-        """The best of `row[N]`, ties broken at random when exploring."""
-        if not explore:
+        """The best of `row[N]`; of values, ties are broken at random when exploring."""
+        if not explore or kind == "labels":
             return jnp.argmax(row).astype(jnp.int32)
         u = jax.random.uniform(key, (row.size + 1,))
         best = jnp.argmax(jnp.where(row >= jnp.max(row), u[1:], -1.0))
-        random = (u[0] < epsilon) & (kind == "q")
-        return jnp.where(random, jnp.argmax(u[1:]), best).astype(jnp.int32)
+        return jnp.where(u[0] < epsilon, jnp.argmax(u[1:]), best).astype(jnp.int32)
 
     def act_lane(actor: Actor, key: Key, carry: Carry, timestep: TimeStep, explore: bool) -> tuple[Array, Carry, Any]:
         k_goal, k_action = jax.random.split(key)
@@ -183,7 +183,7 @@ def h_dagger(
         action = pick(k_action, low, scores(actor.low, subgoals.low.of(seen, goal)), actor.epsilon, explore)
         if low == "labels":
             action = jnp.where(taught, subgoals.action(seen, goal), action)
-        if watches and explore:
+        if watches and explore and subgoals.give_up is not None:
             action = jnp.where(~taught & (goal != right), subgoals.give_up, action)
         carry = Carry(goal, jnp.where(decided, 1, carry.age + 1), seen, taught)
         return action, carry, {"subgoal": goal, "decided": decided, "taught": taught}

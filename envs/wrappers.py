@@ -95,7 +95,9 @@ def action_repeat(env: Environment, times: int) -> Environment:
         return state, timestep
 
     limit = env.spec.time_limit
-    return env._replace(step=step, spec=env.spec._replace(time_limit=limit and math.ceil(limit / times), rules=None, subgoals=None))
+    return env._replace(
+        step=step, spec=env.spec._replace(time_limit=limit and math.ceil(limit / times), rules=None, subgoals=None)
+    )
 
 
 def flatten(env: Environment) -> Environment:
@@ -371,5 +373,7 @@ def trial(env: Environment, episodes: int) -> Environment:
         last_action = Box(shape, 0.0, 1.0 if isinstance(actions, Discrete) else np.array(actions.nums) - 1.0)
     observation = {**own, "last_action": last_action, "last_reward": Box((1,)), "new_episode": Box((1,), 0.0, 1.0)}
     limit = env.spec.time_limit
-    spec = env.spec._replace(observation=observation, time_limit=limit and episodes * (limit + 1) - 1, rules=None, subgoals=None)
+    spec = env.spec._replace(
+        observation=observation, time_limit=limit and episodes * (limit + 1) - 1, rules=None, subgoals=None
+    )
     return Environment(reset, step, spec, _rendered(env))

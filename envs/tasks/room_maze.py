@@ -187,7 +187,9 @@ def subgoals(leave: Array, give_up: int | None = None) -> Subgoals:
 
     def low(seen: Array, goal: Array) -> tuple[Array, Array]:
         door = seen[4 + jnp.minimum(goal, SIDES - 1)]
-        fine = jnp.where(goal == STAY, SIDES * CELLS * 4 + seen[1] * CELLS + seen[3], (goal * CELLS + seen[1]) * 4 + door)
+        fine = jnp.where(
+            goal == STAY, SIDES * CELLS * 4 + seen[1] * CELLS + seen[3], (goal * CELLS + seen[1]) * 4 + door
+        )
         return fine, goal * CELLS + seen[1]
 
     def joint(seen: Array, goal: Array) -> tuple[Array, Array]:

@@ -137,5 +137,5 @@ def success(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.nd
 
 
 def useful(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.ndarray:
-    """The share of the steps that options learned from by themselves which were towards the right subgoal, `[seeds]`."""
+    """Of the steps that options learned from by themselves, the share towards the right subgoal, `[seeds]`."""
     return played(tuple(seeds), rounds, tuple(sorted(settings.items())))[4][:, -1].astype(np.float64)
