@@ -105,7 +105,7 @@ def h_dagger(
     warmup: int = 20,
     patience: int = 12,
     stop: bool = True,
-    learning_rate: float | Array = 0.5,
+    learning_rate: float | Array = 0.2,
     discount: float | Array = 0.95,
     epsilon: float | Array | optax.Schedule = 0.1,
 ) -> Agent:

@@ -1,8 +1,8 @@
 """What learning a maze of rooms takes: answers of a teacher, or steps, until 95 of 100 test episodes succeed.
 
-A round is one episode of training and one greedy test episode. Each seed has a map of its own. The settings are those
-of a numpy prototype: 20 episodes that the teacher plays, options of up to 12 steps, Q-learning with a step size of 0.5
-and a discount of 0.95, exploring less and less over 20,000 steps.
+A round is one episode of training and one greedy test episode. Each seed has a map of its own. The teacher plays 20
+episodes, options last up to 12 steps, and Q-learning, with a step size of 0.2 and a discount of 0.95, explores less and
+less over 20,000 steps.
 """
 
 from collections.abc import Mapping, Sequence
