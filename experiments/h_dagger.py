@@ -24,7 +24,7 @@ class Config:
     teacher_plays: bool = False
     """Let the teacher play all episodes, as in behavioural cloning."""
     warmup_episodes: run.Whole = 20
-    """Episodes at first that the teacher plays; where actions are learned by Q it chooses the subgoals in them alone."""
+    """Episodes at first that the teacher plays; where actions are learned by Q it chooses subgoals alone in them."""
     patience: run.Count = 12
     """Steps after which a subgoal that is neither reached nor missed is chosen anew."""
     stop: bool = True
