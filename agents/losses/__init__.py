@@ -27,6 +27,7 @@ from agents.losses.goals import (
     goal_transition,
     relabel_goals,
 )
+from agents.losses.imitation import cloning, squared_cloning
 from agents.losses.intrinsic import count_bonus, inverse_loss, prediction_error
 from agents.losses.models import (
     distillation,
@@ -108,6 +109,7 @@ __all__ = [
     "clip_fraction",
     "clip_gradient",
     "clipped_surrogate",
+    "cloning",
     "control",
     "controlled_surrogate",
     "count_bonus",
@@ -154,6 +156,7 @@ __all__ = [
     "soft_policy",
     "soft_value",
     "squared",
+    "squared_cloning",
     "successor_bonus",
     "successor_error",
     "surrogate",
