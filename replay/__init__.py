@@ -2,6 +2,7 @@
 
 from replay.base import Relabel, Replay, RingRelabel, mapped
 from replay.dataset import Dataset, Facts
+from replay.demonstrations import with_demonstrations
 from replay.files import load, save
 from replay.fresh_and_replayed import fresh_and_replayed
 from replay.hindsight import hindsight
@@ -36,4 +37,5 @@ __all__ = [
     "segments",
     "subgoal_attempts",
     "uniform",
+    "with_demonstrations",
 ]

@@ -28,3 +28,19 @@ def squared_cloning(mu_tm1: Array, a_tm1: Array) -> Array:
       The loss, `[...]`.
     """
     return jnp.mean(jnp.square(mu_tm1 - a_tm1), axis=-1)
+
+
+def large_margin(q_tm1: Array, a_tm1: Array, margin: float | Array = 0.8) -> Array:
+    """max_a [q(xₜ₋₁, a) + m 1(a ≠ aₜ₋₁)] - q(xₜ₋₁, aₜ₋₁), 0 once what was demonstrated is best by m (arXiv:1704.03732).
+
+    Args:
+      q_tm1: action values, `[..., A]`.
+      a_tm1: the demonstrated actions, integers `[...]`.
+      margin: m.
+
+    Returns:
+      The loss, `[...]`.
+    """
+    demonstrated = jnp.arange(q_tm1.shape[-1]) == a_tm1[..., None]
+    best = jnp.max(q_tm1 + jnp.where(demonstrated, 0.0, margin), axis=-1)
+    return best - jnp.sum(jnp.where(demonstrated, q_tm1, 0.0), axis=-1)
