@@ -8,8 +8,8 @@ Lillicrap et al., "Continuous control with deep reinforcement learning", ICLR 20
     L(θ) = Σ_i E[½ (y_t - Q_i(x_{t-1}, a_{t-1}; θ))²]            d times, then once
     J(φ) = E[-Q_1(x_{t-1}, μ(x_{t-1}; φ); θ) + c_a ‖μ‖² / D]     and (θ⁻, φ⁻) ← τ (θ, φ) + (1 - τ) (θ⁻, φ⁻)
 
-With `demonstrations` it is DDPGfD (Vecerik et al., arXiv:1707.08817): the critics learn from windows of n transitions, by
-J_1 of the first and λ_n J_n of all folded into one, and the priority of a window is δ² + λ |∇_a Q_1(x_{t-1}, a_{t-1})|².
+With `demonstrations` it is DDPGfD (Vecerik et al., arXiv:1707.08817): the critics learn from windows of n transitions,
+by J_1 of the first and λ_n J_n of all folded into one, and a window's priority is δ² + λ |∇_a Q_1(x_{t-1}, a_{t-1})|².
 
 DDPG has one critic, σ̃ = 0 and d = 1; TD3 two, σ̃ = 0.2, c = 0.5 and d = 2. Actions are in [-1, 1]:
 `wrappers.unit_actions` maps them to a task's.

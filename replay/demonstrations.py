@@ -105,7 +105,7 @@ def with_demonstrations(
         of_own = own.feedback(state.own, index.own, only(~index.demonstrated))
         return State(of_own, kept.feedback(state.kept, index.kept, only(index.demonstrated)))
 
-    return Replay(init, add, sample, feedback, minimum=length + 1)
+    return Replay(init, add, sample, feedback, minimum=0)
 
 
 def _marked(steps: Step, demonstrated: bool) -> Step:
