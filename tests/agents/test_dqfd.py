@@ -154,10 +154,10 @@ def test_commands_read_demonstrations_and_refuse_those_of_another_task(tmp_path)
         dqfd.check(config, deep_sea(6).spec, size)
     with pytest.raises(ValueError, match=r"--agent.demonstrations .*none.npz"):
         dqfd.check(dqfd.Config(demonstrations=str(tmp_path / "none.npz")), env.spec, size)
-    with pytest.raises(ValueError, match="--agent.hold 3: not with demonstrations; allowed: 1"):
+    with pytest.raises(ValueError, match=r"--agent.hold 3: not with demonstrations; allowed: 1"):
         dqfd.check(dqfd.Config(hold=3), env.spec, size)
-    with pytest.raises(ValueError, match="--agent.squash-rewards: not together with --agent.clip-rewards"):
+    with pytest.raises(ValueError, match=r"--agent.squash-rewards: not together with --agent.clip-rewards"):
         dqfd.check(dqfd.Config(squash_rewards=True, clip_rewards=True), env.spec, size)
     bounded = env.spec._replace(observation=Box((3,)), action=Box((1,), -1.0, 1.0))
-    with pytest.raises(ValueError, match="--agent.delay 2: not with demonstrations; allowed: 1"):
+    with pytest.raises(ValueError, match=r"--agent.delay 2: not with demonstrations; allowed: 1"):
         ddpgfd.check(ddpgfd.Config(delay=2), bounded, size)
