@@ -228,7 +228,7 @@ def h_dagger(
             paid = started.paid + started.factor * after.reward
             segment = started._replace(paid=paid, factor=started.factor * discount * after.discount)
             # A segment is closed where it is over and where the next row chooses anew, which is known by its age alone.
-            aged = _age(record) >= patience
+            aged = jax.vmap(_age)(record) >= patience
             closes = real & (over | aged | (after.step_type == LAST))
             best = jnp.max(highs[0][jax.vmap(subgoals.high.of)(after.observation)[0]], -1)
             error = segment.paid + segment.factor * best - highs[0][segment.key, segment.goal]
@@ -265,7 +265,6 @@ def h_dagger(
 
 
 def _age(record: Record) -> Array:
-    """Steps since the subgoal was chosen, of each lane `[B]`, the one just noted counted."""
-    rows = jnp.arange(record.decided.shape[-1])
-    last = jnp.max(jnp.where(record.decided & (rows < record.length[:, None]), rows, -1), axis=-1)
-    return record.length - last
+    """Steps since the subgoal was chosen, the one just noted counted; of one lane."""
+    rows = jnp.arange(record.decided.size)
+    return record.length - jnp.max(jnp.where(record.decided & (rows < record.length), rows, -1))

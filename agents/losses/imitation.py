@@ -1,5 +1,6 @@
 """Losses of learning from demonstrations, per step; every bound and sum is taken over actions alone."""
 
+import jax
 import jax.numpy as jnp
 
 from envs.base import Array
@@ -41,6 +42,6 @@ def large_margin(q_tm1: Array, a_tm1: Array, margin: float | Array = 0.8) -> Arr
     Returns:
       The loss, `[...]`.
     """
-    demonstrated = jnp.arange(q_tm1.shape[-1]) == a_tm1[..., None]
-    best = jnp.max(q_tm1 + jnp.where(demonstrated, 0.0, margin), axis=-1)
-    return best - jnp.sum(jnp.where(demonstrated, q_tm1, 0.0), axis=-1)
+    demonstrated = jax.nn.one_hot(a_tm1, q_tm1.shape[-1], dtype=q_tm1.dtype)
+    best = jnp.max(q_tm1 + margin * (1 - demonstrated), axis=-1)
+    return best - jnp.sum(demonstrated * q_tm1, axis=-1)

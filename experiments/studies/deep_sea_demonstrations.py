@@ -43,9 +43,7 @@ def parts(
 ) -> tuple[Agent, Replay]:
     """The agent and its replay; see `episodes`."""
     optimiser = optimisers.chain(optax.chain(optax.add_decayed_weights(1e-5), optax.adam(1e-3)))
-    network = networks.q_network(
-        networks.Torso(env.spec.observation, (64,), cnn=None), networks.QValues(2, dueling=True, hidden=(64,))
-    )
+    network = networks.q_network(networks.Torso(env.spec.observation, (64, 64), cnn=None), networks.QValues(2))
     settings: dict[str, Any] = {"epsilon": 0.01, "target_period": 100, "discount": 0.99}
     if not demonstrated:
         memory = replay.prioritised(capacity, BATCH, N, alpha=0.4, beta=0.6, epsilon=1e-3, single=True)
