@@ -1,5 +1,6 @@
 """Replays, and maps over what they hand out: what agents learn from."""
 
+from replay.aggregate import aggregate
 from replay.base import Relabel, Replay, RingRelabel, mapped
 from replay.dataset import Dataset, Facts
 from replay.demonstrations import with_demonstrations
@@ -22,6 +23,7 @@ __all__ = [
     "Relabel",
     "Replay",
     "RingRelabel",
+    "aggregate",
     "arrays",
     "contexts",
     "fresh_and_replayed",

@@ -18,7 +18,7 @@ from envs.base import FIRST, LAST, MID, Box
 from envs.tasks.deep_sea import deep_sea, right_actions
 from experiments import ddpgfd, dqfd
 from experiments.run.plans import Size
-from experiments.studies import deep_sea_demonstrations as study
+from experiments.studies import demonstrations as study
 from replay import dataset
 from tests.quick import QUICK
 
@@ -129,7 +129,7 @@ def test_ddpgfd_s_priority_and_loss():
 
 def test_pretraining_alone_follows_one_demonstration():
     env = deep_sea(5)
-    rows = study.demonstration(env, right_actions(5))
+    rows = study.optimal(env, 5)
     assert float(rows.timestep.reward.sum()) == pytest.approx(0.99, rel=1e-5)
     memory = replay.with_demonstrations(rows, 100, 32, N)
     network = networks.q_network(networks.Torso(env.spec.observation, (32,), cnn=None), networks.QValues(2))
@@ -145,7 +145,7 @@ def test_pretraining_alone_follows_one_demonstration():
 
 def test_commands_read_demonstrations_and_refuse_those_of_another_task(tmp_path):
     env = deep_sea(5)
-    rows = jax.tree.map(np.asarray, study.demonstration(env, right_actions(5)))
+    rows = jax.tree.map(np.asarray, study.optimal(env, 5))
     replay.save(dataset.of(rows, env="bellmax/deep-sea"), tmp_path / "one.npz")
     name, size = str(tmp_path / "one.npz"), Size(1, 1, 1000)
     config = dqfd.Config(demonstrations=name, n_step=3, buffer_size=200)

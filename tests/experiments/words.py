@@ -25,6 +25,7 @@ WORDS = {
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
+    "dagger": [*THIN, "--agent.unroll", "8", "--agent.updates", "2", "--agent.batch-size", "8"],
     **dict.fromkeys(("ddpg", "ddpgfd", "td3", "sac", "naf"), SMALL),
     "cem": ["--agent.population", "8", "--agent.best", "4"],
     "cma_es": ["--agent.population", "8", "--agent.episodes", "1"],
