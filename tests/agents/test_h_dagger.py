@@ -168,8 +168,13 @@ def test_q_of_a_step_by_hand():
         assert np.count_nonzero(values) == (expected != 0)
 
 
-def test_the_study_counts_no_success_as_infinite():
-    assert np.isinf(study.labels([0], rounds=101, warmup=0, low="q", high="q")).all()
+def test_the_study_tells_the_round_in_which_95_of_100_tests_have_succeeded(monkeypatch):
+    tests, labels = np.zeros((2, 300)), np.arange(600.0).reshape(2, 300)
+    tests[0, 50:] = 1  # 95 of the 100 tests up to round 144 are of rounds 50 to 144
+    monkeypatch.setattr(study, "played", lambda seeds, rounds, settings: (tests, labels))
+    np.testing.assert_array_equal(study.labels([0, 1], rounds=300), [144, np.inf])
+    np.testing.assert_array_equal(study.all_labels([0, 1], rounds=300), [299, 599])
+    np.testing.assert_array_equal(study.success([0, 1], rounds=300), [1, 0])
 
 
 def test_bad_input_is_refused():
