@@ -35,7 +35,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     ddpg.check(config, spec, size)
     if config.delay > 1:
         raise ValueError(f"--agent.delay {config.delay}: not with demonstrations; allowed: 1")
-    parts.demonstrations.check(config, spec, size)
+    parts.demonstrations.check(config, spec)
 
 
 def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
@@ -44,7 +44,8 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     agent = ddpg.agent_of(config, spec, config.weight_decay, weighed)
     whole = parts.off_policy.parts(agent, spec, config, size)
     updates = size.steps / (config.unroll * size.num_envs * size.devices) * config.updates
-    memory = parts.demonstrations.memory(config, size, updates)
+    beta = parts.linear(config.beta, 1.0, updates)
+    memory = parts.demonstrations.memory(config, *parts.shares(config, size), beta)
     return run.Parts(parts.demonstrations.pretrained(whole.agent, config, memory), memory, whole.schedule)
 
 

@@ -59,7 +59,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
             raise ValueError(f"--agent.{name} {value}: not with demonstrations; allowed: {allowed}")
     if config.clip_rewards and config.squash_rewards:
         raise ValueError("--agent.squash-rewards: not together with --agent.clip-rewards")
-    parts.demonstrations.check(config, spec, size)
+    parts.demonstrations.check(config, spec)
 
 
 def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
@@ -87,7 +87,8 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         sampled=config.objective == "implicit",
         demonstrations=parts.demonstrations.weighed(config, margin=config.margin, margin_weight=config.margin_weight),
     )
-    memory = parts.demonstrations.memory(config, size, updates)
+    beta = parts.linear(config.beta, 1.0, updates)
+    memory = parts.demonstrations.memory(config, *parts.shares(config, size), beta)
     if config.clip_rewards:
         memory = replay.mapped(memory, replay.rewards(lambda reward: jnp.clip(reward, -1.0, 1.0)))
     if config.squash_rewards:

@@ -36,7 +36,7 @@ class Config:
     epsilon_start: run.Unit = 1.0
     """Probability with which what is learned by Q is at first chosen at random."""
     epsilon_end: run.Unit = 0.1
-    """The same once it has decayed."""
+    """Probability of a random choice of what is learned by Q, once it has decayed."""
     epsilon_steps: run.Whole = 20_000
     """Environment steps over which it decays, linearly."""
 

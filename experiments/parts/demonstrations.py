@@ -5,8 +5,6 @@ from functools import lru_cache
 from typing import Any
 
 from experiments import run
-from experiments.parts import checks, learning
-from experiments.run import data
 
 
 @dataclass(frozen=True)
@@ -40,20 +38,19 @@ def dataset(name: str) -> Any:
     Raises:
       ValueError: naming the flag.
     """
-    return data.loaded("--agent.demonstrations", name)
+    return run.data.loaded("--agent.demonstrations", name)
 
 
-def check(config: Any, spec: "run.Spec", size: run.Size) -> None:
-    """Refuses demonstrations of another task, and a replay without room.
+def check(config: Any, spec: "run.Spec") -> None:
+    """Refuses demonstrations of another task.
 
     Raises:
       ValueError: naming the flag.
     """
     import replay.dataset
 
-    checks.check_replay(config, size, config.n_step + 1)
     if config.demonstrations:
-        with data.naming("--agent.demonstrations"):
+        with run.data.naming("--agent.demonstrations"):
             replay.dataset.fits(dataset(config.demonstrations), spec, config.demonstrations)
 
 
@@ -76,20 +73,20 @@ def adam(learning_rate: Any, decay: Any = 0.0, max_norm: Any = None, eps: float 
     return optimisers.chain(steps, max_norm, learning_rate)
 
 
-def memory(config: Any, size: run.Size, updates: float) -> Any:
+def memory(config: Any, buffer: int, batch: int, beta: Any) -> Any:
     """The replay of windows of `n_step` transitions.
 
     Args:
       config: the flags.
-      size: of the run.
-      updates: by which β has grown to 1.
+      buffer: rows of a device that are held.
+      batch: windows of a sample.
+      beta: exponent of the importance weights, or a schedule of it.
     """
     import jax.numpy as jnp
 
     import replay
 
-    buffer, batch = checks.shares(config, size)
-    shared: dict[str, Any] = {"alpha": config.alpha, "beta": learning.linear(config.beta, 1.0, updates)}
+    shared: dict[str, Any] = {"alpha": config.alpha, "beta": beta}
     if config.demonstrations:
         rows = dataset(config.demonstrations).rows
         bonuses = {"own_bonus": config.own_bonus, "demonstration_bonus": config.demonstration_bonus}
