@@ -8,6 +8,9 @@ Lillicrap et al., "Continuous control with deep reinforcement learning", ICLR 20
     L(θ) = Σ_i E[½ (y_t - Q_i(x_{t-1}, a_{t-1}; θ))²]            d times, then once
     J(φ) = E[-Q_1(x_{t-1}, μ(x_{t-1}; φ); θ) + c_a ‖μ‖² / D]     and (θ⁻, φ⁻) ← τ (θ, φ) + (1 - τ) (θ⁻, φ⁻)
 
+With `demonstrations` it is DDPGfD (Vecerik et al., arXiv:1707.08817): the critics learn from windows of n transitions,
+by J_1 of the first and λ_n J_n of all folded into one, and a window's priority is δ² + λ |∇_a Q_1(x_{t-1}, a_{t-1})|².
+
 DDPG has one critic, σ̃ = 0 and d = 1; TD3 two, σ̃ = 0.2, c = 0.5 and d = 2. Actions are in [-1, 1]:
 `wrappers.unit_actions` maps them to a task's.
 """
@@ -21,11 +24,12 @@ import optax
 from agents import losses
 from agents.a2c import State as Learned
 from agents.a2c import descend
-from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, select, valid
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, over_window, select, valid
 from agents.common import action_noise as noises
 from agents.common import recurrence
 from agents.common.action_noise import Noise
 from agents.common.critics import apply, ends, fit, with_action
+from agents.common.demonstrations import Demonstrations, joint_weight, one_and_n
 from envs import parallel
 from networks.base import Network
 
@@ -80,6 +84,7 @@ def ddpg(
     delay: int = 1,
     target_range: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
     action_cost: float | Array = 0.0,
+    demonstrations: Demonstrations | None = None,
 ) -> Agent:
     """The DDPG and TD3 agent, acting in [-1, 1].
 
@@ -97,6 +102,7 @@ def ddpg(
       delay: d, critic steps per update of policy and targets. Each takes its own d-th of the sample.
       target_range: what y is clipped to.
       action_cost: c_a.
+      demonstrations: how they enter, which makes it DDPGfD; for `replay.with_demonstrations`.
     """
     noise = noise or noises.gaussian()
 
@@ -137,6 +143,14 @@ def ddpg(
     def predict(params: Any, steps: Step) -> Array:
         return apply(critic, params, ends(steps)[0], steps.action[:-1])
 
+    def guided(params: Any, priority: Array, steps: Step, weight: float | Array) -> tuple[Array, Step]:
+        """DDPGfD's priorities `[N]`, and the single transitions of the sample `[2, 2N]`, of which |δ| is given."""
+        windows = priority.shape[0] // 2
+        single = jax.tree.map(lambda x: x[:, :windows], steps)
+        value = lambda action: jnp.sum(apply(critic, params, ends(single)[0], action)[0])  # noqa: E731
+        slope = jnp.sum(jnp.square(jax.grad(value)(single.action[:-1])), axis=-1)
+        return jnp.square(priority[:windows]) + weight * over_window(slope, single), single
+
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         def targets(key: Key, steps: Step) -> Array:
             _, after = ends(steps)
@@ -145,7 +159,12 @@ def ddpg(
             q_t = apply(critic, state.target.critic, after, a_t)
             return losses.pessimistic_target(after.reward, discount * after.discount, q_t, *target_range)
 
+        if demonstrations is not None:
+            weight = joint_weight(sample, demonstrations)
+            sample = sample._replace(steps=one_and_n(sample.steps, demonstrations, discount), weight=weight)
         critics, metrics, priority, last = fit(optimiser.critic, predict, targets, state.critic, key, sample, delay)
+        if demonstrations is not None:
+            priority, last = guided(state.critic.params, priority, last, demonstrations.gradient_weight)
         actor, more = descend(optimiser.policy, policy_loss, state.policy, critics.params, last, part="policy_")
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)

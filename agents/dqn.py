@@ -13,6 +13,11 @@ and, with Munchausen and π = softmax(Q(·; θ⁻) / τ),
 
 The behaviour is ε-greedy. Windows of any length serve: with a recurrent network this is
 DRQN, with `replay.n_step` n-step DQN, with `replay.prioritised` prioritised DQN, with noisy layers NoisyNet.
+
+With `demonstrations` it is DQfD (Hester et al., AAAI 2018), which learns from windows of n transitions: with J_1 the
+loss of the first, J_n that of all folded into one, and ℓ(a) = m for all but the demonstrated action a_E,
+
+    J = J_1 + λ_n J_n + λ_E E_demonstrations[max_a (Q(x, a) + ℓ(a)) - Q(x, a_E)].
 """
 
 from typing import Any, NamedTuple
@@ -22,8 +27,9 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses
-from agents.base import Agent, Array, Info, Key, Sample, TimeStep, over_window, valid
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, over_window, valid
 from agents.common import objectives, optimisers, recurrence
+from agents.common.demonstrations import Demonstrations, one_and_n
 from agents.common.objectives import Objective
 from envs import parallel
 from networks.base import Network
@@ -74,6 +80,7 @@ def dqn(
     munchausen: Munchausen | None = None,
     noisy: bool = False,
     sampled: bool = False,
+    demonstrations: Demonstrations | None = None,
 ) -> Agent:
     """The DQN agent.
 
@@ -90,6 +97,7 @@ def dqn(
       noisy: the network has noisy layers: every lane draws its own noise at every step. Evaluation is without noise.
       sampled: the network's outputs are of levels that it draws (IQN), and those by which a* or π of θ⁻ is chosen are
         drawn apart from the target's.
+      demonstrations: how they enter the loss; for `replay.with_demonstrations`, feed-forward networks alone.
     """
     objective = objective or objectives.expected()
     act_step = recurrence.step_apart if noisy else recurrence.step
@@ -111,9 +119,9 @@ def dqn(
         output, after = act_step(network, actor.params, k_network, carry, timestep)
         return epsilon_greedy(k_explore, objective.values(output), actor.epsilon), after, {}
 
-    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
+    def errors(params: Any, target: Any, key: Key, steps: Step) -> tuple[Array, Array, Array, dict[str, Array]]:
+        """Losses, priorities and what is told of each transition, and the values `[T, N, A]` there."""
         k_online, k_target = jax.random.split(key)
-        steps = sample.steps
         output_tm1, online_t = recurrence.pairs(network, params, k_online, steps)
         target_tm1, target_t = recurrence.pairs(network, target, k_target, steps)
         a_tm1, arrived = steps.action[:-1], jax.tree.map(lambda x: x[1:], steps.timestep)
@@ -130,21 +138,41 @@ def dqn(
             bonus = losses.munchausen_bonus(objective.values(choice_tm1), a_tm1, temperature, floor)
             r_t = r_t + scale * bonus + discount_t * entropy
         each, priority = objective.loss(output_tm1, a_tm1, r_t, discount_t, target_t, pi_t)
-        weight = jnp.broadcast_to(jnp.asarray(sample.weight), each.shape[1:])[None]
         q_tm1, q_t = objective.values(output_tm1), objective.values(target_t)
         td = losses.expected_sarsa(q_tm1, a_tm1, r_t, discount_t, q_t, pi_t)
-        told = {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+        return each, priority, q_tm1, {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+
+    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
+        steps = sample.steps
+        each, priority, _, told = errors(params, target, key, steps)
+        weight = jnp.broadcast_to(jnp.asarray(sample.weight), each.shape[1:])[None]
         means = {name: parallel.masked_mean(x, valid(steps)) for name, x in told.items()}
-        return parallel.masked_mean(each * weight, valid(steps)), (priority, means)
+        value = parallel.masked_mean(each * weight, valid(steps))
+        return value, (over_window(priority, steps), means)
+
+    def guided(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
+        """The same of DQfD."""
+        assert demonstrations is not None
+        both, windows = one_and_n(sample.steps, demonstrations, discount), sample.steps.timestep.reward.shape[1]
+        each, priority, q_tm1, told = errors(params, target, key, both)
+        single = jax.tree.map(lambda x: x[:, :windows], both)
+        weight = jnp.broadcast_to(jnp.asarray(sample.weight), (1, windows))
+        mean = lambda x: parallel.masked_mean(x, valid(single))  # noqa: E731
+        margin = losses.large_margin(q_tm1[:, :windows], single.action[:-1], demonstrations.margin)
+        margin = mean(jnp.where(single.extras["demonstrated"][:-1], margin, 0.0) * weight)
+        value = mean(each[:, :windows] * weight) + demonstrations.n_weight * mean(each[:, windows:] * weight)
+        means = {name: mean(x[:, :windows]) for name, x in told.items()}
+        means |= {"margin_loss": margin, "demonstrated": mean(single.extras["demonstrated"][:-1].astype(jnp.float32))}
+        value = value + demonstrations.margin_weight * margin
+        return value, (over_window(priority[:, :windows], single), means)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        descent = jax.value_and_grad(loss, has_aux=True)
+        descent = jax.value_and_grad(loss if demonstrations is None else guided, has_aux=True)
         (value, (priority, means)), gradients = descent(state.params, state.target, key, sample)
         params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params)
         count = state.updates + 1
         rate = jnp.where(count % target_period == 0, target_rate, 0.0)
         target = optax.incremental_update(params, state.target, rate)
-        priority = over_window(priority, sample.steps)
         metrics = {"loss": value, "priority": jnp.mean(priority), **means, "epsilon": actor(state).epsilon, **told}
         return State(params, target, opt_state, count), Info(metrics, priority=priority)
 

@@ -129,6 +129,38 @@ class Rules(NamedTuple):
     """`(observation) -> reward` of arriving there, where that says it all."""
 
 
+class Keys(NamedTuple):
+    """How tables tell situations apart: by numbers, the first of which tells most and the last of which least."""
+
+    sizes: tuple[int, ...]
+    """How many values each number has."""
+    of: Callable[..., tuple[Array, ...]]
+    """`(observation)` of a choice of subgoal, `(observation, subgoal)` of one of action `-> numbers`, int32."""
+
+
+class Subgoals(NamedTuple):
+    """How a task falls into subtasks, and what a teacher of it knows; functions of one lane, for observations."""
+
+    num: int
+    """Subgoals are 0, ..., num - 1."""
+    right: Callable[[Any], Array]
+    """`(observation) -> subgoal` that the teacher would choose."""
+    action: Callable[[Any, Array], Array]
+    """`(observation, subgoal) -> action` that the teacher would take towards it."""
+    outcome: Callable[[Any, Array, Any], tuple[Array, Array]]
+    """`(before, subgoal, after) -> (over, reached)`: whether the way to it ends with this step, and at the subgoal."""
+    solved: Callable[[Any], Array]
+    """`(observation) -> bool`: whether the whole task is done."""
+    high: Keys
+    """Of choices of a subgoal."""
+    low: Keys
+    """Of choices of an action."""
+    give_up: int | None = None
+    """The action that ends an episode, if there is one."""
+    whole: Any = None
+    """The same task as one single subtask, for learners that do not divide it."""
+
+
 class Spec(NamedTuple):
     """What an agent is built from."""
 
@@ -138,6 +170,7 @@ class Spec(NamedTuple):
     time_limit: int | None = None  # steps after which an episode is truncated, if there is such a limit
     goals: Goals | None = None  # of a task with goals whose reward can be computed anew
     rules: Rules | None = None  # of a task whose state can be told from its observation
+    subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
 
 

@@ -40,6 +40,7 @@ TASKS = {
     "probe-action": ("envs.tasks.probes", "action"),
     "probe-both": ("envs.tasks.probes", "both"),
     "sokoban": ("envs.tasks.sokoban", "sokoban"),
+    "room-maze": ("envs.tasks.room_maze", "room_maze"),
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),
     "t-maze": ("envs.tasks.t_maze", "t_maze"),
     "teleport-maze": ("envs.tasks.teleport_maze", "teleport_maze"),

@@ -95,7 +95,9 @@ def action_repeat(env: Environment, times: int) -> Environment:
         return state, timestep
 
     limit = env.spec.time_limit
-    return env._replace(step=step, spec=env.spec._replace(time_limit=limit and math.ceil(limit / times), rules=None))
+    return env._replace(
+        step=step, spec=env.spec._replace(time_limit=limit and math.ceil(limit / times), rules=None, subgoals=None)
+    )
 
 
 def flatten(env: Environment) -> Environment:
@@ -166,7 +168,7 @@ def _observed(env: Environment, observe: Callable[[Tree], Tree], space: Any) -> 
     def step(state: Any, action: Tree) -> tuple[Any, TimeStep]:
         return mapped(env.step(state, action))
 
-    return env._replace(reset=reset, step=step, spec=env.spec._replace(observation=space, rules=None))
+    return env._replace(reset=reset, step=step, spec=env.spec._replace(observation=space, rules=None, subgoals=None))
 
 
 class DiscountedState(NamedTuple):
@@ -198,7 +200,7 @@ def discounted(env: Environment, discount: float) -> Environment:
         weight = jnp.where(timestep.first(), 1.0, discount * state.weight)
         return DiscountedState(inner, weight), timestep._replace(reward=state.weight * timestep.reward)
 
-    return Environment(reset, step, env.spec._replace(rules=None), _rendered(env))
+    return Environment(reset, step, env.spec._replace(rules=None, subgoals=None), _rendered(env))
 
 
 class FrameStackState(NamedTuple):
@@ -248,7 +250,7 @@ def frame_stack(env: Environment, frames: int) -> Environment:
         np.concatenate([np.broadcast_to(bound, space.shape)] * frames, axis=-1) for bound in (space.low, space.high)
     )
     stacked = space._replace(shape=(*space.shape[:-1], frames * channels), low=low, high=high)
-    spec = env.spec._replace(observation=stacked, rules=None)
+    spec = env.spec._replace(observation=stacked, rules=None, subgoals=None)
     return Environment(reset, step, spec, _rendered(env))
 
 
@@ -289,7 +291,7 @@ def flicker(env: Environment, probability: float = 0.5) -> Environment:
         return space if isinstance(space, Discrete) else space._replace(**_with_zero(space))
 
     observation = jax.tree.map(dark, env.spec.observation, is_leaf=lambda x: isinstance(x, Space))
-    spec = env.spec._replace(observation=observation, rules=None)
+    spec = env.spec._replace(observation=observation, rules=None, subgoals=None)
     return Environment(reset, step, spec, _rendered(env))
 
 
@@ -371,5 +373,7 @@ def trial(env: Environment, episodes: int) -> Environment:
         last_action = Box(shape, 0.0, 1.0 if isinstance(actions, Discrete) else np.array(actions.nums) - 1.0)
     observation = {**own, "last_action": last_action, "last_reward": Box((1,)), "new_episode": Box((1,), 0.0, 1.0)}
     limit = env.spec.time_limit
-    spec = env.spec._replace(observation=observation, time_limit=limit and episodes * (limit + 1) - 1, rules=None)
+    spec = env.spec._replace(
+        observation=observation, time_limit=limit and episodes * (limit + 1) - 1, rules=None, subgoals=None
+    )
     return Environment(reset, step, spec, _rendered(env))

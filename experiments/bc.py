@@ -10,8 +10,8 @@ Best = Literal["trajectories", "steps"]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Flags of the agent."""
+class Learning:
+    """Flags of a policy that imitates."""
 
     learning_rate: run.Positive = 1e-3
     """Step size of the Adam optimiser."""
@@ -34,6 +34,12 @@ class Config:
     """Weight of the entropy bonus of the likelihood."""
     batch_size: run.Count = 256
     """Transitions that an update learns from."""
+
+
+@dataclass(frozen=True)
+class Config(Learning):
+    """Flags of the agent."""
+
     top: run.Share = 1.0
     """Share of the data to imitate, of the episodes with the greatest returns: 0.1 for 10 %BC."""
     top_by: Best = "trajectories"
@@ -57,6 +63,11 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     Raises:
       ValueError: naming the flag.
     """
+    check_policy(config, spec, size)
+
+
+def check_policy(config: Learning, spec: "run.Spec", size: run.Size) -> None:
+    """The same of a policy that imitates, whatever it learns from."""
     from envs.base import Box
 
     parts.check_images(spec, config.cnn)
@@ -71,12 +82,11 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         parts.check_bounds(spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
-    """The parts of one run, of flags that `check` accepts."""
+def agent_of(config: Learning, spec: Any) -> "run.Agent":
+    """The agent that the flags describe, acting within the task's bounds."""
     import optax
 
     import networks
-    import replay
     from agents.bc import bc
     from agents.common import optimisers, wrappers
     from envs.base import Box, MultiDiscrete
@@ -100,6 +110,15 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     if isinstance(spec.action, Box):
         bounded = config.objective == "squared"
         agent = wrappers.unit_actions(agent, spec.action) if bounded else parts.centred(agent, spec)
+    return agent
+
+
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
+    import replay
+    from agents.common import wrappers
+
+    agent = agent_of(config, spec)
     if config.normalise_observations:
         agent = wrappers.normalise_by(agent, spec.observation, size.data.mean, size.data.std)
     among = size.data.top(config.top, config.top_by)

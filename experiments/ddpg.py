@@ -73,10 +73,17 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.off_policy.check(config, size)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
-    """The parts of one run, of flags that `check` accepts."""
+def agent_of(config: Config, spec: "run.Spec", decay: Any = 0.0, demonstrations: Any = None) -> "run.Agent":
+    """The agent that the flags describe, acting in [-1, 1].
+
+    Args:
+      config: the flags.
+      spec: the task.
+      decay: weight of the L2 penalty on all parameters.
+      demonstrations: of `agents.ddpg`.
+    """
     import networks
-    from agents.common import action_noise, exploration, optimisers
+    from agents.common import action_noise, exploration
     from agents.ddpg import Params, ddpg
 
     (actions,) = spec.action.shape
@@ -87,10 +94,11 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         "ornstein-uhlenbeck": lambda: action_noise.ornstein_uhlenbeck(actions, config.sigma, config.theta),
         "parameters": lambda: action_noise.gaussian(0.0),
     }
+    chains = (parts.demonstrations.adam(rate, decay) for rate in (config.policy_learning_rate, config.learning_rate))
     agent = ddpg(
         policy,
         parts.off_policy.critics(config, spec, config.critics),
-        Params(optimisers.adam(config.policy_learning_rate), optimisers.adam(config.learning_rate)),
+        Params(*chains),
         discount=config.discount,
         noise=processes[config.noise](),
         epsilon=config.epsilon,
@@ -101,11 +109,17 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         delay=config.delay,
         target_range=target_range(config),
         action_cost=config.action_cost,
+        demonstrations=demonstrations,
     )
     if config.noise == "parameters":
         distance = exploration.action_distance(policy)
         agent = exploration.parameter_noise(agent, distance, config.sigma, period=config.parameter_noise_period)
-    return parts.off_policy.parts(agent, spec, config, size, config.delay)
+    return agent
+
+
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
+    return parts.off_policy.parts(agent_of(config, spec), spec, config, size, config.delay)
 
 
 PRESETS: run.Presets = {

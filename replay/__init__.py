@@ -1,7 +1,9 @@
 """Replays, and maps over what they hand out: what agents learn from."""
 
+from replay.aggregate import aggregate
 from replay.base import Relabel, Replay, RingRelabel, mapped
 from replay.dataset import Dataset, Facts
+from replay.demonstrations import with_demonstrations
 from replay.files import load, save
 from replay.fresh_and_replayed import fresh_and_replayed
 from replay.hindsight import hindsight
@@ -21,6 +23,7 @@ __all__ = [
     "Relabel",
     "Replay",
     "RingRelabel",
+    "aggregate",
     "arrays",
     "check_beside",
     "contexts",
@@ -38,4 +41,5 @@ __all__ = [
     "subgoal_attempts",
     "uniform",
     "with_data",
+    "with_demonstrations",
 ]

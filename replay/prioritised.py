@@ -182,7 +182,7 @@ def prioritised(
         time, lane = leaf // lanes * stride, leaf % lanes
         steps, index = windows.read(state.ring, ring.age_of(state.ring, time), lane, length, frames)
         rate = beta(state.learnt) if callable(beta) else beta
-        return Sample(steps, index, _weights(probability, rate))
+        return Sample(steps, index, weights(probability, rate))
 
     def feedback(state: State, index: Index, info: Info) -> State:
         state = state._replace(learnt=state.learnt + 1)
@@ -210,8 +210,8 @@ def _every(state: Ring, begin: Array, rows: int, stride: int) -> tuple[Array, Ar
     return begin + offset, offset < rows
 
 
-def _weights(probability: Array, beta: Any) -> Array:
-    """w `[N]` from P `[N]`; 0 where P is."""
+def weights(probability: Array, beta: Any) -> Array:
+    """Importance weights w `[N]` of what was drawn with probabilities P `[N]`, divided by the largest; 0 where P is."""
     drawn = probability > 0
     least = -parallel.largest(-jnp.min(jnp.where(drawn, probability, jnp.inf)))
     return jnp.where(drawn, (least / probability) ** beta, 0.0)

@@ -27,7 +27,7 @@ from agents.losses.goals import (
     goal_transition,
     relabel_goals,
 )
-from agents.losses.imitation import cloning, squared_cloning
+from agents.losses.imitation import cloning, large_margin, squared_cloning
 from agents.losses.intrinsic import count_bonus, inverse_loss, prediction_error
 from agents.losses.models import (
     distillation,
@@ -132,6 +132,7 @@ __all__ = [
     "improved_values",
     "inverse_loss",
     "lambda_returns",
+    "large_margin",
     "munchausen_bonus",
     "n_step_returns",
     "pessimistic_target",

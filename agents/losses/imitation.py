@@ -1,5 +1,6 @@
 """Losses of learning from demonstrations, per step; every bound and sum is taken over actions alone."""
 
+import jax
 import jax.numpy as jnp
 
 from envs.base import Array
@@ -28,3 +29,19 @@ def squared_cloning(mu_tm1: Array, a_tm1: Array) -> Array:
       The loss, `[...]`.
     """
     return jnp.mean(jnp.square(mu_tm1 - a_tm1), axis=-1)
+
+
+def large_margin(q_tm1: Array, a_tm1: Array, margin: float | Array = 0.8) -> Array:
+    """max_a [q(xₜ₋₁, a) + m 1(a ≠ aₜ₋₁)] - q(xₜ₋₁, aₜ₋₁), 0 once what was demonstrated is best by m (arXiv:1704.03732).
+
+    Args:
+      q_tm1: action values, `[..., A]`.
+      a_tm1: the demonstrated actions, integers `[...]`.
+      margin: m.
+
+    Returns:
+      The loss, `[...]`.
+    """
+    demonstrated = jax.nn.one_hot(a_tm1, q_tm1.shape[-1], dtype=q_tm1.dtype)
+    best = jnp.max(q_tm1 + margin * (1 - demonstrated), axis=-1)
+    return best - jnp.sum(demonstrated * q_tm1, axis=-1)

@@ -21,6 +21,17 @@ class State(NamedTuple):
     column: Array
 
 
+def right_map(size: int, random_map: bool = True, map_seed: int = 0) -> np.ndarray:
+    """Which action goes right in each cell, int `[size, size]`."""
+    rng = np.random.default_rng(map_seed)
+    return rng.integers(2, size=(size, size)) if random_map else np.ones((size, size), int)
+
+
+def right_actions(size: int, random_map: bool = True, map_seed: int = 0) -> np.ndarray:
+    """The actions of the optimal episode, which goes right all the way, int32 `[size]`."""
+    return np.diagonal(right_map(size, random_map, map_seed)).astype(np.int32)
+
+
 def deep_sea(
     size: int = 10, random_map: bool = True, map_seed: int = 0, deterministic: bool = True, move_cost: float = 0.01
 ) -> Environment:
@@ -45,8 +56,7 @@ def deep_sea(
     """
     if size < 2:
         raise ValueError(f"deep_sea: size must be at least 2, got {size}")
-    rng = np.random.default_rng(map_seed)
-    right_is = rng.integers(2, size=(size, size)) if random_map else np.ones((size, size), int)
+    right_is = right_map(size, random_map, map_seed)
 
     def cell(state: State) -> Array:
         return (jnp.arange(size)[:, None] == state.row) & (jnp.arange(size)[None, :] == state.column)

@@ -1,0 +1,56 @@
+"""DDPGfD, DDPG that learns from demonstrations too: `python -m experiments.ddpgfd --help`."""
+
+from dataclasses import dataclass, field
+
+from experiments import ddpg, parts, run
+
+
+@dataclass(frozen=True)
+class Config(parts.demonstrations.Learning, ddpg.Config):
+    """Flags of the agent; those of `experiments.ddpg`, with other defaults, and those of demonstrations."""
+
+    gradient_weight: run.NonNegative = 1.0
+    """Weight of |∇_a Q|² in the priorities."""
+    n_step: run.Count = 5
+    alpha: run.NonNegative = 0.3
+    beta: run.Unit = 1.0
+    own_bonus: run.NonNegative = 1e-6
+    weight_decay: run.NonNegative = 1e-4
+    warmup: run.Whole = 0
+
+
+@dataclass(frozen=True)
+class Flags(ddpg.Flags):
+    """Train DDPGfD (Vecerik et al., 2017): DDPG from demonstrations and its own experience."""
+
+    agent: Config = field(default_factory=Config)
+
+
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
+    """Refuses what DDPG refuses, several critic steps per update, and demonstrations of another task.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    ddpg.check(config, spec, size)
+    if config.delay > 1:
+        raise ValueError(f"--agent.delay {config.delay}: not with demonstrations; allowed: 1")
+    parts.demonstrations.check(config, spec)
+
+
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
+    weighed = parts.demonstrations.weighed(config, gradient_weight=config.gradient_weight)
+    agent = ddpg.agent_of(config, spec, config.weight_decay, weighed)
+    whole = parts.off_policy.parts(agent, spec, config, size)
+    updates = size.steps / (config.unroll * size.num_envs * size.devices) * config.updates
+    beta = parts.linear(config.beta, 1.0, updates)
+    memory = parts.demonstrations.memory(config, *parts.shares(config, size), beta)
+    return run.Parts(parts.demonstrations.pretrained(whole.agent, config, memory), memory, whole.schedule)
+
+
+experiment = run.Experiment("ddpgfd", Flags, check, make)
+main = experiment.main
+
+if __name__ == "__main__":
+    main()
