@@ -192,7 +192,7 @@ def drawn(rules: Rules, states: int, actions: int, key: Key, draws: int = 1_000)
 
 
 def demonstrated(rules: Rules, initial: Array, policy: Array, key: Key, episodes: int, steps: int) -> Step:
-    """Demonstrations `[steps + 1, N]` of a policy `[S, A]` by the rules, each from a state drawn from `initial` `[S]`."""
+    """Demonstrations `[steps + 1, N]` of a policy `[S, A]` by the rules, each from a state drawn from `initial`."""
 
     def one(state: tuple[Array, Array], keys: Key) -> tuple[tuple[Array, Array], Step]:
         s, kind = state

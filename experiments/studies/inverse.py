@@ -224,7 +224,7 @@ def transfer(
     def adversary(params: dict[str, Array]) -> dict[str, Array]:
         def step(state: Any, _: None) -> tuple[Any, None]:
             params, opt_state = state
-            policy = plan(model, shaped(params, model))
+            policy: tables.Plan = plan(model, shaped(params, model))
 
             def loss(params: dict[str, Array]) -> Array:
                 logits = losses.airl_logits(shaped(params, model), jnp.log(policy.policy))
@@ -234,14 +234,15 @@ def transfer(
             after, opt_state, _ = optimisers.step(optimiser, jax.grad(loss)(params), opt_state, params)
             return (after, opt_state), None
 
-        return jax.lax.scan(step, (params, optimiser.init(params)), None, rounds)[0][0]
+        start: Any = params, optimiser.init(params)
+        return jax.lax.scan(step, start, None, rounds)[0][0]
 
     def one(key: Key) -> Array:
         if kind == "advantage":
             reward = jnp.log(expert.policy)
         else:
-            start = {"reward": jnp.zeros((cells, ACTIONS if kind == "action" else 1)), "potential": jnp.zeros(cells)}
-            reward = adversary(start)["reward"]
+            nothing = jnp.zeros((cells, ACTIONS if kind == "action" else 1))
+            reward = adversary({"reward": nothing, "potential": jnp.zeros(cells)})["reward"]
         chosen = jax.vmap(lambda k: jax.random.permutation(k, ACTIONS))(jax.random.split(key, cells))
         other = model._replace(transition=jnp.take_along_axis(model.transition, chosen[:, :, None], axis=1))
         there = other if measure == "transfer" else model

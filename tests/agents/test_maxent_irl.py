@@ -144,7 +144,7 @@ def found():
 
 def test_a_reward_is_recovered_from_an_exact_expert():
     correlation, error = found()
-    assert correlation >= 0.999 and error[-1] <= 1e-3 < 0.05 < error[0]
+    assert correlation >= 0.999 and error[-1] <= 1e-3 < 0.03 < error[0]
 
 
 @jax.jit

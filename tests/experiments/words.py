@@ -28,7 +28,9 @@ WORDS = {
     "cem": ["--agent.population", "8", "--agent.best", "4"],
     "cma_es": ["--agent.population", "8", "--agent.episodes", "1"],
     "her": ["--env", "bellmax/bit-flip", "--env-options", "bits=4", *SMALL[:2], *SMALL[4:], "--agent.unroll", "5"],
-    "maxent_irl": ["--agent.demonstrations", "4", "--agent.horizon", "4", "--agent.sweeps", "4", "--agent.unroll", "10"],
+    "maxent_irl": [
+        *["--agent.demonstrations", "4", "--agent.horizon", "4", "--agent.sweeps", "4", "--agent.unroll", "10"],
+    ],
     "hac": [*THIN, "--agent.horizon", "4", "--agent.batch-size", "8", "--agent.buffer-size", "2000"],
     "hiro": ["--env", "bellmax/point-maze", "--agent.goal-range", "2", "2", "--agent.period", "4", *SMALL],
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
