@@ -27,6 +27,7 @@ from agents.losses.goals import (
     goal_transition,
     relabel_goals,
 )
+from agents.losses.imitation import cloning, squared_cloning
 from agents.losses.intrinsic import count_bonus, inverse_loss, prediction_error
 from agents.losses.inverse import (
     adversarial_reward,
@@ -121,6 +122,7 @@ __all__ = [
     "clip_fraction",
     "clip_gradient",
     "clipped_surrogate",
+    "cloning",
     "control",
     "controlled_surrogate",
     "count_bonus",
@@ -172,6 +174,7 @@ __all__ = [
     "soft_policy",
     "soft_value",
     "squared",
+    "squared_cloning",
     "successor_bonus",
     "successor_error",
     "surrogate",
