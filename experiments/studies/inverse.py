@@ -111,7 +111,7 @@ def demonstrations(
       slip: of the grid.
       causal: maximum causal entropy; if not, the model of 2008.
       deep: the reward is a network of row and column.
-      learn: if not, the reward is drawn at random.
+      learn: if not, the mean over 32 rewards that are drawn at random.
 
     Returns:
       `[seeds]`.
@@ -129,13 +129,15 @@ def demonstrations(
         shown = tables.shown(
             tables.demonstrated(rules, model.initial, expert, k_show, count, steps), cells, ACTIONS, GAMMA
         )
-        pays = spread(jax.random.normal(k_learn, (cells, 1)))
-        if learn:
-            known = model._replace(initial=shown.initial)
-            optimiser = optimisers.adam(0.01 if deep else 0.05)
-            params, _ = recovered(reward, optimiser, known, shown.occupancy, settings, 500, k_learn)
-            pays = reward.apply(params)
-        return worth(model, true, tables.plan(model, pays, discount=GAMMA, sweeps=SWEEPS).policy)
+        value = lambda pays: worth(  # noqa: E731
+            model, true, tables.plan(model, pays, discount=GAMMA, sweeps=SWEEPS).policy
+        )
+        if not learn:
+            return jnp.mean(jax.vmap(lambda pays: value(spread(pays)))(jax.random.normal(k_learn, (32, cells, 1))))
+        known = model._replace(initial=shown.initial)
+        optimiser = optimisers.adam(0.01 if deep else 0.05)
+        params, _ = recovered(reward, optimiser, known, shown.occupancy, settings, 500, k_learn)
+        return value(reward.apply(params))
 
     return over(seeds, one)
 
@@ -145,8 +147,9 @@ def projection(
     measure: Literal["distance", "rises", "worth"] = "distance",
     iterations: int = 30,
     project_weights: bool = True,
+    everywhere: bool = False,
 ) -> np.ndarray:
-    """Apprenticeship learning on the 5 x 5 grid, of an expert who is optimal for a random reward of its cells.
+    """Apprenticeship learning on the 5 x 5 grid with its cells as features, of an optimal expert.
 
     Args:
       seeds: of the reward.
@@ -154,6 +157,7 @@ def projection(
         or what the mixture is worth.
       iterations: policies.
       project_weights: if not, each policy is optimal for random weights.
+      everywhere: every cell pays the expert a random amount, rather than one cell alone.
 
     Returns:
       `[seeds]`.
@@ -163,7 +167,9 @@ def projection(
 
     def one(key: Key) -> Array:
         k_reward, k_weights = jax.random.split(key)
-        true = jax.random.normal(k_reward, (features.shape[0], 1))
+        cells = features.shape[0]
+        amounts = jax.random.normal(k_reward, (cells, 1))
+        true = amounts if everywhere else jax.nn.one_hot(jax.random.randint(k_reward, (1,), 0, cells), cells).T
         expert = tables.plan(model, spread(true), discount=GAMMA, sweeps=SWEEPS).occupancy
         aim = expectations(expert, features, GAMMA)
         even = tables.occupancy(model, jnp.full(expert.shape, 1.0 / ACTIONS), GAMMA)
@@ -223,19 +229,18 @@ def transfer(
 
     def adversary(params: dict[str, Array]) -> dict[str, Array]:
         def step(state: Any, _: None) -> tuple[Any, None]:
-            params, opt_state = state
-            policy: tables.Plan = plan(model, shaped(params, model))
+            held, opt_state = state
+            policy: tables.Plan = plan(model, shaped(held, model))
 
             def loss(params: dict[str, Array]) -> Array:
                 logits = losses.airl_logits(shaped(params, model), jnp.log(policy.policy))
                 real = expert.occupancy * losses.discriminator_loss(logits, jnp.bool_(True))
                 return jnp.sum(real + policy.occupancy * losses.discriminator_loss(logits, jnp.bool_(False)))
 
-            after, opt_state, _ = optimisers.step(optimiser, jax.grad(loss)(params), opt_state, params)
+            after, opt_state = optimisers.step(optimiser, jax.grad(loss)(held), opt_state, held)[:2]
             return (after, opt_state), None
 
-        start: Any = params, optimiser.init(params)
-        return jax.lax.scan(step, start, None, rounds)[0][0]
+        return jax.lax.scan(step, (params, optimiser.init(params)), None, rounds)[0][0]
 
     def one(key: Key) -> Array:
         if kind == "advantage":
