@@ -200,7 +200,7 @@ def demonstrated(rules: Rules, initial: Array, policy: Array, key: Key, episodes
         action = jax.random.categorical(k_action, jnp.log(policy[s]))
         after, reward, ended = rules.transition(k_chance, rules.restore(s), action)
         del reward
-        row = TimeStep(kind, jnp.float32(0), jnp.float32(1), s)
+        row = TimeStep(kind, jnp.float32(0), jnp.where(kind == LAST, 0.0, 1.0), s)
         return (rules.observe(after), jnp.where(ended, LAST, MID).astype(jnp.int8)), Step(row, action)
 
     def episode(key: Key) -> Step:

@@ -2,6 +2,7 @@
 
 from experiments.parts import (
     actor_critics,
+    demonstrations,
     off_policy,
     presets,
     presets_policy,
@@ -58,6 +59,7 @@ __all__ = [
     "clipped",
     "core",
     "critics",
+    "demonstrations",
     "discrete_actions",
     "linear",
     "merge",
