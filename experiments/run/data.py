@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -88,6 +89,32 @@ def loaded(flag: str, name: str) -> "Dataset":
 
     with naming(flag):
         return replay.files.load(name)
+
+
+def check_place(flag: str, name: str) -> None:
+    """Refuses a place where no dataset can be written.
+
+    Raises:
+      ValueError: with the flag.
+    """
+    path = Path(name)
+    if path.suffix != ".npz":
+        raise ValueError(f"{flag} {name}: must end in .npz")
+    if path.is_dir() or not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
+        raise ValueError(f"{flag} {name}: cannot be written ({path.parent} is no folder that permits it)")
+
+
+def store(flag: str, name: str, dataset: "Dataset") -> None:
+    """Writes a dataset to where `check_place` allows it.
+
+    Raises:
+      OSError: it cannot be written.
+      ValueError: with the flag.
+    """
+    import replay.files
+
+    with naming(flag):
+        replay.files.save(dataset, name)
 
 
 def blank(config: Any, spec: "Spec") -> "Facts | None":
