@@ -14,6 +14,8 @@ class Config(parts.demonstrations.Shown, ppo.Config, trpo.Config, sac.Config):
 
     learner: Literal["ppo", "trpo", "sac"] = "ppo"
     """Who learns from what the discriminator pays; flags of the other two do nothing."""
+    every: run.Count = 1
+    """Learn from every so many steps of a demonstration, from a step on that is drawn for each."""
     form: Literal["positive", "negative", "logit"] = "positive"
     """What is paid: -ln(1 - D), which is at least 0 and pays for staying alive; ln D, which pays for ending; or their
     sum."""
@@ -90,7 +92,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         inner.agent,
         gail.judge(config.discriminator_hidden, config.form),
         optimisers.adam(config.discriminator_learning_rate),
-        parts.demonstrations.shown(config, spec),
+        parts.demonstrations.transitions(config, spec, config.every, config.discount),
         spec,
         contest(config),
     )

@@ -7,19 +7,19 @@ from experiments import parts, run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(parts.demonstrations.Shown):
     """Flags of the agent."""
 
     method: Literal["causal", "path", "projection"] = "causal"
     """Maximum causal entropy, the maximum entropy of paths of 2008, or apprenticeship learning by projection."""
     reward: Literal["state", "action", "network"] = "state"
     """What is learned: a number for each state, for each state and action, or a network of the state."""
+    expert: str = "optimal"
+    """Who is imitated: one who plans with the task's rules, `optimal` or `soft`, or a file of experiments.collect."""
     demonstrations: run.Count = 200
-    """Episodes that an expert shows, each from a state drawn at random."""
+    """Episodes that are shown; of a file, its first ones."""
     horizon: run.Count = 40
-    """Steps of a demonstration."""
-    expert: Literal["optimal", "soft"] = "optimal"
-    """Who shows them: the optimal policy of the task, or the soft-optimal one, which errs where it costs little."""
+    """Steps of each that are learned from."""
     learning_rate: run.Positive = 0.05
     """Adam's step size for the reward."""
     hidden: tuple[run.Count, ...] = (32,)
@@ -50,21 +50,19 @@ class Flags(run.Common):
 
 
 def check(config: Config, spec: Any, size: run.Size) -> None:
-    """Refuses tasks that are no table, that nobody can show, and a discount of 1 where it adds up.
+    """Refuses tasks that are no table, experts that there are not, and a discount of 1, since steps are added up.
 
     Raises:
       ValueError: naming the flag.
     """
     parts.check_tabular(spec, size)
-    if spec.rules is None:
-        raise ValueError(f"--env {spec.name}: an expert needs the task's rules, and it has none; allowed: bellmax/grid")
+    parts.demonstrations.check(config, spec, size)
     if config.discount >= 1:
         raise ValueError(f"--agent.discount {config.discount}: must be below 1, as discounted steps are added up")
 
 
 def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
-    import jax
     import jax.numpy as jnp
 
     import replay
@@ -76,12 +74,8 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     states, actions = spec.observation.num, spec.action.num
 
     def expert(key: Any) -> Any:
-        k_task, k_show = jax.random.split(key)
-        model, pays = tables.drawn(spec.rules, states, actions, k_task)
-        planned = tables.plan if config.expert == "optimal" else tables.soft_plan
-        policy = planned(model, pays, discount=config.discount, sweeps=config.sweeps).policy
-        shown = tables.demonstrated(spec.rules, model.initial, policy, k_show, config.demonstrations, config.horizon)
-        return tables.shown(shown, states, actions, config.discount)
+        rows = parts.demonstrations.episodes(config, spec, key, config.horizon, config.discount)
+        return tables.shown(rows, states, actions, config.discount)
 
     features = jnp.eye(states)
     if config.method == "projection":

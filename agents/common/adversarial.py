@@ -172,17 +172,18 @@ def imitating(
     return agent._replace(init=init, actor=actor, act=act, update=update)
 
 
-def rewarded(agent: Agent, reward: Callable[[Moves], Array], moments: Moments, spec: Spec) -> Agent:
+def rewarded(agent: Agent, handed: Callable[[], tuple[Callable[[Moves], Array], Moments]], spec: Spec) -> Agent:
     """The agent that learns from a reward that others have learned, and not from the task's.
 
     Args:
       agent: any that learns from single steps.
-      reward: `(moves[N]) -> [N]`, such as a judge's `lasting` with its parameters.
-      moments: that its observations were normalised by.
+      handed: `() -> ((moves[N]) -> reward[N], moments)`: such as a judge's `lasting` with its parameters, and what its
+        observations are normalised by. It is called where the agent learns, and not where it only acts.
       spec: of the task.
     """
 
     def update(state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+        reward, moments = handed()
         found = moves(spec, sample.steps, moments)
         each = paid(reward, *found, None)
         state, info = agent.update(state, key, repaid(sample, each))

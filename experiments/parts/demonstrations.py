@@ -1,6 +1,5 @@
 """Demonstrations that commands imitate: by the task's analytic expert, by one who plans, or from a file."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,10 @@ class Shown:
     expert: str = "analytic"
     """Who is imitated: the task's analytic expert; of tasks that are tables with known rules, one who plans, `optimal`
     or `soft`; or a file of experiments.collect."""
+    temperature: run.Positive = 0.2
+    """How far a soft expert errs: its policy is soft-optimal for the task's reward divided by this."""
     demonstrations: run.Count = 5
     """Episodes that are shown; of a file, its first ones."""
-    every: run.Count = 1
-    """Learn from every so many steps of a demonstration, from a step on that is drawn for each."""
 
 
 def check(config: Shown, spec: Any, size: run.Size) -> None:
@@ -37,7 +36,7 @@ def check(config: Shown, spec: Any, size: run.Size) -> None:
 
     told = f"--agent.expert {config.expert}"
     if config.expert in PLANNERS:
-        parts_of_tables(told, spec, size)
+        check_table(told, spec, size)
     elif config.expert == "analytic":
         if expert_of(spec.name) is None:
             raise ValueError(f"{told}: {spec.name} has no analytic expert; give a file of experiments.collect")
@@ -47,7 +46,7 @@ def check(config: Shown, spec: Any, size: run.Size) -> None:
         recorded(config, spec)
 
 
-def parts_of_tables(told: str, spec: Any, size: run.Size) -> None:
+def check_table(told: str, spec: Any, size: run.Size) -> None:
     """Refuses tasks that nobody can plan on.
 
     Raises:
@@ -64,14 +63,11 @@ def parts_of_tables(told: str, spec: Any, size: run.Size) -> None:
 
 
 def recorded(config: Shown, spec: Any) -> Any:
-    """The demonstrations of a file, as single transitions `[2, M]` of numpy arrays, and the episode of each `[M]`.
+    """The dataset of a file.
 
     Raises:
       ValueError: it is no file, cannot be read, is of another task, or has too few episodes.
     """
-    import jax
-    import numpy as np
-
     from replay import dataset, files
 
     told = f"--agent.expert {config.expert}"
@@ -83,49 +79,65 @@ def recorded(config: Shown, spec: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"--agent.expert {error}") from None
     if found.episodes < config.demonstrations:
-        raise ValueError(
-            f"--agent.demonstrations {config.demonstrations}: {config.expert} has {found.episodes} episodes"
-        )
+        told = f"--agent.demonstrations {config.demonstrations}"
+        raise ValueError(f"{told}: {config.expert} has {found.episodes} episodes")
+    return found
+
+
+def episodes(config: Shown, spec: Any, key: Any, steps: int | None, discount: Any) -> Any:
+    """Demonstrations `[steps + 1, N]`, each from its first row; rows after an end are FIRST.
+
+    Args:
+      config: the flags.
+      spec: the task.
+      key: of the episodes.
+      steps: of each; None for all there are.
+      discount: that experts plan with.
+    """
+    if config.expert == "analytic":
+        return analytic(config, spec, key, steps or spec.time_limit)
+    if config.expert in PLANNERS:
+        return planned(config, spec, key, steps or spec.time_limit, discount)
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from envs.base import FIRST
+
+    found = recorded(config, spec)
     begins = found.begins[: config.demonstrations + 1]
-    opens = np.concatenate([np.arange(a, b - 1) for a, b in itertools.pairwise(begins)])
-    which = np.searchsorted(begins, opens, side="right") - 1
-    return jax.tree.map(lambda x: np.stack([x[opens], x[opens + 1]]), found.rows), which
+    time = np.arange(1 + (steps or int(np.diff(begins).max()) - 1))[:, None]
+    rows = np.minimum(begins[:-1] + time, begins[1:] - 1)
+    step = jax.tree.map(lambda x: jnp.asarray(x[rows]), found.rows)
+    kinds = jnp.where(begins[:-1] + time < begins[1:], step.timestep.step_type, FIRST).astype(jnp.int8)
+    return step._replace(timestep=step.timestep._replace(step_type=kinds))
 
 
-def shown(config: Shown, spec: Any, discount: Any = 0.9) -> Callable[[Any], Any]:
-    """`(key) -> demonstrations` as single transitions `[2, M]`; planners plan with the discount."""
+def transitions(config: Shown, spec: Any, every: int, discount: Any) -> Callable[[Any], Any]:
+    """`(key) -> demonstrations` as single transitions `[2, M]`: every so many of an episode, from one that is drawn."""
 
-    def transitions(key: Any) -> Any:
+    def shown(key: Any) -> Any:
         import jax
         import jax.numpy as jnp
 
         k_play, k_thin = jax.random.split(key)
-        if config.expert in KNOWN:
-            play = analytic if config.expert == "analytic" else planned
-            rows = play(config, spec, k_play, discount)
-            length = rows.timestep.reward.shape[0] - 1
-            pairs = jax.tree.map(lambda x: jnp.stack([x[:-1], x[1:]]), rows)
-            offset = jax.random.randint(k_thin, (config.demonstrations,), 0, config.every)
-            time = offset[None] + jnp.arange(0, length - config.every + 1, config.every)[:, None]
-            pick = lambda x: x[:, time, jnp.arange(config.demonstrations)[None]]  # noqa: E731
-            return jax.tree.map(lambda x: pick(x).reshape(2, -1, *x.shape[3:]), pairs)
-        pairs, which = recorded(config, spec)
-        keep = max(1, len(which) // config.every)
-        order = jnp.linspace(0, len(which) - 1, keep).astype(jnp.int32) if config.every > 1 else jnp.arange(len(which))
-        return jax.tree.map(lambda x: jnp.asarray(x)[:, order], pairs)
+        rows = episodes(config, spec, k_play, None, discount)
+        last, lanes = rows.timestep.reward.shape[0] - 1, jnp.arange(config.demonstrations)
+        offset = jax.random.randint(k_thin, lanes.shape, 0, min(every, last))
+        time = offset[None] + jnp.arange(0, max(1, last - every + 1), every)[:, None]
+        return jax.tree.map(lambda x: jnp.stack([x[time + i, lanes].reshape(-1, *x.shape[2:]) for i in (0, 1)]), rows)
 
-    return transitions
+    return shown
 
 
-def analytic(config: Shown, spec: Any, key: Any, discount: Any) -> Any:
-    """Rows `[T + 1, N]` of the task's analytic expert, with a task made afresh from its name."""
+def analytic(config: Shown, spec: Any, key: Any, steps: int) -> Any:
+    """Rows `[steps + 1, N]` of the task's analytic expert, on the task as its name alone makes it."""
     import jax
 
     import envs
     from agents.base import Step
     from envs.experts import expert_of
 
-    del discount
     env: Any = envs.make(spec.name)
     act: Any = getattr(expert_of(spec.name), "act", None)
 
@@ -135,13 +147,13 @@ def analytic(config: Shown, spec: Any, key: Any, discount: Any) -> Any:
             action = act(timestep.observation)
             return env.step(inner, action), Step(timestep, action)
 
-        return jax.lax.scan(step, env.reset(key), None, spec.time_limit + 1)[1]
+        return jax.lax.scan(step, env.reset(key), None, steps + 1)[1]
 
     return jax.vmap(one, out_axes=1)(jax.random.split(key, config.demonstrations))
 
 
-def planned(config: Shown, spec: Any, key: Any, discount: Any) -> Any:
-    """Rows `[T + 1, N]` of an expert who plans with the task's rules, from states that are drawn."""
+def planned(config: Shown, spec: Any, key: Any, steps: int, discount: Any) -> Any:
+    """Rows `[steps + 1, N]` of an expert who plans with the task's rules, from states that are drawn."""
     import jax
 
     from agents.world import tables
@@ -149,6 +161,8 @@ def planned(config: Shown, spec: Any, key: Any, discount: Any) -> Any:
     states, actions = spec.observation.num, spec.action.num
     k_task, k_show = jax.random.split(key)
     model, pays = tables.drawn(spec.rules, states, actions, k_task)
-    plan = tables.plan if config.expert == "optimal" else tables.soft_plan
-    policy = plan(model, pays, discount=discount).policy
-    return tables.demonstrated(spec.rules, model.initial, policy, k_show, config.demonstrations, spec.time_limit)
+    if config.expert == "optimal":
+        policy = tables.plan(model, pays, discount=discount).policy
+    else:
+        policy = tables.soft_plan(model, pays / config.temperature, discount=discount).policy
+    return tables.demonstrated(spec.rules, model.initial, policy, k_show, config.demonstrations, steps)

@@ -198,7 +198,7 @@ def test_agents_never_see_the_reward(kind):
     ("words", "told"),
     [
         (["--env", "bellmax/cartpole"], "--env bellmax/cartpole: a table needs numbers as observations"),
-        (["--env", "bellmax/dyna-maze"], "--env bellmax/dyna-maze: an expert needs the task's rules"),
+        (["--env", "bellmax/dyna-maze"], "--agent.expert optimal: bellmax/dyna-maze has no rules to plan with"),
         (["--agent.discount", "1"], "--agent.discount 1.0: must be below 1"),
     ],
 )

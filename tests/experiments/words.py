@@ -30,6 +30,11 @@ WORDS = {
     "reactor": [*CATCH, *SMALL, "--agent.head", "8", "--agent.atoms", "5", "--agent.length", "4"],
     **{name: [*CATCH, *SHORT] for name in ("a2c", "impala", "acktr")},
     **{name: [*CATCH, *SHORT, *HALVES] for name in ("ppo", "vpg", "trpo")},
+    "gail": [*CATCH, *SHORT, *HALVES, "--agent.discriminator-hidden", "8", "--agent.discriminator-batch", "16"],
+    "airl": [
+        *[*SHORT, *HALVES, "--agent.expert", "soft", "--agent.discriminator-hidden", "8"],
+        *["--agent.discriminator-batch", "16"],
+    ],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     **dict.fromkeys(("ddpg", "td3", "sac", "naf"), SMALL),
