@@ -5,7 +5,6 @@ optimal policy: 1 is optimal, 0 random.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -198,59 +197,61 @@ def shaped(params: dict[str, Array], model: tables.Model) -> Array:
     return losses.shaped_reward(spread(params["reward"]), params["potential"][:, None], after, jnp.float32(GAMMA))
 
 
+def adversary(model: tables.Model, expert: tables.Plan, of_actions: bool = False, rounds: int = 2_000) -> Array:
+    """The reward g that AIRL learns, `[S, 1]` or `[S, A]`, with the exact soft-optimal policy in each round.
+
+    Discriminator and policy take turns: the policy is soft-optimal for the present f, and the discriminator takes one
+    step on the expert's and the policy's occupancy.
+    """
+    states = model.initial.shape[0]
+    optimiser = optimisers.adam(0.05)
+    start = {"reward": jnp.zeros((states, ACTIONS if of_actions else 1)), "potential": jnp.zeros(states)}
+
+    def step(state: Any, _: None) -> tuple[Any, None]:
+        held, opt_state = state
+        policy = tables.soft_plan(model, shaped(held, model), discount=GAMMA, sweeps=100)
+
+        def loss(params: dict[str, Array]) -> Array:
+            logits = losses.airl_logits(shaped(params, model), jnp.log(policy.policy))
+            real = expert.occupancy * losses.discriminator_loss(logits, jnp.bool_(True))
+            return jnp.sum(real + policy.occupancy * losses.discriminator_loss(logits, jnp.bool_(False)))
+
+        return optimisers.step(optimiser, jax.grad(loss)(held), opt_state, held)[:2], None
+
+    return jax.lax.scan(step, (start, optimiser.init(start)), None, rounds)[0][0]["reward"]
+
+
+def exchanged(model: tables.Model, key: Key) -> tables.Model:
+    """The task, with the actions of every state exchanged at random."""
+    keyed = jax.random.split(key, model.initial.shape[0])
+    chosen = jax.vmap(lambda k: jax.random.permutation(k, ACTIONS))(keyed)
+    return model._replace(transition=jnp.take_along_axis(model.transition, chosen[:, :, None], axis=1))
+
+
 def transfer(
     seeds: Sequence[int],
     kind: Literal["state", "action", "advantage"] = "state",
     measure: Literal["transfer", "source"] = "transfer",
-    rounds: int = 2_000,
 ) -> np.ndarray:
     """What the reward that AIRL learns is worth where the actions of every cell were exchanged.
 
-    Discriminator and policy take turns: the soft-optimal policy of the present reward is exact, and so are the
-    occupancies that the discriminator learns from. The expert is soft-optimal on the grid, for a reward of 5 at the
-    corner.
+    The expert is soft-optimal on the grid, for a reward of 5 at the corner.
 
     Args:
       seeds: of the exchange.
       kind: g is of states, of states and actions, or the expert's soft advantage, ln π_E, which explains the expert as
         well and is shaped for its moves.
       measure: what the optimal policy of g is worth where actions were exchanged, or where g was learned.
-      rounds: of learning.
 
     Returns:
       `[seeds]`.
     """
     model, corner = board()
-    cells = corner.shape[0]
-    true = 5.0 * corner
-    plan = partial(tables.soft_plan, discount=GAMMA, sweeps=100)
-    expert = plan(model, spread(true))
-    optimiser = optimisers.adam(0.05)
-
-    def adversary(params: dict[str, Array]) -> dict[str, Array]:
-        def step(state: Any, _: None) -> tuple[Any, None]:
-            held, opt_state = state
-            policy: tables.Plan = plan(model, shaped(held, model))
-
-            def loss(params: dict[str, Array]) -> Array:
-                logits = losses.airl_logits(shaped(params, model), jnp.log(policy.policy))
-                real = expert.occupancy * losses.discriminator_loss(logits, jnp.bool_(True))
-                return jnp.sum(real + policy.occupancy * losses.discriminator_loss(logits, jnp.bool_(False)))
-
-            after, opt_state = optimisers.step(optimiser, jax.grad(loss)(held), opt_state, held)[:2]
-            return (after, opt_state), None
-
-        return jax.lax.scan(step, (params, optimiser.init(params)), None, rounds)[0][0]
+    expert = tables.soft_plan(model, spread(5.0 * corner), discount=GAMMA, sweeps=SWEEPS)
+    reward = jnp.log(expert.policy) if kind == "advantage" else adversary(model, expert, kind == "action")
 
     def one(key: Key) -> Array:
-        if kind == "advantage":
-            reward = jnp.log(expert.policy)
-        else:
-            nothing = jnp.zeros((cells, ACTIONS if kind == "action" else 1))
-            reward = adversary({"reward": nothing, "potential": jnp.zeros(cells)})["reward"]
-        chosen = jax.vmap(lambda k: jax.random.permutation(k, ACTIONS))(jax.random.split(key, cells))
-        other = model._replace(transition=jnp.take_along_axis(model.transition, chosen[:, :, None], axis=1))
-        there = other if measure == "transfer" else model
-        return worth(there, true, tables.plan(there, spread(reward), discount=GAMMA, sweeps=SWEEPS).policy)
+        there = exchanged(model, key) if measure == "transfer" else model
+        return worth(there, corner, tables.plan(there, spread(reward), discount=GAMMA, sweeps=SWEEPS).policy)
 
     return over(seeds, one)
