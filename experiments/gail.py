@@ -109,10 +109,13 @@ PENDULUM: dict[str, Any] = {
     "agent.minibatches": 32,
     "agent.learning_rate": 1e-3,
     "agent.anneal": False,
-    "agent.discount": 0.9,
+    "agent.discount": 0.95,
     "agent.entropy_cost": 0.0,
     "agent.normalise_observations": True,
+    "agent.form": "logit",
+    "agent.discriminator_learning_rate": 3e-4,
     "agent.discriminator_updates": 10,
+    "agent.penalty": 10.0,
 }
 PRESETS: run.Presets = {
     "pendulum": PENDULUM,
@@ -138,8 +141,8 @@ PRESETS: run.Presets = {
         "agent.penalty": 10.0,
     },
 }
-"""`pendulum` and `pendulum-trpo` have the learners of these commands' presets, and ten steps of the discriminator per
-rollout where the paper takes one. `dac` has SAC in the place of TD3."""
+"""`pendulum` and `pendulum-trpo` have the learners of these commands' presets with a longer horizon, ten steps of the
+discriminator per rollout where the paper takes one, and a gradient penalty. `dac` has SAC in the place of TD3."""
 
 experiment = run.Experiment("gail", Flags, check, make, PRESETS)
 main = experiment.main
