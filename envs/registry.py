@@ -27,6 +27,7 @@ TASKS = {
     "dyna-maze": ("envs.tasks.dyna_maze", "dyna_maze"),
     "flickering-catch": ("envs.tasks.partly_hidden", "flickering_catch"),
     "four-rooms": ("envs.tasks.four_rooms", "four_rooms"),
+    "grid": ("envs.tasks.grid", "grid"),
     "i-maze": ("envs.tasks.i_maze", "i_maze"),
     "memory-chain": ("envs.tasks.memory_chain", "memory_chain"),
     "minipacman": ("envs.tasks.minipacman", "minipacman"),

@@ -45,9 +45,9 @@ def counts(spec: Spec, cells: int = 65_536, seed: int = 0) -> Module:
     def cell_of(observation: Tree) -> Array:
         if isinstance(space, Discrete):
             return observation
-        flat = _flat(space, observation)
+        vector = flat(space, observation)
         rng = np.random.default_rng(seed)
-        signs = flat @ jnp.asarray(rng.normal(size=(flat.shape[-1], bits)), jnp.float32) > 0
+        signs = vector @ jnp.asarray(rng.normal(size=(vector.shape[-1], bits)), jnp.float32) > 0
         return jnp.sum(signs * (2 ** jnp.arange(bits))[None], axis=-1) % size
 
     def bonus(actor: Any, visits: Array, x_tm1: Tree, a_tm1: Tree, timestep: TimeStep) -> tuple[Array, Array]:
@@ -168,9 +168,7 @@ def dynamics(
     learned = kind == "inverse"
 
     def phi(params: Any, observation: Tree) -> Array:
-        return (
-            _flat(spec.observation, observation) if kind == "raw" else jnp.asarray(encoder.apply(params, observation))
-        )
+        return flat(spec.observation, observation) if kind == "raw" else jnp.asarray(encoder.apply(params, observation))
 
     def forward(size: int) -> networks.MLP:
         return networks.MLP((hidden[-1], size), activate_final=False)
@@ -231,7 +229,7 @@ class _Head(nn.Module):
         return networks.MLP(self.sizes, activate_final=False)(self.torso(observation))
 
 
-def _flat(space: Any, observation: Tree) -> Array:
+def flat(space: Any, observation: Tree) -> Array:
     """An observation `[..., *shape]`, or a dict of them, as one vector `[..., F]`; Discrete numbers become one-hot."""
     parts = []
     for leaf in layout(space):

@@ -3,6 +3,7 @@
 from experiments.parts import (
     actor_critics,
     demonstrations,
+    experts,
     off_policy,
     presets,
     presets_policy,
@@ -61,6 +62,7 @@ __all__ = [
     "critics",
     "demonstrations",
     "discrete_actions",
+    "experts",
     "linear",
     "merge",
     "normalised",

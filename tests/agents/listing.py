@@ -8,12 +8,13 @@ import optax
 
 import networks
 import replay
+from agents import gail
 from agents import sac as soft
 from agents.a2c import a2c
 from agents.acer import acer
 from agents.acktr import acktr
 from agents.base import Agent, Info, Key, Sample, TimeStep
-from agents.common import objectives, optimisers, wrappers
+from agents.common import adversarial, objectives, optimisers, wrappers
 from agents.common.action_noise import gaussian
 from agents.common.critics import with_action
 from agents.ddpg import Params, ddpg
@@ -31,6 +32,7 @@ from agents.unreal import unreal
 from agents.vpg import vpg
 from agents.world import models
 from envs.base import Box, Spec
+from experiments import parts
 from experiments.drivers.contract import Parts, Schedule
 from networks.predictor import MemoryPolicy, Predictor, modalities
 
@@ -147,6 +149,15 @@ def ppo_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
 
 def ppo_lstm_parts(spec: Spec, **overrides: Any) -> Parts:
     return ppo_parts(spec, networks.LSTM(16), **overrides)
+
+
+def gail_parts(spec: Spec, **overrides: Any) -> Parts:
+    inner = ppo_parts(spec, **overrides)
+    config = parts.experts.Shown(demonstrations=16)
+    shown = parts.experts.transitions(config, spec, 1, 0.9)
+    contest = adversarial.Contest(updates=4, batch_size=64)
+    judge = gail.judge((32,), "logit")
+    return inner._replace(agent=adversarial.imitating(inner.agent, judge, optimisers.adam(2e-3), shown, spec, contest))
 
 
 def trpo_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -300,6 +311,7 @@ AGENTS = {
     "impala": Entry(impala_parts, slow=True),
     "impala_gru": Entry(impala_gru_parts, slow=True),
     "ppo": Entry(ppo_parts, whole=WHOLE),
+    "gail": Entry(gail_parts, slow=True),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
     "pqn": Entry(pqn_parts, whole=WHOLE),
     "reactor": Entry(reactor_parts, chunks=16, flips=1),

@@ -11,7 +11,7 @@ import envs
 from agents.base import FIRST, LAST, MID
 from envs import keys
 from envs.base import EpisodeState
-from envs.tasks import dyna_maze, minipacman, sokoban, sokoban_levels, swingup
+from envs.tasks import dyna_maze, grid, minipacman, sokoban, sokoban_levels, swingup
 from tests.envs.contract import check_environment
 
 BOXOBAN = """; 0
@@ -384,3 +384,27 @@ def test_the_swing_up():
     still = swingup.State(*(jnp.zeros(1) for _ in range(4)))
     inner = EpisodeState(still, jax.random.split(jax.random.key(0), 1), jnp.zeros(1, int), jnp.zeros(1, bool))
     assert step(inner, jnp.zeros((1, 1)))[1].reward[0] == 1
+
+
+def test_the_grid_moves_as_its_table_says():
+    env = grid.grid(3, slip=0.5, exchange=1, time_limit=8)
+    check_environment(env, steps=40)
+    rules = env.spec.rules
+    assert rules is not None
+    table = grid.transitions(3, 0.5, 1)
+    np.testing.assert_allclose(table.sum(-1), 1.0)
+    keyed, cell = jax.random.split(keys.key(0), 4000), jnp.int32(4)
+    reached, reward, ended = jax.vmap(rules.transition, (0, None, None))(keyed, cell, jnp.int32(2))
+    np.testing.assert_allclose(np.bincount(reached, minlength=9) / 4000, table[4, 2], atol=0.04)
+    np.testing.assert_array_equal(reward, reached == 8)
+    assert not ended.any()
+    # What is exchanged is where actions lead, and not where one can go.
+    plain = grid.transitions(3)
+    assert (np.sort(grid.transitions(3, exchange=1).argmax(-1)) == np.sort(plain.argmax(-1))).all()
+    assert (grid.transitions(3, exchange=1) != plain).any()
+
+
+@pytest.mark.parametrize("wrong", [{"side": 1}, {"slip": 1.5}, {"time_limit": 0}])
+def test_a_grid_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match=f"grid: {next(iter(wrong))} must be"):
+        grid.grid(**wrong)

@@ -30,6 +30,11 @@ WORDS = {
     "reactor": [*CATCH, *SMALL, "--agent.head", "8", "--agent.atoms", "5", "--agent.length", "4"],
     **{name: [*CATCH, *SHORT] for name in ("a2c", "impala", "acktr")},
     **{name: [*CATCH, *SHORT, *HALVES] for name in ("ppo", "vpg", "trpo")},
+    "gail": [*CATCH, *SHORT, *HALVES, "--agent.discriminator-hidden", "8", "--agent.discriminator-batch", "16"],
+    "airl": [
+        *[*SHORT, *HALVES, "--agent.expert", "soft", "--agent.discriminator-hidden", "8"],
+        *["--agent.discriminator-batch", "16"],
+    ],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
@@ -38,6 +43,9 @@ WORDS = {
     "cem": ["--agent.population", "8", "--agent.best", "4"],
     "cma_es": ["--agent.population", "8", "--agent.episodes", "1"],
     "her": ["--env", "bellmax/bit-flip", "--env-options", "bits=4", *SMALL[:2], *SMALL[4:], "--agent.unroll", "5"],
+    "maxent_irl": [
+        *["--agent.demonstrations", "4", "--agent.horizon", "4", "--agent.sweeps", "4", "--agent.unroll", "10"],
+    ],
     "hac": [*THIN, "--agent.horizon", "4", "--agent.batch-size", "8", "--agent.buffer-size", "2000"],
     "hiro": ["--env", "bellmax/point-maze", "--agent.goal-range", "2", "2", "--agent.period", "4", *SMALL],
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
