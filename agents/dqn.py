@@ -74,6 +74,7 @@ def dqn(
     munchausen: Munchausen | None = None,
     noisy: bool = False,
     sampled: bool = False,
+    conservatism: float | Array | None = None,
 ) -> Agent:
     """The DQN agent.
 
@@ -90,6 +91,8 @@ def dqn(
       noisy: the network has noisy layers: every lane draws its own noise at every step. Evaluation is without noise.
       sampled: the network's outputs are of levels that it draws (IQN), and those by which a* or π of θ⁻ is chosen are
         drawn apart from the target's.
+      conservatism: weight of CQL's penalty ln Σ_a exp Q(x_{t-1}, a) - Q(x_{t-1}, a_{t-1}), for learning from data alone
+        (Kumar et al., NeurIPS 2020); None for none.
     """
     objective = objective or objectives.expected()
     act_step = recurrence.step_apart if noisy else recurrence.step
@@ -134,6 +137,9 @@ def dqn(
         q_tm1, q_t = objective.values(output_tm1), objective.values(target_t)
         td = losses.expected_sarsa(q_tm1, a_tm1, r_t, discount_t, q_t, pi_t)
         told = {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+        if conservatism is not None:
+            told["penalty"] = losses.conservative_gap(q_tm1, a_tm1)
+            each = each + conservatism * told["penalty"]
         means = {name: parallel.masked_mean(x, valid(steps)) for name, x in told.items()}
         return parallel.masked_mean(each * weight, valid(steps)), (priority, means)
 
