@@ -25,7 +25,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         result = play(arguments)
     except ValueError as error:
         run.fail(error)
-    print(f"{result['experiment']} on {result['env']}, {result['policy']} policy of {result['at_steps']:,} steps")
+    length = f"{result['at_steps']:,} {result['counted']}"
+    print(f"{result['experiment']} on {result['env']}, {result['policy']} policy of {length}")
     for i, (seed, value) in enumerate(zip(result["seeds"], result["eval_returns"], strict=True)):
         shares = "".join(f"   {result[name][i]:.1%} {told}" for name, told in SHARES.items() if name in result)
         steps = "".join(f" {x:.1f}" for x in result["eval_steps"][i]) if "eval_steps" in result else ""

@@ -91,6 +91,9 @@ class Replay(NamedTuple):
     first_carry_only: bool = False
     """Whether windows are what was added, whole: then only the first row's carry is made and kept."""
 
+    serves_data: bool = False
+    """Whether its state has a place for the arrays of a dataset, `data`, which drivers fill (`replay.recorded`)."""
+
 
 Relabel = Callable[[Step, Key], Step]
 """A stateless map over sampled windows: `(steps[T+1, N], key) -> steps[T'+1, N]`."""

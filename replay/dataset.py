@@ -1,59 +1,312 @@
-"""Offline learning as a replay: fixed arrays that acting never changes."""
+"""Recorded episodes on the host: what they are, how they are checked, and what learners are told of them.
 
-from typing import Any
+Rows lie in order of time, episode after episode, under the conventions of `envs.base`: FIRST, MID, ..., LAST; a row's
+reward and discount arrived with its observation, and its action was taken from it. An episode that ended has a LAST of
+discount 0, one that was cut has a LAST of discount 1, and either holds its final observation.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
-from envs.base import Key
-from replay import ring
-from replay.base import Info, Replay, Sample, Step
-from replay.ring import Index
+from envs.base import FIRST, LAST, MID, Discrete, MultiDiscrete, Spec, Tree, host_rows
+from replay.base import Step
 
 
-def dataset(steps: Step, batch_size: int, length: int = 1) -> Replay:
-    """Serves a log as `uniform` serves a ring: windows of one lane, drawn uniformly with replacement.
+class Dataset(NamedTuple):
+    """Whole episodes, numpy arrays that cannot be written to; made by `of`, which checks them."""
 
-    The arrays are constants of whatever function is jitted around `sample`. So the state is empty, checkpoints do not
-    repeat the data and vmapped seeds share it; `add` and `feedback` do nothing. Constants are compiled in (about 2 s
-    per 100 MB); with `jax_use_simplified_jaxpr_constants` JAX passes them by reference instead.
+    rows: Step
+    """Leaves `[N, ...]`, without extras and carries."""
+    begins: np.ndarray
+    """int64 `[E + 1]`: the first row of every episode, and N."""
+    env: str = ""
+    """The task that the episodes are of, as suite/id; empty if it is not known."""
+    env_options: tuple[str, ...] = ()
+    """Options of the task, as name=value."""
+    about: Mapping[str, Any] = MappingProxyType({})
+    """How it was recorded: JSON values."""
+
+    @property
+    def episodes(self) -> int:
+        """E."""
+        return len(self.begins) - 1
+
+    @property
+    def transitions(self) -> int:
+        """M = N - E: rows that have a successor."""
+        return int(self.begins[-1]) - self.episodes
+
+    @property
+    def nbytes(self) -> int:
+        """Of the rows."""
+        return sum(x.nbytes for x in jax.tree.leaves(self.rows))
+
+    def episode(self, number: int) -> Step:
+        """The rows of an episode."""
+        begin, end = self.begins[number], self.begins[number + 1]
+        return jax.tree.map(lambda x: x[begin:end], self.rows)
+
+    def returns(self) -> np.ndarray:
+        """The undiscounted return of every episode, float64 `[E]`."""
+        return np.add.reduceat(np.asarray(self.rows.timestep.reward, np.float64), self.begins[:-1])
+
+
+class Facts(NamedTuple):
+    """What `check` and `make` of an experiment are told of a dataset: numbers, none of its rows."""
+
+    episodes: int
+    transitions: int
+    longest: int
+    """Transitions of the longest episode."""
+    returns: np.ndarray
+    """float64 `[E]`, the greatest first."""
+    counts: np.ndarray
+    """int64 `[E]`: transitions of the episodes of `returns` up to each."""
+    mean: Tree
+    """Of the observations that an action was taken from, float32; zeros for images and numbers of a `Discrete`."""
+    std: Tree
+    """Their standard deviation; ones for these."""
+
+    def top(self, share: Any, by: str = "trajectories") -> Any:
+        """How many transitions the best episodes have, the greatest return first; for `recorded(among=...)`.
+
+        Args:
+          share: of all, in (0, 1]; may be traced, and then the answer is.
+          by: "trajectories" takes that share of the episodes, rounded up; "steps" takes whole episodes for as long as
+            they have no more than that share of the transitions together, and one at least.
+
+        Raises:
+          ValueError: another `by`.
+        """
+        if by not in ("trajectories", "steps"):
+            raise ValueError(f"by is {by!r}; allowed: trajectories, steps")
+        traced = isinstance(share, jax.Array)
+        np_or_jnp: Any = jax.numpy if traced else np
+        counts = np_or_jnp.asarray(self.counts)
+        if by == "trajectories":
+            kept = np_or_jnp.ceil(share * len(self.counts) - 1e-5)
+        else:
+            kept = np_or_jnp.searchsorted(counts, share * self.transitions + 1e-3, side="right")
+        among = counts[np_or_jnp.maximum(kept, 1).astype(np.int32) - 1]
+        return among if traced else int(among)
+
+
+def of(
+    rows: Step,
+    env: str = "",
+    env_options: Sequence[str] = (),
+    about: Mapping[str, Any] = MappingProxyType({}),
+    named: str = "dataset",
+) -> Dataset:
+    """A dataset of rows `[N, ...]`, in order of time.
+
+    Numbers are kept in 32 bits or fewer; extras and carries are left out.
 
     Args:
-      steps: the log in order of time, leaves `[T, B, ...]`, B lanes (1 for a single stream), under the conventions of
-        `agents.base`: rows are FIRST, MID, ..., LAST, FIRST, ... and a row's reward arrives with its observation.
-      batch_size: windows per sample, N.
-      length: transitions per window: `sample` gives `steps[length + 1, N]`.
+      rows: of whole episodes.
+      env: the task, if it is known.
+      env_options: its options.
+      about: what else is known, JSON values.
+      named: what errors call it, such as the file.
 
     Raises:
-      ValueError: if an argument is out of range, the log is shorter than a window, or its leaves disagree on `[T, B]`.
+      ValueError: naming the episode and the field: leaves of other lengths, values that are no numbers or not finite,
+        or an episode that does not begin with FIRST and end with LAST.
     """
-    for name, value in (("batch_size", batch_size), ("length", length)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; at least 1 is needed")
-    leading = {jnp.shape(x)[:2] for x in jax.tree.leaves(steps)}
-    if len(leading) != 1 or len(next(iter(leading))) != 2:
-        raise ValueError(f"steps has leaves that begin with {sorted(leading)}; all must begin with the same [T, B]")
-    rows, lanes = next(iter(leading))
-    if rows < length + 1 or lanes < 1:
-        raise ValueError(f"steps has [T, B] = [{rows}, {lanes}]; length = {length} needs T >= {length + 1} and B >= 1")
-    log = ring.full(jax.tree.map(jnp.asarray, steps))
+    step_type, reward, discount, observation = rows.timestep
+    fields = {"step_type": step_type, "reward": reward, "discount": discount}
+    fields |= named_leaves("observation", observation) | named_leaves("action", rows.action)
+    arrays = {name: _narrow(named, name, x) for name, x in fields.items()}
+    length = len(arrays["step_type"])
+    for name, x in arrays.items():
+        if x.ndim < 1 or len(x) != length:
+            raise ValueError(f"{named}: {name} has the shape {x.shape}; must begin with {length}, as step_type does")
+    for name in ("step_type", "reward", "discount"):
+        if arrays[name].ndim != 1:
+            raise ValueError(f"{named}: {name} has the shape {arrays[name].shape}; must have one axis")
+    begins = _episodes(named, arrays["step_type"])
+    kinds = arrays["step_type"] = arrays["step_type"].astype(np.int8)
+    for name, x in arrays.items():
+        if x.dtype.kind == "f" and not np.isfinite(np.sum(x, dtype=np.float64)):
+            _refuse(named, begins, name, ~np.isfinite(x.reshape(length, -1)).all(axis=1), "is not finite")
+    discounts, rewards = arrays["discount"], arrays["reward"]
+    wrong = np.where(kinds == LAST, (discounts != 0) & (discounts != 1), (discounts < 0) | (discounts > 1))
+    told = "is {}; must be 0 where the episode ended and 1 where it was cut, and between them before"
+    _refuse(named, begins, "discount", wrong, told, discounts)
+    told = "is {} in the FIRST row; must be 0, since a reward arrives with the observation that it leads to"
+    _refuse(named, begins, "reward", (kinds == FIRST) & (rewards != 0), told, rewards)
+    for x in (*arrays.values(), begins):
+        x.flags.writeable = False
+    take = lambda prefix, tree: jax.tree.unflatten(  # noqa: E731
+        jax.tree.structure(tree), [arrays[name] for name in named_leaves(prefix, tree)]
+    )
+    timestep = host_rows(kinds, rewards, discounts, take("observation", observation))
+    return Dataset(Step(timestep, take("action", rows.action)), begins, env, tuple(env_options), dict(about))
 
-    def init(step: Step) -> tuple[()]:
-        del step
-        return ()
 
-    def add(state: tuple[()], steps: Step) -> tuple[()]:
-        del steps
-        return state
+def joined(episodes: Sequence[Step], **known: Any) -> Dataset:
+    """A dataset of episodes, each rows `[T + 1, ...]`; for `known` see `of`."""
+    bare = [each._replace(extras=(), carry=()) for each in episodes]
+    return of(jax.tree.map(lambda *x: np.concatenate(x), *bare), **known)
 
-    def sample(state: tuple[()], key: Key) -> Sample:
-        del state
-        age, lane = ring.draw(log, key, batch_size, length)
-        time = age[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None]
-        return Sample(ring.read(log, time, lane[None]), Index(age, lane))
 
-    def feedback(state: tuple[()], index: Any, info: Info) -> tuple[()]:
-        del index, info
-        return state
+def lanes(rows: Step, cut: bool = False) -> list[Step]:
+    """The whole episodes of rows `[T, B, ...]`, lane after lane; what began before them is left out.
 
-    return Replay(init, add, sample, feedback, minimum=0)
+    Args:
+      rows: of a replay or of a rollout.
+      cut: whether an episode that is under way in the last row is kept as one that was cut there.
+    """
+    kinds = np.asarray(rows.timestep.step_type)
+    found = []
+    for lane in range(kinds.shape[1]):
+        begin = None
+        for t in range(len(kinds)):
+            begin = t if kinds[t, lane] == FIRST else begin
+            under_way = t == len(kinds) - 1 and cut and begin is not None and begin < t
+            if begin is None or not (kinds[t, lane] == LAST or under_way):
+                continue
+            episode = jax.tree.map(lambda x, b=begin, t=t, lane=lane: np.array(np.asarray(x)[b : t + 1, lane]), rows)
+            episode.timestep.step_type[-1] = LAST
+            found.append(episode)
+            begin = None
+    return found
+
+
+def named_leaves(name: str, tree: Tree) -> dict[str, Any]:
+    """The leaves of a tree of dicts by name: `observation`, or `observation/position` and so on."""
+    if isinstance(tree, Mapping):
+        return {full: x for key in sorted(tree) for full, x in named_leaves(f"{name}/{key}", tree[key]).items()}
+    return {name: tree}
+
+
+def _narrow(named: str, name: str, x: Any) -> np.ndarray:
+    """An array of numbers as it is kept: floats and whole numbers in 32 bits, bytes as they are."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"{named}: {name} has the dtype {x.dtype}; must be numbers")
+    if name in ("reward", "discount"):
+        return np.array(x, np.float32, copy=False) if x.dtype == np.float32 else x.astype(np.float32)
+    if x.dtype in (np.uint8, np.int8, np.int32, np.float32):
+        return x.view()
+    if x.dtype.kind == "f" or x.dtype.kind == "b":
+        return x.astype(np.float32)
+    narrow = np.iinfo(np.int32)
+    if x.size and (x.max() > narrow.max or x.min() < narrow.min):
+        raise ValueError(f"{named}: {name} has whole numbers from {x.min()} to {x.max()}; must fit into 32 bits")
+    return x.astype(np.int32)
+
+
+def _episodes(named: str, kinds: np.ndarray) -> np.ndarray:
+    """Where episodes begin, and the number of rows.
+
+    Raises:
+      ValueError: naming the episode that does not begin or end.
+    """
+    if not len(kinds):
+        raise ValueError(f"{named}: step_type has no rows; must hold an episode at least")
+    known = np.isin(kinds, (FIRST, MID, LAST))
+    if kinds.dtype.kind == "f" or not known.all():
+        what = kinds[np.argmin(known)]
+        raise ValueError(f"{named}: step_type {what} in row {np.argmin(known)}; allowed: {FIRST}, {MID}, {LAST} (int8)")
+    if not (kinds == LAST).any():
+        raise ValueError(f"{named}: step_type has no LAST row ({LAST}); every episode must have its end")
+    first = kinds == FIRST
+    begins = np.append(np.flatnonzero(first), len(kinds)).astype(np.int64)
+    if begins[0] != 0:
+        raise ValueError(f"{named}: episode 0: step_type begins with {kinds[0]}; must begin with FIRST ({FIRST})")
+    ends = begins[1:] - 1
+    unended = kinds[ends] != LAST
+    if unended.any():
+        number = int(np.argmax(unended))
+        raise ValueError(
+            f"{named}: episode {number}: step_type ends with {kinds[ends[number]]} in row {ends[number]}; "
+            f"must end with LAST ({LAST})"
+        )
+    early = np.flatnonzero(kinds == LAST)
+    if len(early) > len(ends):
+        row = int(early[~np.isin(early, ends)][0])
+        number = int(np.searchsorted(begins, row, side="right")) - 1
+        raise ValueError(f"{named}: episode {number}: step_type goes on after LAST in row {row}; FIRST must follow it")
+    return begins
+
+
+def _refuse(named: str, begins: np.ndarray, name: str, wrong: np.ndarray, told: str, values: Any = None) -> None:
+    """Raises a ValueError for the first row that is wrong, if any is."""
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        number = int(np.searchsorted(begins, row, side="right")) - 1
+        where = f"{named}: episode {number}, row {row - begins[number]} of it"
+        raise ValueError(f"{where}: {name} {told.format(values[row] if values is not None else '')}")
+
+
+def fits(dataset: Dataset, spec: Spec, named: str = "dataset") -> None:
+    """Refuses a dataset of another task.
+
+    Raises:
+      ValueError: its observations or actions have other shapes or dtypes than the task's, or actions that it has not.
+    """
+    spaces = named_leaves("observation", spec.observation) | named_leaves("action", spec.action)
+    held = named_leaves("observation", dataset.rows.timestep.observation)
+    held |= named_leaves("action", dataset.rows.action)
+    task = f"must be as in {spec.name}"
+    if spaces.keys() != held.keys():
+        raise ValueError(f"{named}: has {', '.join(held)}; {task}, which has {', '.join(spaces)}")
+    for name, space in spaces.items():
+        x, dtype = held[name], np.dtype(space.dtype)
+        if (
+            x.shape[1:] != tuple(space.shape)
+            or x.dtype.kind != dtype.kind
+            or (dtype == np.uint8) != (x.dtype == np.uint8)
+        ):
+            raise ValueError(
+                f"{named}: {name} is {x.dtype}[{','.join(map(str, x.shape[1:]))}]; {task}, "
+                f"{dtype}[{','.join(map(str, space.shape))}]"
+            )
+    if isinstance(spec.action, Discrete | MultiDiscrete):
+        nums = spec.action.num if isinstance(spec.action, Discrete) else spec.action.nums
+        outside = (dataset.rows.action < 0) | (dataset.rows.action >= np.asarray(nums))
+        wrong = outside.reshape(len(outside), -1).any(axis=1)
+        _refuse(named, dataset.begins, "action", wrong, f"is {{}}; {task}, from 0 to below {nums}", dataset.rows.action)
+
+
+def facts(dataset: Dataset) -> Facts:
+    """What learners are told of a dataset."""
+    returns, lengths = dataset.returns(), np.diff(dataset.begins) - 1
+    order = ranked(returns)
+    taken = dataset.rows.timestep.step_type != LAST
+
+    def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if x.dtype == np.uint8 and x.ndim > 2:
+            return _no_moments(x.shape[1:])
+        kept = x[taken]
+        mean = kept.mean(axis=0, dtype=np.float64)
+        std = kept.std(axis=0, dtype=np.float64, mean=mean[None])
+        return mean.astype(np.float32), std.astype(np.float32)
+
+    leaves, structure = jax.tree.flatten(dataset.rows.timestep.observation)
+    means, stds = zip(*map(moments, leaves), strict=True)
+    return Facts(
+        dataset.episodes, dataset.transitions, int(lengths.max()), returns[order], np.cumsum(lengths[order]),
+        jax.tree.unflatten(structure, means), jax.tree.unflatten(structure, stds),
+    )  # fmt: skip
+
+
+def ranked(returns: np.ndarray) -> np.ndarray:
+    """Episodes by their return, the greatest first, and those with one return in order of time."""
+    return np.argsort(-returns, kind="stable")
+
+
+def unknown(spec: Spec) -> Facts:
+    """Facts of the right shapes where there is no dataset, as when a policy that was learned from one is played."""
+    is_space = lambda x: hasattr(x, "shape")  # noqa: E731
+    pairs = lambda i: jax.tree.map(lambda space: _no_moments(space.shape)[i], spec.observation, is_leaf=is_space)  # noqa: E731
+    return Facts(1, 1, 1, np.zeros(1), np.ones(1, np.int64), pairs(0), pairs(1))
+
+
+def _no_moments(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros(shape, np.float32), np.ones(shape, np.float32)

@@ -27,6 +27,7 @@ from agents.losses.goals import (
     goal_transition,
     relabel_goals,
 )
+from agents.losses.imitation import cloning, squared_cloning
 from agents.losses.intrinsic import count_bonus, inverse_loss, prediction_error
 from agents.losses.models import (
     distillation,
@@ -123,6 +124,7 @@ __all__ = [
     "clip_fraction",
     "clip_gradient",
     "clipped_surrogate",
+    "cloning",
     "conservative_gap",
     "control",
     "controlled_surrogate",
@@ -178,6 +180,7 @@ __all__ = [
     "soft_value",
     "softened_minimum",
     "squared",
+    "squared_cloning",
     "successor_bonus",
     "successor_error",
     "surrogate",

@@ -18,6 +18,7 @@ from envs.base import Box, Spec
 from envs.keys import split
 from envs.registry import limiting_option
 from replay.base import Replay
+from replay.recorded import lend
 
 ENDLESS = 100_000
 """Steps after which an evaluation cuts an episode of a task without a time limit."""
@@ -138,13 +139,18 @@ def lane_keys(key: Key, lanes: int) -> Key:
     return jax.lax.dynamic_slice_in_dim(everyone, parallel.index() * lanes, lanes)
 
 
-def learn(agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_state: Any, key: Key) -> tuple:
-    """U learning steps: `(agent state, replay state, metrics)`, metrics averaged over the steps."""
+def learn(
+    agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_state: Any, key: Key, data: Any = ()
+) -> tuple:
+    """U learning steps: `(agent state, replay state, metrics)`, metrics averaged over the steps.
+
+    `data` are the arrays of the dataset that the replay serves, if it serves one.
+    """
 
     def once(state: tuple, key: Key) -> tuple[tuple, dict[str, Array]]:
         agent_state, replay_state = state
         k_sample, k_update = split(key)
-        sample = replay.sample(replay_state, parallel.own_key(k_sample))
+        sample = replay.sample(lend(replay, replay_state, data), parallel.own_key(k_sample))
         agent_state, info = agent.update(agent_state, k_update, sample)
         return (agent_state, replay.feedback(replay_state, sample.index, info)), parallel.mean(dict(info.metrics))
 

@@ -78,6 +78,13 @@ def place(lay: Layout, tree: Tree) -> Tree:
     return jax.tree.map(put, tree)
 
 
+def common(lay: Layout, tree: Tree) -> Tree:
+    """Arrays that all runs have in common: whole, on every device, so that `mapped` takes them without a copy."""
+    if len(lay.devices) == 1:
+        return jax.device_put(tree, lay.devices[0])
+    return jax.device_put(tree, NamedSharding(lay.sharding.mesh, PartitionSpec()))
+
+
 def collect(lay: Layout, tree: Tree) -> Tree:
     """Arrays `[G, r, ...]` to numpy `[R, ...]`; where a run is shared, what its first device has."""
 

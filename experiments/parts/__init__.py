@@ -34,7 +34,7 @@ from experiments.parts.checks import (
     chosen,
     shares,
 )
-from experiments.parts.learning import centred, clipped, linear, normalised
+from experiments.parts.learning import centred, check_bounds, clipped, linear, normalised
 from experiments.parts.presets import merge
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "actor_critics",
     "centred",
     "check_atoms",
+    "check_bounds",
     "check_buffer",
     "check_frames",
     "check_images",

@@ -37,6 +37,7 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
         raise ValueError(f"{folder}: cannot read metrics.csv ({error.strerror})") from None
     finished = (folder / "summary.json").exists()
     summary = files.read_json(folder, "summary.json") if finished else _so_far(config, table)
+    summary = {"env_steps": summary["updates"], **summary} if "updates" in summary else summary
     absent = [key for key in ("experiment", "env", "env_steps") if key not in summary]
     if absent:
         raise ValueError(f"{folder}: summary.json has no {', '.join(absent)}")
@@ -59,7 +60,8 @@ def _so_far(config: Mapping[str, Any], table: Mapping[str, np.ndarray]) -> dict[
     """What of a summary is known of a run that has not finished."""
     flags = config.get("flags")
     env = flags.get("env") if isinstance(flags, dict) else None
-    return {"experiment": config.get("experiment"), "env": env, "env_steps": int(max(table["env_steps"], default=0))}
+    name = "updates" if "updates_per_second" in table else "env_steps"
+    return {"experiment": config.get("experiment"), "env": env, name: int(max(table["env_steps"], default=0))}
 
 
 def expanded(folders: Sequence[str]) -> list[str]:
@@ -105,14 +107,18 @@ def table(runs: Sequence[Run]) -> str:
 def remarks(runs: Sequence[Run]) -> list[str]:
     """What makes the runs incomparable, what differs between their flags, and which seeds are left out."""
     found = []
-    for key, what in (("env", "tasks"), ("env_steps", "numbers of environment steps per seed")):
+    lengths = ["updates" if "updates" in each.summary else "environment steps" for each in runs]
+    if len(set(lengths)) > 1:
+        found.append(f"note: the lengths of the runs are counted in {', '.join(lengths)}")
+    for key, what in (("env", "tasks"), ("env_steps", f"numbers of {lengths[0]} per seed")):
         values = [each.summary[key] for each in runs]
         if len({str(value) for value in values}) > 1:
             found.append(f"note: the runs are of different {what}: {', '.join(map(files.plain, values))}")
     for each in runs:
         if not each.finished:
             found.append(
-                f"note: {files.plain(each.label)} has not finished: {each.summary['env_steps']:,} steps so far"
+                f"note: {files.plain(each.label)} has not finished: {each.summary['env_steps']:,} "
+                f"{'updates' if 'updates' in each.summary else 'steps'} so far"
             )
         dead = each.scores.size - stats.living(each.scores).size
         if dead:

@@ -18,6 +18,8 @@ LABEL, TITLE = 48, 80
 """Characters after which a label and a title are shortened."""
 POINTS = 400
 """Curves of more points are thinned to this many."""
+AXES = {"steps": "environment steps per seed", "updates": "updates per seed"}
+"""What the x axis is called, by what runs are counted in."""
 
 
 def curve(
@@ -40,8 +42,10 @@ def curve(
       OSError: the file cannot be read, or the plot cannot be written (`files.UnwritableError`).
       ValueError: there is no such column, or the file is damaged.
     """
-    steps, values, name = (*source, metric) if isinstance(source, tuple) else load(source, metric)
-    _draw({"": (steps, values)}, out, title, name, reference)
+    if isinstance(source, tuple):
+        return _draw({"": source}, out, title, metric, reference)
+    steps, values, name = load(source, metric)
+    _draw({"": (steps, values)}, out, title, name, reference, xlabel=AXES[sinks.counted_in(source)])
 
 
 def curves(
@@ -64,9 +68,10 @@ def curves(
       OSError: a file cannot be read, or the plot cannot be written (`files.UnwritableError`).
       ValueError: there is no such column, or a file is damaged.
     """
-    tables = {label: sinks.read_metrics(Path(folder) / "metrics.csv") for label, folder in runs.items()}
-    found = {label: sinks.series(table, metric) for label, table in tables.items()}
-    _draw(found, out, title, metric, published=published)
+    paths = {label: Path(folder) / "metrics.csv" for label, folder in runs.items()}
+    found = {label: sinks.series(sinks.read_metrics(path), metric) for label, path in paths.items()}
+    axes = {AXES[sinks.counted_in(path)] for path in paths.values()}
+    _draw(found, out, title, metric, published=published, xlabel=" or ".join(sorted(axes)))
 
 
 def load(path: str | Path, metric: str = "eval_return") -> tuple[np.ndarray, np.ndarray, str]:
@@ -91,9 +96,10 @@ def _draw(
     metric: str,
     reference: float | None = None,
     published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    xlabel: str = "",
 ) -> None:
     image = io.BytesIO()
-    render(runs, image, title, NAMES.get(metric, metric.replace("_", " ")), reference, published)
+    render(runs, image, title, NAMES.get(metric, metric.replace("_", " ")), reference, published, xlabel=xlabel)
     files.write(Path(out), image.getvalue())
 
 
@@ -106,6 +112,7 @@ def render(
     published: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
     form: str = "png",
     description: str = "",
+    xlabel: str = "",
 ) -> None:
     """Draws learning curves into memory; the same curves always give the same bytes.
 
@@ -118,6 +125,7 @@ def render(
       published: label -> `(env_steps [points], scores [points])`, drawn as points.
       form: "png", "svg" or "pdf".
       description: is kept in the file, but for PDF.
+      xlabel: below it; by default environment steps per seed.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -147,7 +155,7 @@ def render(
         legend = axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="best", reverse=single)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    _style(axes, files.plain(title, TITLE), files.plain(ylabel, LABEL))
+    _style(axes, files.plain(title, TITLE), files.plain(ylabel, LABEL), xlabel or AXES["steps"])
     kept: dict[str, dict[str, Any]] = {
         "png": {"Description": description},
         "svg": {"Date": None, "Description": description},
@@ -176,8 +184,7 @@ def lines(
         axes.plot(x, y[0], color=COLOURS[i % len(COLOURS)], linewidth=2, label=_shown(files.plain(label, LABEL)))
     for text in axes.legend(frameon=False, fontsize=9, labelcolor=INK).get_texts():
         text.set_parse_math(False)
-    _style(axes, files.plain(title, TITLE), ylabel)
-    axes.set_xlabel(xlabel, color=INK)
+    _style(axes, files.plain(title, TITLE), ylabel, xlabel)
     axes.xaxis.set_major_formatter("{x:.1f}")
     image = io.BytesIO()
     figure.savefig(image, format="png")
@@ -212,11 +219,11 @@ def _curve(axes: Any, label: str, steps: np.ndarray, values: np.ndarray, colour:
     )  # fmt: skip
 
 
-def _style(axes: Any, title: str, ylabel: str) -> None:
+def _style(axes: Any, title: str, ylabel: str, xlabel: str) -> None:
     from matplotlib.ticker import EngFormatter
 
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=10, parse_math=False)
-    axes.set_xlabel("environment steps per seed", color=INK)
+    axes.set_xlabel(xlabel, color=INK)
     axes.set_ylabel(ylabel, color=INK, parse_math=False)
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.tick_params(colors=INK, length=0, labelsize=9)

@@ -6,7 +6,7 @@ from experiments.drivers.contract import Parts, Schedule
 from experiments.run import folders, prepare, records
 from experiments.run.cores import use_cores
 from experiments.run.experiment import Experiment, trained
-from experiments.run.flags import Common, Presets, check, contents, fail, flag, flat, grid, parse, preset
+from experiments.run.flags import Common, Offline, Presets, check, contents, fail, flag, flat, grid, parse, preset
 from experiments.run.plans import Size
 from experiments.run.ranges import Count, Limit, NonNegative, Pair, Positive, Real, Share, Steps, Unit, Whole
 from experiments.run.results import load
@@ -22,6 +22,7 @@ __all__ = [
     "Experiment",
     "Limit",
     "NonNegative",
+    "Offline",
     "Pair",
     "Parts",
     "Positive",

@@ -143,10 +143,10 @@ class Checkpointer:
         """The newest step on disk, damaged or not; None if there is none."""
         return next((step for step, _ in self._steps()), None)
 
-    def kept(self) -> str:
-        """What is there, in words."""
+    def kept(self, counted: str = "steps") -> str:
+        """What is there, in words; `counted` is what a step is one of."""
         saved = self.latest_step()
-        return "no checkpoint yet" if saved is None else f"the checkpoint of {saved:,} steps is kept"
+        return "no checkpoint yet" if saved is None else f"the checkpoint of {saved:,} {counted} is kept"
 
     def wait(self) -> None:
         """Waits for the save under way, if any, and raises what it raised."""

@@ -37,11 +37,11 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
     """Evaluates a run, of `experiment` where that is known.
 
     Returns:
-      What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps`, `episodes`), and `eval_returns` (mean of each
-      seed), `eval_iqm` and `eval_ci95`; for a task with a time limit `eval_ended`, the share of each seed's episodes
-      that ended before it; for one without, `eval_cut`, how many were cut before they ended; for a task with goals
-      `eval_success`, the share that reached one; with `rewards`, `eval_steps`, the mean steps to each of them, of each
-      seed; `film_error`, why there is no film though one was asked for.
+      What was played (`experiment`, `env`, `seeds`, `policy`, `at_steps` in what is `counted`, `episodes`), and
+      `eval_returns` (mean of each seed), `eval_iqm` and `eval_ci95`; for a task with a time limit `eval_ended`, the
+      share of each seed's episodes that ended before it; for one without, `eval_cut`, how many were cut before they
+      ended; for a task with goals `eval_success`, the share that reached one; with `rewards`, `eval_steps`, the mean
+      steps to each of them, of each seed; `film_error`, why there is no film though one was asked for.
 
     Raises:
       ValueError: the folder holds no policies, or the flags do not make sense.
@@ -100,6 +100,7 @@ def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
         "seeds": list(range(config.seed, config.seed + config.seeds)),
         "policy": arguments.which,
         "at_steps": at_steps,
+        "counted": config.counted,
         "episodes": arguments.episodes,
         "eval_returns": [float(x) for x in returns],
         "eval_iqm": reports.stats.iqm(returns),

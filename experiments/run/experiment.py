@@ -30,21 +30,21 @@ def trained(experiment: "Experiment", config: Any) -> dict[str, Any]:
     """
     prepared = prepare.prepare(experiment, config)
     if not config.quiet:
-        announce(prepared, config.steps)
+        announce(prepared, config)
     from experiments.run.train import train
 
     return train(prepared)
 
 
-def announce(prepared: prepare.Prepared, steps: int) -> None:
-    """Prints where the run reports, and how many steps it takes where that is not what was asked for."""
-    planned = prepared.plan.env_steps(prepared.plan.chunks)
+def announce(prepared: prepare.Prepared, asked: Any) -> None:
+    """Prints where the run reports, and how long it trains where that is not what the flags asked for."""
+    planned, counted = prepared.plan.env_steps(prepared.plan.chunks), asked.counted
     print(f"run folder: {prepared.folder}")
-    if planned != steps:
-        print(f"--steps {steps:,}: trains for {planned:,}, in whole chunks of {prepared.plan.chunk_steps:,}")
+    if planned != asked.steps:
+        print(f"--{counted} {asked.steps:,}: trains for {planned:,}, in whole chunks of {prepared.plan.chunk_steps:,}")
     end = prepared.config.schedule_steps
     if end and end < planned:
-        print(f"schedules end at {end:,} steps; --reschedule spreads them over all {planned:,}")
+        print(f"schedules end at {end:,} {counted}; --reschedule spreads them over all {planned:,}")
     print("compiling", flush=True)
 
 
@@ -55,7 +55,8 @@ class Experiment(NamedTuple):
     """The module's, which is the command's too."""
 
     flags: type[Any]
-    """A dataclass derived from `flags.Common`, whose field `agent` is a dataclass of the agent's flags."""
+    """A dataclass derived from `flags.Common` or, for what learns from recorded episodes alone, from `flags.Offline`;
+    its field `agent` is a dataclass of the agent's flags."""
 
     check: Callable[[Any, Any, Size], None]
     """`(agent flags, envs.base.Spec, Size) -> None`: raises a ValueError of one line for flags that do not go together.
@@ -107,7 +108,7 @@ class Experiment(NamedTuple):
     def start(self, config: Any) -> dict[str, Any]:
         """Checks every number against the range of its flag, and launches."""
         flags.check(config)
-        return self.launch(self, config)
+        return self.launch(self, prepare.data.completed(config))
 
     def refuses(self, error: BaseException) -> bool:
         """Whether an error is a refusal by bellmax or by this experiment, rather than a fault in what they call."""
@@ -140,7 +141,7 @@ class Experiment(NamedTuple):
         config = dataclasses.replace(config, **values, agent=dataclasses.replace(config.agent, **agent))
         config = flags.resumable(stored, config, folder) if stored else config
         flags.check(config)
-        return config
+        return prepare.data.completed(config)
 
     def train(
         self, *, preset: str = "", agent: Mapping[str, Any] = MappingProxyType({}), quiet: bool = True, **values: Any

@@ -1,4 +1,4 @@
-"""The flags that every experiment has, how they are checked, and how sweeps are read. No JAX here: `--help` is fast."""
+"""The flags that experiments share, how they are checked, and how sweeps are read. No JAX here: `--help` is fast."""
 
 import dataclasses
 import inspect
@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_origin, get_type_hints
 
 from experiments import reports
 from experiments.run import ranges
@@ -21,8 +21,8 @@ Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
-class Common:
-    """Flags of every experiment."""
+class Task:
+    """Flags of what is trained on, and how often."""
 
     preset: str = ""
     """Take the defaults of this preset; flags given beside it win."""
@@ -36,6 +36,12 @@ class Common:
     """Number of runs trained side by side, with seeds `seed`, `seed` + 1 and so on."""
     seed: ranges.Whole = 0
     """Seed of the first run; further runs count on from it."""
+
+
+@dataclass(frozen=True)
+class Acting:
+    """Flags of how long is acted, in how many environments."""
+
     steps: ranges.Steps = 100_000
     """Environment steps that each seed trains for."""
     schedule_steps: ranges.Whole = 0
@@ -45,6 +51,27 @@ class Common:
     """Anneal a run that is resumed with more steps over all of them, which takes annealed values back."""
     num_envs: ranges.Count = 8
     """Environments (lanes) per seed."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Flags of what is learned from, and how long, where nothing is acted."""
+
+    dataset: str = ""
+    """Recorded episodes to learn from: a file as `experiments.collect` writes it, or minari/ID."""
+    updates: ranges.Steps = 100_000
+    """Updates that each seed trains for."""
+    schedule_updates: ranges.Whole = 0
+    """Updates over which step sizes and the like are annealed; 0 for `updates`. A run that is resumed with more updates
+    keeps the end that it had."""
+    reschedule: bool = False
+    """Anneal a run that is resumed with more updates over all of them, which takes annealed values back."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Flags of devices, logs, evaluations and the run folder."""
+
     devices: ranges.Count = 1
     """Devices that train each seed together, data-parallel. With 1, seeds are shared out over all devices."""
     eval_every: ranges.Whole = 0
@@ -77,9 +104,52 @@ class Common:
     """Show no progress bar and print nothing."""
 
 
+@dataclass(frozen=True)
+class Common(Keeping, Acting, Task):
+    """Flags of every experiment that acts."""
+
+    counted: ClassVar[str] = "steps"
+    """What the length of a run, its intervals and its schedules are counted in, and the flag of the length."""
+
+
+@dataclass(frozen=True)
+class Offline(Keeping, Data, Task):
+    """Flags of every experiment that learns from recorded episodes alone."""
+
+    counted: ClassVar[str] = "updates"
+
+    env: str = ""
+    """Task of the evaluations, as suite/id; by default the one that the dataset names."""
+    eval_every: ranges.Whole = 0
+    """Updates per seed between greedy evaluations; 0 for a twentieth of `updates`."""
+    log_every: ranges.Whole = 0
+    """Updates per seed between log points; 0 for a hundredth of `updates`, at most 50,000."""
+    checkpoint_every: ranges.Whole = 0
+    """Updates per seed between checkpoints; 0 for every evaluation."""
+    resume: str = ""
+    """A run folder to continue. Flags not given are its own; only `updates` and what is shown or kept may change."""
+
+    @property
+    def steps(self) -> int:
+        """The length of the run in what it is counted in."""
+        return self.updates
+
+    @property
+    def schedule_steps(self) -> int:
+        """The length of its schedules likewise."""
+        return self.schedule_updates
+
+    @property
+    def num_envs(self) -> int:
+        """One lane on each device, of which nothing but shapes is known."""
+        return self.devices
+
+
 CHANGEABLE = (
     "steps",
     "schedule_steps",
+    "updates",
+    "schedule_updates",
     "reschedule",
     "out",
     "resume",
@@ -148,12 +218,13 @@ def resumable(stored: Any, chosen: Any, folder: str) -> Any:
     if differing:
         changes = ", ".join(f"{flag(name)} was {before[name]!r}, is {now[name]!r}" for name in differing)
         raise ValueError(f"--resume {folder}: the run was started with other flags: {changes}")
+    counted, schedule = chosen.counted, f"schedule_{chosen.counted}"
     if chosen.steps < stored.steps:
-        raise ValueError(f"--steps {chosen.steps}: the run to resume has {stored.steps}; give as many or more")
+        raise ValueError(f"--{counted} {chosen.steps}: the run to resume has {stored.steps}; give as many or more")
     if chosen.reschedule:
-        return dataclasses.replace(chosen, schedule_steps=0)
+        return dataclasses.replace(chosen, **{schedule: 0})
     if chosen.steps > stored.steps and not chosen.schedule_steps:
-        return dataclasses.replace(chosen, schedule_steps=stored.steps)
+        return dataclasses.replace(chosen, **{schedule: stored.steps})
     return chosen
 
 
@@ -302,7 +373,7 @@ def check(config: Any) -> None:
         if not 1 <= len(word) <= 64:
             raise ValueError(f"--wandb-tags {word!r}: must have 1 to 64 characters")
     for name in () if config.wandb or config.resume else ("wandb_project", "wandb_tags"):
-        if getattr(config, name) != getattr(Common, name):
+        if getattr(config, name) != getattr(Keeping, name):
             raise ValueError(f"{flag(name)} {getattr(config, name)}: of use only with --wandb")
     if config.wandb and find_spec("wandb") is None:
         raise ValueError("--wandb: needs the package wandb, which is not installed (pip install wandb)")

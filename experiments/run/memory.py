@@ -73,7 +73,7 @@ def of_rows(config: Any, spec: Any) -> dict[str, int]:
     return {"environments": row * config.num_envs, "evaluation": row * config.eval_episodes}
 
 
-def of_state(config: Any, spec: Any, shape: Any, parts: "Parts", runs: int) -> dict[str, int]:
+def of_state(config: Any, spec: Any, shape: Any, parts: "Parts", runs: int, data: Any = ()) -> dict[str, int]:
     """Bytes of one run by what takes them: its state, and of what comes and goes the larger.
 
     Args:
@@ -82,10 +82,12 @@ def of_state(config: Any, spec: Any, shape: Any, parts: "Parts", runs: int) -> d
       shape: a `drivers.base.RunState` of shapes `[G, r, ...]`, of all runs.
       parts: of a run.
       runs: how many there are.
+      data: the arrays of the dataset that they share, if they learn from one.
     """
     import jax
 
     from envs import keys
+    from replay.recorded import lend
 
     needs = {
         "agent": size(shape.agent),
@@ -99,10 +101,11 @@ def of_state(config: Any, spec: Any, shape: Any, parts: "Parts", runs: int) -> d
     stored = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), shape.replay)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Explicitly requested dtype")  # of an index into more than 2³¹ numbers
-        sample = jax.eval_shape(parts.replay.sample, stored, keys.key(0))
+        sample = jax.eval_shape(parts.replay.sample, lend(parts.replay, stored, data), keys.key(0))
     batch = size(sample) * config.devices - needs["replay"]  # of one that hands out all that it holds, nothing
     passing = ("batch", batch) if batch > evaluation else ("evaluation", evaluation)
-    return needs | dict([passing])
+    shared = {"dataset": size(data) // runs} if data else {}
+    return needs | dict([passing]) | shared
 
 
 def size(tree: Any) -> int:
@@ -121,6 +124,7 @@ def responsible(config: Any, part: str) -> list[str]:
         "batch": ["agent.batch_size"],
         "replay": ["agent.buffer_size"] if "agent.buffer_size" in values else ["num_envs", "agent.unroll"],
         "agent": [],
+        "dataset": ["dataset"],
     }[part]
     known = [name for name in named if name in values]
     if known:

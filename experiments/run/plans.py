@@ -18,7 +18,9 @@ class Size(NamedTuple):
     devices: int
     """Devices that share each seed; batches and buffers are per device."""
     steps: int
-    """Environment steps per seed over which schedules run."""
+    """Environment steps per seed over which schedules run; updates where nothing is acted."""
+    data: Any = None
+    """What is known of the dataset that is learned from, `replay.Facts`; None where there is none."""
 
     def per_device(self, total: int, name: str) -> int:
         """`total` shared out over the devices.
@@ -42,7 +44,7 @@ class Plan(NamedTuple):
     save_every: int
 
     def env_steps(self, chunks: int) -> int:
-        """Environment steps per seed after so many chunks."""
+        """Environment steps per seed after so many chunks; updates where nothing is acted."""
         return self.warmup_steps + chunks * self.chunk_steps
 
     def chunks_at(self, env_steps: int) -> int:
@@ -57,6 +59,8 @@ def planned(config: Any, parts: "Parts") -> tuple[Any, Plan]:
       ValueError: the steps do not reach one chunk, or the warm-up does not fill what a sample needs.
     """
     schedule = parts.schedule
+    if config.counted == "updates":
+        return intervals(config, 0, schedule.updates)
     per_iteration = schedule.unroll * config.num_envs
     warmup_steps = schedule.warmup * per_iteration
     if config.steps < warmup_steps + per_iteration:
@@ -71,7 +75,18 @@ def planned(config: Any, parts: "Parts") -> tuple[Any, Plan]:
             f"--agent.warmup {warmup_steps}: sampling needs {parts.replay.minimum} rows of every environment; "
             f"with --num-envs {config.num_envs} that is a warm-up of at least {least * per_iteration} steps"
         )
+    return intervals(config, warmup_steps, per_iteration)
+
+
+def intervals(config: Any, warmup_steps: int, per_iteration: int) -> tuple[Any, Plan]:
+    """The plan of a run whose iterations take so many steps after a warm-up, and the flags as it rounds them.
+
+    Raises:
+      ValueError: the length of the run is less than an iteration.
+    """
     iterations = (config.steps - warmup_steps) // per_iteration
+    if iterations < 1:
+        raise ValueError(f"--{config.counted} {config.steps}: does not reach one iteration, which is {per_iteration}")
     log_every = config.log_every or min(config.steps // 100, 50_000)
     per_chunk = min(iterations, max(1, round(log_every / per_iteration)))
     chunk_steps = per_chunk * per_iteration

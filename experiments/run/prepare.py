@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.run import flags, memory
+from experiments.run import data, flags, memory
 from experiments.run.cores import use_cores
 from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
@@ -46,14 +46,14 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     """
     points = flags.grid(config)
     use_cores(config)
-    from experiments.drivers import devices
+    from experiments.drivers import devices, offline
 
     folder = folder_of(experiment.name, config)
     env = environment(config, Path(config.resume) if config.resume else None, config.trust)
-    size = size_of(config)
+    held = data.held(config, env.spec)
     for point in points:
-        experiment.check(dataclasses.replace(config.agent, **point), env.spec, size)
-    make = parts_maker(config, env.spec, experiment.make)
+        experiment.check(dataclasses.replace(config.agent, **point), env.spec, size_of(config, held.facts))
+    make = parts_maker(config, env.spec, experiment.make, held.facts)
     runs = len(points) * config.seeds
     lay = devices.layout(runs, config.devices)
     memory.check(config, runs, memory.of_rows(config, env.spec), lay)
@@ -67,19 +67,23 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
             name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
         }
         hypers["run"] = np.arange(lay.runs)
-        return driver_of(
+        around = driver_of(
             env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
             iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=judged,
         )  # fmt: skip
+        if config.counted == "steps":
+            return around
+        lent = devices.common(lay, held.arrays)
+        return offline.driver(around, env.spec, make, hypers, lay, lent, iterations=plan.iterations)
 
     if runs > MANY:  # arrays of them would be made before their state's shape is known
         alone = devices.layout(1, config.devices)
         shape = driver_for(dataclasses.replace(config, seeds=1), points[:1], alone).shape()
-        memory.check(config, runs, memory.of_state(config, env.spec, shape, parts, 1), lay)
+        memory.check(config, runs, memory.of_state(config, env.spec, shape, parts, 1, held.arrays), lay)
     driver = driver_for(config, points, lay)
     # Traces what `init` does: what does not fit together, or into memory, says so here, before anything compiles.
     shape = driver.shape()
-    memory.check(config, runs, memory.of_state(config, env.spec, shape, parts, runs), lay)
+    memory.check(config, runs, memory.of_state(config, env.spec, shape, parts, runs, held.arrays), lay)
     if not config.resume:
         make_folder(folder, experiment, config)
     return Prepared(experiment, config, points, plan, driver, lay, folder)
@@ -182,14 +186,16 @@ def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
     return np.tile(config.seed + np.arange(config.seeds), len(points))
 
 
-def size_of(config: Any) -> Size:
-    """The sizes of a run that `check` and `make` are told."""
-    return Size(config.num_envs // config.devices, config.devices, config.schedule_steps or config.steps)
+def size_of(config: Any, facts: Any = None) -> Size:
+    """The sizes of a run that `check` and `make` are told, with the facts of the dataset that it learns from."""
+    return Size(config.num_envs // config.devices, config.devices, config.schedule_steps or config.steps, facts)
 
 
-def parts_maker(config: Any, spec: Any, build: Callable[..., Any]) -> Callable[[dict[str, Any]], "Parts"]:
+def parts_maker(
+    config: Any, spec: Any, build: Callable[..., Any], facts: Any = None
+) -> Callable[[dict[str, Any]], "Parts"]:
     """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not."""
-    size = size_of(config)
+    size = size_of(config, facts)
 
     def make(hypers: dict[str, Any]) -> "Parts":
         swept = {name: value for name, value in hypers.items() if name != "run"}

@@ -110,7 +110,7 @@ class Session:
 
     @property
     def env_steps(self) -> int:
-        """Environment steps per seed so far."""
+        """Environment steps per seed so far, or updates of a run that takes none."""
         return self.prepared.plan.env_steps(self.chunk)
 
     def advance(self, log: Logger) -> None:
@@ -135,7 +135,7 @@ class Session:
         if evaluate or save:
             self.check_policy()
         rate = plan.chunk_steps * lay.runs / seconds
-        self.report(log, {**metrics, "steps_per_second": rate}, "train")
+        self.report(log, {**metrics, f"{self.prepared.config.counted}_per_second": rate}, "train")
         if evaluate:
             self.evaluate(log)
         if save:
@@ -172,10 +172,10 @@ class Session:
         for name in sorted(metrics.keys() - set(EPISODES), key=lambda name: (name != "loss", name)):
             for run in np.flatnonzero(~np.isfinite(metrics[name]) & ~dead).tolist():
                 dead[run] = True
-                message = f"{name} is {metrics[name][run]} at {self.env_steps:,} steps of {self.named(run)}"
+                message = f"{name} is {metrics[name][run]} at {self.env_steps:,} {config.counted} of {self.named(run)}"
                 if config.nan == "stop" or dead.all():
                     self.checkpoints.wait()
-                    kept = self.checkpoints.kept()
+                    kept = self.checkpoints.kept(config.counted)
                     others = "no seed is left" if dead.all() else "--nan continue goes on with the other seeds"
                     raise records.StoppedError(f"{message}; {kept}; {others}")
                 print(f"warning: {message}; going on without it", file=sys.stderr)

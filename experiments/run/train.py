@@ -43,7 +43,7 @@ def left(prepared: Prepared) -> str:
         return "the run folder is gone"
     if reports.files.kind(prepared.folder / CHECKPOINTS) not in ("nothing", "a folder"):
         return "the folder of its checkpoints is gone"
-    kept = Checkpointer(prepared.folder / CHECKPOINTS).kept()
+    kept = Checkpointer(prepared.folder / CHECKPOINTS).kept(prepared.config.counted)
     return f"{kept}; when that is mended, to go on: {prepared.experiment.command} --resume {prepared.folder}"
 
 
@@ -67,7 +67,8 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
         stack.callback(session.compilation.close)
         write_configs(prepared, folders)
         at, taken = session.env_steps if config.resume else None, session.results.train_seconds
-        progress = Progress(plan.env_steps(plan.chunks), prepared.lay.runs, at or 0, config.quiet)
+        total = plan.env_steps(plan.chunks)
+        progress = Progress(total, prepared.lay.runs, at or 0, config.quiet, counted=config.counted)
         begun = session.chunk
         log = stack.enter_context(open_log(prepared, folders, at, begun > 0, progress))
         while session.chunk < plan.chunks and not interrupt.raised:
@@ -78,7 +79,7 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
             session.save()
     summaries = report(session, folders)
     if session.chunk < plan.chunks:
-        told = f"stopped at {session.env_steps:,} steps per seed, and saved; to go on:\n"
+        told = f"stopped at {session.env_steps:,} {config.counted} per seed, and saved; to go on:\n"
         raise records.StoppedError(f"{told}  {experiment.command} --resume {folder}", code=130)
     return summaries[0] if len(points) == 1 else {path.name: s for path, s in zip(folders, summaries, strict=True)}
 
@@ -96,9 +97,10 @@ def foretell(prepared: Prepared, chunks: int, seconds: float, progress: Progress
     if left > LONG:
         rate = prepared.plan.chunk_steps * prepared.lay.runs / seconds
         length = f"{left / 3600:,.1f} hours" if left >= 5400 else f"{left / 60:.0f} minutes"
+        counted = prepared.config.counted
         progress.note(
-            f"about {length} to go at {rate:,.0f} steps/s of all seeds together, evaluations not counted; "
-            f"a smaller --steps than {prepared.config.steps:,} makes it shorter"
+            f"about {length} to go at {rate:,.0f} {counted}/s of all seeds together, evaluations not counted; "
+            f"a smaller --{counted} than {prepared.config.steps:,} makes it shorter"
         )
 
 
@@ -156,15 +158,20 @@ def open_log(
     parts = []
     for i, (path, point) in enumerate(zip(folders, prepared.points, strict=True)):
         sinks: list[Any] = [
-            MetricsCsv(path / "metrics.csv", seeds, resume_at, logged),
+            MetricsCsv(path / "metrics.csv", seeds, resume_at, logged, config.counted),
             TensorBoard(path / "tensorboard", seeds, resume_at),
         ]
         if config.wandb:
             own, project, tags = flags.flat(pointed(config, point)), config.wandb_project, config.wandb_tags
-            named = {"project": project, "group": prepared.folder.resolve().name}
+            named = {"project": project, "group": prepared.folder.resolve().name, "axis": length_of(config)}
             sinks.append(Wandb(path, seeds, own, resume_at is not None, tags=tags, **named))
         parts.append(Part(slice(i * each, (i + 1) * each), *sinks))
     return Logger(prepared.lay.runs, *parts, progress)
+
+
+def length_of(config: Any) -> str:
+    """What the length of a run is called in its logs and its summary."""
+    return "env_steps" if config.counted == "steps" else config.counted
 
 
 def summarise(session: Session, folder: Path, runs: slice) -> dict[str, Any]:
@@ -172,14 +179,15 @@ def summarise(session: Session, folder: Path, runs: slice) -> dict[str, Any]:
     prepared, results = session.prepared, session.results
     last = np.where(results.dead, np.nan, results.last_returns)[runs]
     trained = session.env_steps - prepared.plan.warmup_steps
+    speed = trained * prepared.lay.runs / max(results.train_seconds, 1e-9)
     summary = {
         "experiment": prepared.experiment.name,
         "env": prepared.config.env,
         "seeds": prepared.config.seeds,
-        "env_steps": session.env_steps,
+        length_of(prepared.config): session.env_steps,
         "wall_seconds": round(results.wall_seconds, 3),
         "compile_seconds": round(results.compile_seconds, 3),
-        "steps_per_second": round(trained * prepared.lay.runs / max(results.train_seconds, 1e-9), 1),
+        f"{prepared.config.counted}_per_second": round(speed, 1),
         "eval_returns": last,
         "eval_returns_best": results.best_returns[runs],
         "eval_iqm": reports.stats.iqm(last),
@@ -232,8 +240,10 @@ def table(folders: list[Path], summaries: list[dict[str, Any]], first_seed: int)
             best, last = (atari.human_normalised(game, x) for x in iqms)
             lines.append(f"{'human':>8} {best:>10.1%} {last:>10.1%}   normalised: 0 % is random play, 100 % a human")
     of = summaries[0]
+    counted = "updates" if "updates" in of else "steps"
+    length, speed = of["updates" if counted == "updates" else "env_steps"], of[f"{counted}_per_second"]
     lines.append(
-        f"\n{of['env_steps']:,} steps per seed at {of['steps_per_second']:,.0f} steps/s of all seeds together; "
+        f"\n{length:,} {counted} per seed at {speed:,.0f} {counted}/s of all seeds together; "
         f"{of['wall_seconds']:.0f} s, of which compilation {of['compile_seconds']:.0f} s"
     )
     return "\n".join(lines)

@@ -7,6 +7,7 @@ the same scale. Over several devices they are merged exactly.
 from agents.common.wrappers.of_actions import centred_actions, check_bounds, unit_actions
 from agents.common.wrappers.of_observations import (
     as_floats,
+    normalise_by,
     normalise_observations,
     passes,
     recall,
@@ -21,6 +22,7 @@ __all__ = [
     "centred_actions",
     "check_bounds",
     "clip_rewards",
+    "normalise_by",
     "normalise_observations",
     "normalise_rewards",
     "passes",

@@ -78,6 +78,54 @@ def normalise_observations(agent: Agent, space: Any, clip: float = 10.0, least: 
     return agent._replace(init=init, actor=actor, act=act, update=update)
 
 
+class Known(NamedTuple):
+    """The state or the actor of `normalise_by`."""
+
+    inner: Any
+    mean: Tree
+    std: Tree
+
+
+def normalise_by(agent: Agent, space: Any, mean: Tree, std: Tree, least: float = 1e-3) -> Agent:
+    """The inner agent sees (x - mean) / (std + `least`), by statistics of a dataset that never change.
+
+    They are kept in the state, so that a policy is played as it was learned where the dataset is not at hand. Discrete
+    observations and images (`passes`) stay untouched.
+
+    Args:
+      agent: any.
+      space: of the task's observations, a Space or a tree of them.
+      mean: of single observations, a tree like `space` (`replay.Facts`).
+      std: their standard deviation.
+      least: is added to the standard deviation.
+    """
+
+    def see(known: Known, timestep: TimeStep) -> TimeStep:
+        def scale(space: Space, x: Array, mean: Array, std: Array) -> Array:
+            return x if passes(space) else (x - mean) / (std + least)
+
+        seen = jax.tree.map(scale, space, timestep.observation, known.mean, known.std, is_leaf=_is_space)
+        return timestep._replace(observation=seen)
+
+    def init(key: Key, timestep: TimeStep) -> Known:
+        known = Known((), *jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (mean, std)))
+        return known._replace(inner=agent.init(key, see(known, timestep)))
+
+    def actor(state: Known) -> Known:
+        return state._replace(inner=agent.actor(state.inner))
+
+    def act(actor: Known, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
+        return agent.act(actor.inner, key, carry, see(actor, timestep), explore)
+
+    def update(state: Known, key: Key, sample: Sample) -> tuple[Known, Info]:
+        steps = sample.steps
+        seen = steps._replace(timestep=see(state, steps.timestep))
+        inner, info = agent.update(state.inner, key, sample._replace(steps=seen))
+        return state._replace(inner=inner), info
+
+    return agent._replace(init=init, actor=actor, act=act, update=update)
+
+
 def as_floats(agent: Agent, space: Box) -> Agent:
     """The inner agent sees whole numbers as floats, bytes in [0, 1]: for models, which predict no whole numbers.
 

@@ -5,7 +5,15 @@ scalar that all share, and passes it to every sink. A *run* is one seed, or one 
 """
 
 from experiments.reports.sinks.logger import Kind, Logger, Metrics, Part, Sink
-from experiments.reports.sinks.metrics_csv import COLUMNS, MetricsCsv, read_metrics, read_rows, salvage, series
+from experiments.reports.sinks.metrics_csv import (
+    COLUMNS,
+    MetricsCsv,
+    counted_in,
+    read_metrics,
+    read_rows,
+    salvage,
+    series,
+)
 from experiments.reports.sinks.progress import Progress
 from experiments.reports.sinks.tensorboard import TensorBoard
 from experiments.reports.sinks.wandb import Wandb
@@ -21,6 +29,7 @@ __all__ = [
     "Sink",
     "TensorBoard",
     "Wandb",
+    "counted_in",
     "read_metrics",
     "read_rows",
     "salvage",

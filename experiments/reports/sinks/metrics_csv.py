@@ -16,6 +16,9 @@ A row per run and log point, in the order of logging, with these columns first:
 then one column for each further metric (losses and so on; `eval_success`, the share of evaluation episodes that reach
 their goal, in tasks with goals) by order of appearance. A cell is empty where the metric was not reported or was NaN
 (as is `episode_return` when no episode ended). A metric that first appears later adds a column to the whole file.
+
+A run that learns from recorded episodes takes no environment steps: its file has the columns `updates` and
+`updates_per_second` in the place of `env_steps` and `steps_per_second`. What reads a file calls either `env_steps`.
 """
 
 import csv
@@ -34,13 +37,22 @@ COLUMNS = (
     "seed", "env_steps", "wall_seconds", "kind", "episode_return", "episode_length", "episodes", "steps_per_second",
     "eval_return", "eval_length",
 )  # fmt: skip
+COUNTED = {"steps": ("env_steps", "steps_per_second"), "updates": ("updates", "updates_per_second")}
+"""What the columns of the length and of the speed are called, by what a run is counted in."""
 Rows = list[dict[str, str]]
 
 
 class MetricsCsv:
     """Appends log points to a CSV file, each in one piece. The file is not kept open."""
 
-    def __init__(self, path: str | Path, seeds: Sequence[Any], resume_at: int | None = None, logged: bool = False):
+    def __init__(
+        self,
+        path: str | Path,
+        seeds: Sequence[Any],
+        resume_at: int | None = None,
+        logged: bool = False,
+        counted: str = "steps",
+    ):
         """Makes the file.
 
         Args:
@@ -50,29 +62,31 @@ class MetricsCsv:
             what is logged is appended. A damaged file is kept as `metrics.csv.damaged`, and what is whole before the
             damage is gone on with. Default: a new file.
           logged: whether there were log points up to `resume_at`, so that a file without any is damaged or missing.
+          counted: steps, or updates of a run that takes none.
 
         Raises:
           files.UnwritableError: it cannot be written.
         """
         self._path, self._seeds = Path(path), [str(seed) for seed in seeds]
-        self._columns: list[str] = list(COLUMNS)
+        self._counted = counted
+        self._columns: list[str] = list(_first_columns(counted))
         rows: Rows = []
         if resume_at is not None and files.kind(self._path) != "nothing":
             self._columns, everything, damage = salvage(self._path)
             if not damage and not everything and logged:
-                damage = f"{self._path}: has no rows, though the checkpoint is at {resume_at} steps"
+                damage = f"{self._path}: has no rows, though the checkpoint is at {resume_at} {counted}"
             if not damage and everything and int(everything[-1]["env_steps"]) < resume_at:
-                damage = f"{self._path}: ends before {resume_at} steps, where the checkpoint is"
+                damage = f"{self._path}: ends before {resume_at} {counted}, where the checkpoint is"
             rows = [row for row in everything if int(row["env_steps"]) <= resume_at]
             if damage:
                 kept = self._path.with_name(f"{self._path.name}.damaged")
                 with files.writing(kept):
                     self._path.rename(kept)
-                last = f"rows up to {rows[-1]['env_steps']} steps" if rows else "no rows"
+                last = f"rows up to {rows[-1]['env_steps']} {counted}" if rows else "no rows"
                 told = f"warning: {damage}; going on with {last} of it, and keeping it as {kept.name}"
                 print(told, file=sys.stderr)
         elif logged:
-            told = f"is not there, though the checkpoint is at {resume_at} steps; going on with a new one"
+            told = f"is not there, though the checkpoint is at {resume_at} {counted}; going on with a new one"
             print(f"warning: {self._path}: {told}", file=sys.stderr)
         self._write(rows)
 
@@ -99,8 +113,23 @@ class MetricsCsv:
         """Nothing is open."""
 
     def _write(self, rows: Sequence[Mapping[str, str]]) -> None:
-        header = dict(zip(self._columns, self._columns, strict=True))
+        header = {name: COUNTED[self._counted][0] if name == "env_steps" else name for name in self._columns}
         files.write(self._path, _csv(self._columns, [header, *rows]))
+
+
+def _first_columns(counted: str) -> tuple[str, ...]:
+    """`COLUMNS` with the speed under the name that it has; the length is `env_steps` until it is written."""
+    return tuple(COUNTED[counted][1] if name == "steps_per_second" else name for name in COLUMNS)
+
+
+def counted_in(path: str | Path) -> str:
+    """What a run is counted in, by the first line of its `metrics.csv`.
+
+    Raises:
+      OSError: the file cannot be read.
+    """
+    header = files.read(Path(path)).partition(b"\n")[0].decode(errors="replace")
+    return "updates" if header.split(",")[1:2] == ["updates"] else "steps"
 
 
 def _cell(value: Any) -> str:
@@ -128,7 +157,11 @@ def salvage(path: str | Path) -> tuple[list[str], Rows, str | None]:
         return list(COLUMNS), [], f"{path}: cannot be read ({error.strerror})"
     header, *lines = content.decode(errors="replace").split("\n")[:-1] or [""]  # what follows the last newline is torn
     columns = header.split(",")
-    if tuple(columns[: len(COLUMNS)]) != COLUMNS or len(set(columns)) < len(columns):
+    if columns[1:2] == ["updates"]:
+        columns, allowed = [columns[0], "env_steps", *columns[2:]], _first_columns("updates")
+    else:
+        allowed = COLUMNS
+    if tuple(columns[: len(COLUMNS)]) != allowed or len(set(columns)) < len(columns):
         return list(COLUMNS), [], f"{path}: not a metrics.csv; its first line is {files.plain(header)!r}"
     rows: Rows = []
     for number, line in enumerate(lines, 2):

@@ -18,7 +18,15 @@ class Progress:
 
     INTERVAL = 10.0
 
-    def __init__(self, total: int, runs: int, done: int = 0, quiet: bool = False, file: TextIO | None = None):
+    def __init__(
+        self,
+        total: int,
+        runs: int,
+        done: int = 0,
+        quiet: bool = False,
+        file: TextIO | None = None,
+        counted: str = "steps",
+    ):
         """Shows 0 %.
 
         Args:
@@ -27,19 +35,21 @@ class Progress:
           done: environment steps of each before a resume.
           quiet: show nothing.
           file: default stderr.
+          counted: what the numbers are of, where they are not environment steps.
         """
         from tqdm import tqdm
 
-        self._file = file or sys.stderr
+        self._file, self._counted = file or sys.stderr, counted
         self._total, self._runs, self._done, self._quiet = total, runs, done, quiet
         self._returns: dict[str, float] = {}
         self._last = self._start = time.monotonic()
         self._first = done
         self._bar = None
         if not quiet and self._file.isatty():
-            form = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} steps, {rate_fmt}{postfix}, {remaining} left"
+            form = "{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} " + counted
+            form += ", {rate_fmt}{postfix}, {remaining} left"
             self._bar = tqdm(
-                total=total * runs, initial=done * runs, unit=" steps", unit_scale=True, bar_format=form,
+                total=total * runs, initial=done * runs, unit=f" {counted}", unit_scale=True, bar_format=form,
                 dynamic_ncols=True, file=self._file, smoothing=0.1,
             )  # fmt: skip
 
@@ -80,6 +90,7 @@ class Progress:
 
         rate = (env_steps - self._first) * self._runs / max(time.monotonic() - self._start, 1e-9)
         left = (self._total - env_steps) * self._runs / rate if rate else float("nan")
-        parts = [f"{env_steps / self._total:4.0%}", f"{env_steps:,} of {self._total:,} steps", f"{rate:,.0f} steps/s"]
+        told, unit = f"{env_steps:,} of {self._total:,}", self._counted
+        parts = [f"{env_steps / self._total:4.0%}", f"{told} {unit}", f"{rate:,.0f} {unit}/s"]
         parts += [self._shown()] if self._returns else []
         return ", ".join([*parts, f"{tqdm.format_interval(left) if rate else '?'} left"])

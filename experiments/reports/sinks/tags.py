@@ -3,7 +3,7 @@
     episode/      return, length and count of the episodes that ended in training
     evaluation/   what evaluations found: return, length, success, cut
     losses/       everything whose name ends in `loss`
-    speed/        steps_per_second, and for W&B wall_seconds
+    speed/        steps_per_second or updates_per_second, and for W&B wall_seconds
     train/        all else that an agent tells: entropy, learning_rate, q_mean and so on
 
 `metrics.csv` has the names themselves.
@@ -16,6 +16,7 @@ TAGS = {
     "episode_length": "episode/length",
     "episodes": "episode/count",
     "steps_per_second": "speed/steps_per_second",
+    "updates_per_second": "speed/updates_per_second",
     "wall_seconds": "speed/wall_seconds",
 }
 

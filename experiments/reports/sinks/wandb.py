@@ -29,6 +29,7 @@ class Wandb:
         project: str = "bellmax",
         tags: Sequence[str] = (),
         group: str = "",
+        axis: str = "env_steps",
     ):
         """Starts the W&B runs, or goes on with those of the folder.
 
@@ -42,6 +43,7 @@ class Wandb:
           project: where the runs go.
           tags: what the runs are tagged with.
           group: what the runs belong to; by default the folder's name.
+          axis: what the x axis is called.
 
         Raises:
           ValueError: wandb is not installed.
@@ -53,6 +55,7 @@ class Wandb:
         folder = Path(folder).resolve()
         known = _ids(folder / IDS) if resume else {}
         self._runs: list[Any] = []
+        self._axis = axis
         with contextlib.ExitStack() as stack:  # ends those that were started where one cannot be
             for seed in seeds:
                 run = wandb.init(
@@ -61,8 +64,8 @@ class Wandb:
                     reinit="create_new",
                 )  # fmt: skip
                 stack.callback(run.finish)
-                run.define_metric("env_steps")
-                run.define_metric("*", step_metric="env_steps")
+                run.define_metric(axis)
+                run.define_metric("*", step_metric=axis)
                 self._runs.append(run)
             known = {str(seed): run.id for seed, run in zip(seeds, self._runs, strict=True)}
             files.write(folder / IDS, json.dumps(known, indent=2) + "\n")
@@ -72,7 +75,7 @@ class Wandb:
         """Sends one log point to each run, without what is NaN."""
         for i, run in enumerate(self._runs):
             own = {tag(kind, name): float(value[i]) for name, value in metrics.items() if not np.isnan(value[i])}
-            run.log({"env_steps": env_steps, tag("train", "wall_seconds"): wall_seconds, **own})
+            run.log({self._axis: env_steps, tag("train", "wall_seconds"): wall_seconds, **own})
 
     def close(self) -> None:
         """Ends the runs."""

@@ -1,0 +1,114 @@
+"""Behavioural cloning, of all recorded episodes or of the best: `python -m experiments.bc --help`."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from experiments import parts, run
+
+Objective = Literal["likelihood", "squared"]
+Best = Literal["trajectories", "steps"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    learning_rate: run.Positive = 1e-3
+    """Step size of the Adam optimiser."""
+    weight_decay: run.NonNegative = 0.0
+    """Decoupled decay of the weights per update, as a share of the step size (AdamW)."""
+    max_grad_norm: run.Limit = 10.0
+    """Global norm that gradients are clipped to."""
+    hidden: tuple[run.Count, ...] = (256, 256)
+    """Sizes of the dense layers."""
+    layer_norm: bool = False
+    """Normalise dense layers before each of their activations."""
+    cnn: parts.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
+    dtype: parts.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
+    objective: Objective = "likelihood"
+    """Make the actions likely under a distribution, or, of continuous ones, name one action with a small squared
+    error."""
+    entropy_cost: run.NonNegative = 0.0
+    """Weight of the entropy bonus of the likelihood."""
+    batch_size: run.Count = 256
+    """Transitions that an update learns from."""
+    top: run.Share = 1.0
+    """Share of the data to imitate, of the episodes with the greatest returns: 0.1 for 10 %BC."""
+    top_by: Best = "trajectories"
+    """What `top` is a share of: episodes, or transitions, of which whole episodes are taken up to that share."""
+    normalise_observations: bool = True
+    """Bring observations that are not images to mean 0 and variance 1 over the dataset."""
+
+
+@dataclass(frozen=True)
+class Flags(run.Offline):
+    """Imitate recorded episodes by behavioural cloning (Pomerleau, 1989), or the best of them (%BC)."""
+
+    updates: run.Steps = 20_000
+    """Updates that each seed trains for."""
+    agent: Config = field(default_factory=Config)
+
+
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
+    """Refuses flags that do not go together, and actions that the objective is not for.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from envs.base import Box
+
+    parts.check_images(spec, config.cnn)
+    size.per_device(config.batch_size, "agent.batch_size")
+    if config.objective == "squared":
+        parts.unit_box(spec, "--agent.objective squared")
+        if config.entropy_cost:
+            raise ValueError(
+                f"--agent.entropy-cost {config.entropy_cost}: of use only with --agent.objective likelihood"
+            )
+    elif isinstance(spec.action, Box):
+        parts.check_bounds(spec)
+
+
+def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
+    import optax
+
+    import networks
+    import replay
+    from agents.bc import bc
+    from agents.common import optimisers, wrappers
+    from envs.base import Box, MultiDiscrete
+
+    head: Any
+    if isinstance(spec.action, MultiDiscrete):
+        head = networks.CategoricalsPolicy(spec.action.nums)
+    elif not isinstance(spec.action, Box):
+        head = networks.CategoricalPolicy(spec.action.num)
+    elif config.objective == "squared":
+        head = networks.DeterministicPolicy(spec.action.shape[0])
+    else:
+        head = networks.GaussianPolicy(spec.action.shape[0])
+    torso = parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+    descent = optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
+    agent = bc(
+        networks.q_network(torso, head),
+        optimisers.chain(descent, config.max_grad_norm, config.learning_rate),
+        entropy_cost=config.entropy_cost,
+    )
+    if isinstance(spec.action, Box):
+        bounded = config.objective == "squared"
+        agent = wrappers.unit_actions(agent, spec.action) if bounded else parts.centred(agent, spec)
+    if config.normalise_observations:
+        agent = wrappers.normalise_by(agent, spec.observation, size.data.mean, size.data.std)
+    among = size.data.top(config.top, config.top_by)
+    memory = replay.recorded(size.per_device(config.batch_size, "agent.batch_size"), among=among)
+    return run.Parts(agent, memory, run.Schedule())
+
+
+experiment = run.Experiment("bc", Flags, check, make)
+main = experiment.main
+
+if __name__ == "__main__":
+    main()
