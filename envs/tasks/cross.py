@@ -6,7 +6,7 @@ the west does best to turn north at the crossing. Imitation goes east; the best 
 of the western road; values that are learned from both join them (Fu et al., "D4RL", arXiv:2004.07219, on stitching).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +14,11 @@ import numpy as np
 
 from envs import drawing
 from envs.base import Array, Box, Discrete, Environment, Key, Spec, episodic
+from envs.trajectory import Trajectory
 
 NORTH_PAYS, EAST_PAYS = 1.0, 0.1
 MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))
 """Of the four actions, (row up, column right): north, south, east, west."""
-
-
-class Trajectory(NamedTuple):
-    """An episode in numpy: T steps, and the T + 1 observations around them. All of them terminate."""
-
-    observation: np.ndarray  # [T + 1, ...]
-    action: np.ndarray  # [T, ...]
-    reward: np.ndarray  # [T]
 
 
 def cross(arm: int = 6, time_limit: int = 60) -> Environment:

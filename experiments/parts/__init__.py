@@ -3,6 +3,7 @@
 from experiments.parts import (
     actor_critics,
     off_policy,
+    offline,
     presets,
     presets_policy,
     recurrent,
@@ -34,7 +35,7 @@ from experiments.parts.checks import (
     chosen,
     shares,
 )
-from experiments.parts.learning import centred, check_bounds, clipped, linear, normalised
+from experiments.parts.learning import centred, check_bounds, clipped, cosine, linear, normalised
 from experiments.parts.presets import merge
 
 __all__ = [
@@ -57,12 +58,14 @@ __all__ = [
     "chosen",
     "clipped",
     "core",
+    "cosine",
     "critics",
     "discrete_actions",
     "linear",
     "merge",
     "normalised",
     "off_policy",
+    "offline",
     "presets",
     "presets_policy",
     "recurrent",

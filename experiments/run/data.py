@@ -40,11 +40,17 @@ def completed(config: Any) -> Any:
     if not name:
         raise ValueError(f"{flag}: needs the episodes to learn from: a file of experiments.collect, or minari/ID")
     env, options = task_of(flag, name)
+    from replay import made
+
     if not config.env:
         if not env:
             raise ValueError(f"--env: {name} does not name the task of its episodes; give one to be evaluated on")
         config = dataclasses.replace(config, env=env, env_options=config.env_options or options)
-    return config if name.startswith("minari/") else dataclasses.replace(config, dataset=str(Path(name).resolve()))
+    return (
+        config
+        if name.startswith(("minari/", made.PREFIX))
+        else dataclasses.replace(config, dataset=str(Path(name).resolve()))
+    )
 
 
 def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
@@ -54,8 +60,11 @@ def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
       ValueError: it cannot be read.
     """
     import replay.files
+    import replay.made
 
     with naming(flag):
+        if name.startswith(replay.made.PREFIX):
+            return replay.made.recipe(name).env, ()
         found = replay.files.header(name)
     return found["env"], found["env_options"]
 
@@ -85,9 +94,10 @@ def loaded(flag: str, name: str) -> "Dataset":
       ValueError: it cannot be read, or is damaged.
     """
     import replay.files
+    import replay.made
 
     with naming(flag):
-        return replay.files.load(name)
+        return replay.made.made(name) if name.startswith(replay.made.PREFIX) else replay.files.load(name)
 
 
 def blank(config: Any, spec: "Spec") -> "Facts | None":
