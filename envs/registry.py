@@ -30,6 +30,7 @@ TASKS = {
     "flickering-catch": ("envs.tasks.partly_hidden", "flickering_catch"),
     "four-rooms": ("envs.tasks.four_rooms", "four_rooms"),
     "i-maze": ("envs.tasks.i_maze", "i_maze"),
+    "key-to-door": ("envs.tasks.key_to_door", "key_to_door"),
     "memory-chain": ("envs.tasks.memory_chain", "memory_chain"),
     "minipacman": ("envs.tasks.minipacman", "minipacman"),
     "noise": ("envs.tasks.noise", "noise"),

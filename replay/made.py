@@ -31,6 +31,7 @@ class Recipe(NamedTuple):
 RECIPES = {
     "cross": Recipe("bellmax/cross", "cross:cross_trajectories"),
     "continuous-cross": Recipe("bellmax/continuous-cross", "cross:continuous_cross_trajectories"),
+    "key-to-door": Recipe("bellmax/key-to-door", "key_to_door:key_to_door_trajectories"),
 }
 
 
