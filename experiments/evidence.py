@@ -57,11 +57,29 @@ def made(claim: Claim, arm: str) -> Record:
             seconds=round(time.monotonic() - begin, 1),
             code=evidence.records.fingerprint(claim),
         )
+    gather(claim)
     folder = Path("runs") / "evidence" / f"{claim.name}-{arm}-{time.strftime('%Y%m%d-%H%M%S')}"
     command = [sys.executable, "-m", *claim.command(arm), "--out", str(folder)]
     if subprocess.run(command, check=False).returncode:
         raise ValueError(f"{claim.name}, {arm}: the command failed; its folder is {folder}")
     return evidence.records.of_run(folder, claim, text)
+
+
+def gather(claim: Claim) -> None:
+    """Makes the datasets of a claim that are not there yet.
+
+    Raises:
+      ValueError: a line names no file, or its command failed.
+    """
+    for line in claim.collect:
+        words = shlex.split(line)
+        if "--out" not in words[:-1]:
+            raise ValueError(f"{claim.name}: collect {line!r}: must have --out and a file")
+        out = Path(words[words.index("--out") + 1])
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            if subprocess.run([sys.executable, "-m", "experiments.collect", *words], check=False).returncode:
+                raise ValueError(f"{claim.name}: collect {line!r} failed")
 
 
 def chosen(claim: Claim, arms: tuple[str, ...]) -> tuple[str, ...]:
@@ -145,6 +163,8 @@ ASIDE = {
 """Flags that do not change what a run gives; a preset's values are flags themselves."""
 DERIVED = {"eval_every", "eval_episodes", "log_every", "schedule_steps", "model_transitions", "model_updates"}
 """Flags of which 0 stands for a value that others imply; a run may have stored that value."""
+NAMED = {"env", "env_options"}
+"""Flags that an empty value leaves to the dataset."""
 
 
 def compare_flags(claim: Claim, arm: str, folder: str) -> None:
@@ -164,7 +184,8 @@ def compare_flags(claim: Claim, arm: str, folder: str) -> None:
         raise ValueError(f"{folder}: is a run of {loaded.experiment.name}; {claim.name}, {arm} is of {experiment.name}")
     claimed, made_with = run.flat(experiment.parse(command[1:])), run.flat(loaded.flags)
     for flag, value in claimed.items():
-        derived = value == 0 and flag in DERIVED
+        derived = (value == 0 and flag in DERIVED) or (value in ("", ()) and flag in NAMED)
+        value = str(Path(value).resolve()) if flag == "dataset" and value else value
         if flag not in ASIDE and not derived and made_with.get(flag) != value:
             raise ValueError(f"{folder}: has {flag} {made_with.get(flag)!r}; {claim.name}, {arm} says {value!r}")
 

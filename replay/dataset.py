@@ -154,6 +154,53 @@ def joined(episodes: Sequence[Step], **known: Any) -> Dataset:
     return of(jax.tree.map(lambda *x: np.concatenate(x), *bare), **known)
 
 
+def concatenated(sets: Sequence[Dataset], named: Sequence[str]) -> Dataset:
+    """The episodes of several datasets of one task, one set after the other.
+
+    Args:
+      sets: at least one.
+      named: what errors call each.
+
+    Raises:
+      ValueError: they are of different tasks, or their fields have other shapes or dtypes.
+    """
+    first = sets[0]
+    if len(sets) == 1:
+        return first
+
+    def described(data: Dataset) -> dict[str, str]:
+        fields = named_leaves("observation", data.rows.timestep.observation) | named_leaves("action", data.rows.action)
+        return {name: f"{x.dtype}[{','.join(map(str, x.shape[1:]))}]" for name, x in fields.items()}
+
+    for other, name in zip(sets[1:], named[1:], strict=True):
+        for what, here, there in (
+            ("task", (first.env, first.env_options), (other.env, other.env_options)),
+            ("fields", described(first), described(other)),
+        ):
+            if here != there:
+                raise ValueError(f"{name}: its {what} {there} differ from {here} of {named[0]}; must be the same")
+    rows = jax.tree.map(lambda *x: np.concatenate(x), *(each.rows for each in sets))
+    about = {"sets": [{"episodes": each.episodes, **each.about} for each in sets]}
+    return of(rows, first.env, first.env_options, about)
+
+
+def thinned(data: Dataset, every: int) -> Dataset:
+    """Every so many rows of an episode, counted from its first, and its last, with the rewards between added up.
+
+    What is left between two rows is no transition of the task: a set to imitate, not to learn values from.
+    """
+    lengths = np.diff(data.begins)
+    place = np.arange(int(data.begins[-1])) - np.repeat(data.begins[:-1], lengths)
+    kept = np.flatnonzero((place % every == 0) | (data.rows.timestep.step_type == LAST))
+    since = np.concatenate([[0], kept[:-1] + 1])
+    rows = jax.tree.map(lambda x: x[kept], data.rows)
+    arrived = data.rows.timestep
+    timestep = rows.timestep._replace(
+        reward=np.add.reduceat(arrived.reward, since), discount=np.minimum.reduceat(arrived.discount, since)
+    )
+    return of(rows._replace(timestep=timestep), data.env, data.env_options, {**data.about, "every": every})
+
+
 def lanes(rows: Step, cut: bool = False) -> list[Step]:
     """The whole episodes of rows `[T, B, ...]`, lane after lane; what began before them is left out.
 

@@ -6,7 +6,7 @@ A recipe is a function of a task's module that returns trajectories, always the 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,7 +48,25 @@ def recipe(name: str) -> Recipe:
     return RECIPES[short]
 
 
-def made(name: str) -> Dataset:
+def header(name: str) -> dict[str, Any]:
+    """What is known of a dataset before it is made: `env`, `env_options`, `about`.
+
+    Raises:
+      ValueError: there is no recipe of that name.
+    """
+    return {"env": recipe(name).env, "env_options": (), "about": {"recipe": name}}
+
+
+def check_new(name: str) -> None:
+    """Refuses to write.
+
+    Raises:
+      ValueError: always.
+    """
+    raise ValueError(f"{name}: is made anew each time and cannot be written; must be a file that ends in .npz")
+
+
+def load(name: str) -> Dataset:
     """The dataset of a name, `made/...`.
 
     Raises:

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 from experiments.drivers.contract import Parts, Schedule
-from experiments.run import folders, prepare, records
+from experiments.run import data, folders, prepare, recording, records
 from experiments.run.cores import use_cores
 from experiments.run.experiment import Experiment, trained
 from experiments.run.flags import Common, Offline, Presets, check, contents, fail, flag, flat, grid, parse, preset
 from experiments.run.plans import Size
 from experiments.run.ranges import Count, Limit, NonNegative, Pair, Positive, Real, Share, Steps, Unit, Whole
+from experiments.run.ranges import check as check_ranges
 from experiments.run.results import load
 
 if TYPE_CHECKING:  # commands name them in signatures, and their `--help` must not wait for JAX
@@ -35,7 +36,9 @@ __all__ = [
     "Unit",
     "Whole",
     "check",
+    "check_ranges",
     "contents",
+    "data",
     "fail",
     "flag",
     "flat",
@@ -45,6 +48,7 @@ __all__ = [
     "parse",
     "prepare",
     "preset",
+    "recording",
     "records",
     "trained",
     "use_cores",

@@ -2,7 +2,8 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,12 +21,18 @@ class Held(NamedTuple):
     """What drivers lend to the replay, `replay.Arrays` of numpy arrays; () of a run without a dataset."""
 
 
+MINARI = "minari/"
+"""What the name of a dataset begins with that is one of Minari's, and no file."""
+MADE = "made/"
+"""The same of one that `replay.made` has a recipe for."""
 NOTHING = Held(None, ())
 
 
 def named(config: Any) -> tuple[str, str]:
     """The flag that names a dataset, and what it says; empty strings where there is none."""
-    return ("--dataset", config.dataset) if config.counted == "updates" else ("", "")
+    if config.counted == "updates":
+        return "--dataset", config.dataset
+    return ("--data", config.data) if config.data else ("", "")
 
 
 def completed(config: Any) -> Any:
@@ -35,22 +42,21 @@ def completed(config: Any) -> Any:
       ValueError: no dataset is given, its file cannot be read, or it names no task.
     """
     flag, name = named(config)
-    if not flag or (config.resume and config.env):
+    if config.resume and config.env:
+        return config
+    if flag == "--data" and not name.startswith((MINARI, MADE)):
+        return dataclasses.replace(config, data=str(Path(name).resolve()))
+    if flag != "--dataset":
         return config
     if not name:
         raise ValueError(f"{flag}: needs the episodes to learn from: a file of experiments.collect, or minari/ID")
     env, options = task_of(flag, name)
-    from replay import made
-
     if not config.env:
         if not env:
             raise ValueError(f"--env: {name} does not name the task of its episodes; give one to be evaluated on")
         config = dataclasses.replace(config, env=env, env_options=config.env_options or options)
-    return (
-        config
-        if name.startswith(("minari/", made.PREFIX))
-        else dataclasses.replace(config, dataset=str(Path(name).resolve()))
-    )
+    is_file = not name.startswith((MINARI, MADE))
+    return dataclasses.replace(config, dataset=str(Path(name).resolve())) if is_file else config
 
 
 def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
@@ -59,13 +65,8 @@ def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
     Raises:
       ValueError: it cannot be read.
     """
-    import replay.files
-    import replay.made
-
     with naming(flag):
-        if name.startswith(replay.made.PREFIX):
-            return replay.made.recipe(name).env, ()
-        found = replay.files.header(name)
+        found = format_of(name).header(name)
     return found["env"], found["env_options"]
 
 
@@ -87,17 +88,85 @@ def held(config: Any, spec: "Spec") -> Held:
     return Held(replay.dataset.facts(dataset), replay.arrays(dataset))
 
 
+def beside(config: Any, build: Callable[..., Any]) -> Callable[..., Any]:
+    """`make` of an experiment, whose replay also serves the dataset that is learned from beside what is played."""
+    if not (config.counted == "steps" and config.data):
+        return build
+
+    def made(*arguments: Any) -> Any:
+        import replay
+
+        parts = build(*arguments)
+        return parts._replace(replay=replay.with_data(parts.replay, config.data_share))
+
+    return made
+
+
+def check_beside(config: Any, shape: Any, arrays: Any) -> None:
+    """Refuses a dataset beside a replay that cannot serve it.
+
+    Args:
+      config: the flags.
+      shape: a `drivers.base.RunState` of shapes `[G, r, ...]`.
+      arrays: of the dataset.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if config.counted == "steps" and config.data:
+        import jax
+
+        import replay
+
+        own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), shape.replay.own)
+        with naming(f"--data {config.data}:"):
+            replay.check_beside(own, arrays.rows)
+
+
+def format_of(name: str) -> Any:
+    """What reads and writes a dataset of that name: `header`, `load` and `save`."""
+    from replay import files, made, minari_sets
+
+    if name.startswith(MADE):
+        return made
+    return minari_sets if name.startswith(MINARI) else files
+
+
 def loaded(flag: str, name: str) -> "Dataset":
     """The dataset of a name.
 
     Raises:
       ValueError: it cannot be read, or is damaged.
     """
-    import replay.files
-    import replay.made
-
     with naming(flag):
-        return replay.made.made(name) if name.startswith(replay.made.PREFIX) else replay.files.load(name)
+        return format_of(name).load(name)
+
+
+def check_place(flag: str, name: str) -> None:
+    """Refuses a place where no dataset can be written.
+
+    Raises:
+      ValueError: with the flag.
+    """
+    if name.startswith((MINARI, MADE)):
+        with naming(flag):
+            return format_of(name).check_new(name)
+    path = Path(name)
+    if path.suffix != ".npz":
+        raise ValueError(f"{flag} {name}: must end in .npz")
+    if path.is_dir() or not (path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK)):
+        raise ValueError(f"{flag} {name}: cannot be written ({path.parent} is no folder that permits it)")
+
+
+def store(flag: str, name: str, dataset: "Dataset") -> None:
+    """Writes a dataset to where `check_place` allows it.
+
+    Raises:
+      OSError: it cannot be written.
+      ValueError: with the flag.
+    """
+    with naming(flag):
+        format_of(name).save(dataset, name)
 
 
 def blank(config: Any, spec: "Spec") -> "Facts | None":

@@ -51,6 +51,11 @@ class Acting:
     """Anneal a run that is resumed with more steps over all of them, which takes annealed values back."""
     num_envs: ranges.Count = 8
     """Environments (lanes) per seed."""
+    data: str = ""
+    """Recorded episodes to learn from beside what is played, of agents with a replay that draws uniformly: a file as
+    `experiments.collect` writes it, or minari/ID."""
+    data_share: ranges.Share = 0.5
+    """Share of every batch that is drawn from `data`; with half of it the run is RLPD's."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Keeping:
     """Run folder, new or empty; by default a fresh one under runs/."""
     resume: str = ""
     """A run folder to continue. Flags not given are its own; only `steps` and what is shown or kept may change."""
+    start_from: str = ""
+    """A run folder whose agents' states, of the newest checkpoint, this run begins with: offline, then online."""
     trust: bool = False
     """Run code that lies in the folder to resume, or call a task's function that lies elsewhere than here."""
     nan: Literal["stop", "continue"] = "stop"

@@ -23,12 +23,12 @@ from experiments.drivers.contract import Parts
 from experiments.list import systems
 from experiments.run import flags, prepare
 from experiments.run.checkpoint import Checkpointer
-from tests.experiments.words import small
+from tests.experiments.words import offline_systems, small
 from tests.quick import QUICK
 
 LANES = 4
 ALONE = {"a3c"}  # is experiments.a2c in processes of its own
-NAMES = sorted(set(systems()) - ALONE)
+NAMES = sorted(set(systems()) - ALONE - set(offline_systems()))
 
 
 class System(NamedTuple):

@@ -14,7 +14,7 @@ from envs import keys
 from envs.base import Box, Discrete, Spec
 from envs.tasks.key_to_door import key_to_door, key_to_door_trajectories
 from networks.base import Network
-from replay.made import made, rows
+from replay.made import load, rows
 from replay.recorded import Lent
 from tests.envs.contract import check_environment
 from tests.envs.test_cross import steps
@@ -127,7 +127,7 @@ def test_key_to_door():
     check_environment(env, steps=40)
     found = key_to_door_trajectories(400)
     assert 0.03 < np.mean([each.reward.sum() for each in found]) < 0.1
-    assert made("made/key-to-door").episodes == 2_000
+    assert load("made/key-to-door").episodes == 2_000
     # Signs are drawn by the task itself, so that its answers are judged by those that it shows.
     state, first = env.reset(jax.random.key(3))
     signs = np.asarray(state.inner.signs)

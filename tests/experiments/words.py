@@ -2,6 +2,10 @@
 
 from importlib import import_module
 
+from experiments import run
+from experiments.list import systems
+from tests.sets import path_of
+
 CATCH = ["--env", "bellmax/catch"]
 THIN = ["--agent.hidden", "8"]
 SMALL = [*THIN, "--agent.warmup", "200", "--agent.batch-size", "8", "--agent.buffer-size", "2000"]
@@ -9,7 +13,18 @@ SHORT = [*THIN, "--agent.unroll", "8"]
 HALVES = ["--agent.epochs", "2", "--agent.minibatches", "2"]
 MEMORY = [*SMALL, "--agent.memory-size", "8", "--agent.length", "4", "--agent.unroll", "4"]
 ROWS = [*THIN, "--agent.lstm", "8", "--agent.rows", "4", "--agent.keys", "2", "--agent.unroll", "4"]
+BATCH = ["--agent.hidden", "8", "--agent.batch-size", "8"]
+RECORDED = {"bc": "bellmax/catch", "cql": "bellmax/pendulum", "td3_bc": "bellmax/pendulum"}
+"""The task in graph that a command which learns from recorded episodes alone is tested on, where it is not catch."""
 WORDS = {
+    "bc": BATCH,
+    "iql": BATCH,
+    "cql": [*BATCH, "--agent.samples", "2", "--agent.gap", "5", "--agent.cloned", "4"],
+    "td3_bc": BATCH,
+    "dt": [
+        *["--agent.width", "8", "--agent.layers", "1", "--agent.context", "4", "--agent.batch-size", "8"],
+        *["--agent.dropout", "0"],
+    ],
     **{name: [*CATCH, *SMALL] for name in ("dqn", "rainbow")},
     "curiosity": [*CATCH, *SMALL, "--agent.bonus", "icm", "--agent.bonus-hidden", "8", "--agent.bonus-features", "4"],
     "c51": [*CATCH, *SMALL, "--agent.atoms", "5"],
@@ -54,5 +69,17 @@ def small(name: str, lanes: int) -> list[str]:
       name: of the command.
       lanes: B.
     """
+    if name in offline_systems():
+        return ["--dataset", path_of(RECORDED.get(name, "bellmax/catch")), "--updates", "1000", *WORDS.get(name, BATCH)]
     inside = import_module(f"experiments.{name}").experiment.flags().env.startswith("bellmax/")
     return ["--num-envs", str(lanes), "--steps", "2000", *WORDS.get(name, [] if inside else CATCH)]
+
+
+def offline_systems() -> list[str]:
+    """The commands that learn from recorded episodes alone."""
+    return sorted(name for name in systems() if issubclass(flags_of(name), run.Offline))
+
+
+def flags_of(name: str) -> type:
+    """The dataclass of the flags of a command."""
+    return import_module(f"experiments.{name}").experiment.flags

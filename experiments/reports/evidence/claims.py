@@ -105,6 +105,9 @@ class Claim:
     """The command that makes the runs; empty for a study."""
     flags: str = ""
     """Its flags, without seeds and folder."""
+    collect: tuple[str, ...] = ()
+    """Flags of experiments.collect, one line for each dataset that the runs learn from: made before them where the
+    file after --out is not there yet."""
     metric: str = "eval_return"
     """A column of metrics.csv; or, of a run in stages, STAGE/NAME: a number per seed in that stage's summary."""
     study: str = ""
