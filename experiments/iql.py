@@ -115,7 +115,7 @@ PRESETS: run.Presets = {
         learning_rate=1e-3,
         policy_learning_rate=1e-3,
         batch_size=128,
-        level=0.95,
+        level=0.9,
         inverse_temperature=10.0,
         normalise_observations=False,
     ),

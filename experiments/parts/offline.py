@@ -67,10 +67,16 @@ def torso(config: Learning, spec: "Spec", layer_norm: bool = False) -> "nn.Modul
     return builders.torso(spec, config.hidden, config.cnn, layer_norm=layer_norm, dtype=config.dtype)
 
 
+def critic(config: Learning, spec: "Spec") -> "run.Network":
+    """A critic of continuous actions in [-1, 1] as the flags describe it."""
+    return builders.critic(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+
+
 def critics(config: Learning, spec: "Spec", num: int) -> "run.Network":
-    """The ensemble of critics of continuous actions in [-1, 1] that the flags describe."""
-    shared = {"layer_norm": config.layer_norm, "dtype": config.dtype}
-    return builders.critics(spec, num, config.hidden, config.cnn, **shared)
+    """The ensemble of such critics."""
+    import networks
+
+    return networks.ensemble(critic(config, spec), num)
 
 
 def parts(
