@@ -81,6 +81,7 @@ def dqn(
     noisy: bool = False,
     sampled: bool = False,
     demonstrations: Demonstrations | None = None,
+    conservatism: float | Array | None = None,
 ) -> Agent:
     """The DQN agent.
 
@@ -98,6 +99,8 @@ def dqn(
       sampled: the network's outputs are of levels that it draws (IQN), and those by which a* or π of θ⁻ is chosen are
         drawn apart from the target's.
       demonstrations: how they enter the loss; for `replay.with_demonstrations`, feed-forward networks alone.
+      conservatism: weight of CQL's penalty ln Σ_a exp Q(x_{t-1}, a) - Q(x_{t-1}, a_{t-1}), for learning from data alone
+        (Kumar et al., NeurIPS 2020); None for none.
     """
     objective = objective or objectives.expected()
     act_step = recurrence.step_apart if noisy else recurrence.step
@@ -140,7 +143,11 @@ def dqn(
         each, priority = objective.loss(output_tm1, a_tm1, r_t, discount_t, target_t, pi_t)
         q_tm1, q_t = objective.values(output_tm1), objective.values(target_t)
         td = losses.expected_sarsa(q_tm1, a_tm1, r_t, discount_t, q_t, pi_t)
-        return each, priority, q_tm1, {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+        told = {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+        if conservatism is not None:
+            told["penalty"] = losses.conservative_gap(q_tm1, a_tm1)
+            each = each + conservatism * told["penalty"]
+        return each, priority, q_tm1, told
 
     def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
         steps = sample.steps

@@ -4,6 +4,7 @@ from networks.base import Network
 from networks.bounded import BoundedValue
 from networks.composites import actor_critic, ensemble, forked, q_network, unreal, view
 from networks.cores import GRU, LSTM
+from networks.decision import DecisionTransformer, decision
 from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaussian
 from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
@@ -27,6 +28,7 @@ from networks.heads import (
 from networks.noisy import Noise, NoisyDense
 from networks.streams import DotProduct, Streams
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
+from networks.transformer import Cache, Transformer, fresh_cache
 
 __all__ = [
     "GRU",
@@ -34,11 +36,13 @@ __all__ = [
     "MLP",
     "ActionValues",
     "BoundedValue",
+    "Cache",
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
     "Categoricals",
     "CategoricalsPolicy",
+    "DecisionTransformer",
     "DeterministicPolicy",
     "DotProduct",
     "FramePredictor",
@@ -64,11 +68,14 @@ __all__ = [
     "TanhGaussian",
     "TanhGaussianPolicy",
     "Torso",
+    "Transformer",
     "Value",
     "actor_critic",
+    "decision",
     "ensemble",
     "fan_in_uniform",
     "forked",
+    "fresh_cache",
     "midpoints",
     "q_network",
     "unreal",

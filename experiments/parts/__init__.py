@@ -5,6 +5,7 @@ from experiments.parts import (
     demonstrations,
     experts,
     off_policy,
+    offline,
     presets,
     presets_policy,
     recurrent,
@@ -36,7 +37,7 @@ from experiments.parts.checks import (
     chosen,
     shares,
 )
-from experiments.parts.learning import centred, check_bounds, clipped, linear, normalised
+from experiments.parts.learning import centred, check_bounds, clipped, cosine, linear, normalised
 from experiments.parts.presets import merge
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "chosen",
     "clipped",
     "core",
+    "cosine",
     "critics",
     "demonstrations",
     "discrete_actions",
@@ -67,6 +69,7 @@ __all__ = [
     "merge",
     "normalised",
     "off_policy",
+    "offline",
     "presets",
     "presets_policy",
     "recurrent",

@@ -14,10 +14,19 @@ HALVES = ["--agent.epochs", "2", "--agent.minibatches", "2"]
 MEMORY = [*SMALL, "--agent.memory-size", "8", "--agent.length", "4", "--agent.unroll", "4"]
 ROWS = [*THIN, "--agent.lstm", "8", "--agent.rows", "4", "--agent.keys", "2", "--agent.unroll", "4"]
 BATCH = ["--agent.hidden", "8", "--agent.batch-size", "8"]
-RECORDED = {"bc": "bellmax/catch"}
+RECORDED = {"bc": "bellmax/catch", "cql": "bellmax/pendulum", "td3_bc": "bellmax/pendulum", "edac": "bellmax/pendulum"}
 """The task in graph that a command which learns from recorded episodes alone is tested on, where it is not catch."""
 WORDS = {
     "bc": BATCH,
+    "iql": BATCH,
+    "awac": BATCH,
+    "edac": [*BATCH, "--agent.critics", "3"],
+    "cql": [*BATCH, "--agent.samples", "2", "--agent.gap", "5", "--agent.cloned", "4"],
+    "td3_bc": BATCH,
+    "dt": [
+        *["--agent.width", "8", "--agent.layers", "1", "--agent.context", "4", "--agent.batch-size", "8"],
+        *["--agent.dropout", "0"],
+    ],
     **{name: [*CATCH, *SMALL] for name in ("dqn", "rainbow")},
     "curiosity": [*CATCH, *SMALL, "--agent.bonus", "icm", "--agent.bonus-hidden", "8", "--agent.bonus-features", "4"],
     "c51": [*CATCH, *SMALL, "--agent.atoms", "5"],
