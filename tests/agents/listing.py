@@ -313,8 +313,8 @@ AGENTS = {
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "gail": Entry(gail_parts, slow=True),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
-    "pqn": Entry(pqn_parts, whole=WHOLE),
-    "reactor": Entry(reactor_parts, chunks=16, flips=1),
+    "pqn": Entry(pqn_parts, whole=WHOLE, slow=True),
+    "reactor": Entry(reactor_parts, chunks=16, flips=1, slow=True),
     "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}, slow=True),
     "merlin": Entry(merlin_parts, chunks=40, slow=True),
 }
