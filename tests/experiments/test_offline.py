@@ -167,6 +167,16 @@ def test_a_run_begins_with_the_agents_of_another(whole, catch, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_what_was_learned_offline_goes_on_online(whole, catch, tmp_path):
+    words = ["--dataset", catch, *TINY, "--start-from", whole[0], "--online", "--online-envs", 3, "--quiet"]
+    for name, updates in (("whole", 60), ("part", 40)):
+        succeed("bc", *words, "--updates", updates, "--out", tmp_path / name)
+    succeed("bc", "--resume", tmp_path / "part", "--updates", 60, "--quiet")
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+    played = [float(row["episodes"]) for row in rows(tmp_path / "whole") if row["episodes"]]
+    assert sum(played) / 2 == 3 * (60 + 2) // 10  # of ten rows each; two were played before the first update
+
+
 def test_data_beside_needs_a_replay_that_draws_uniformly(tmp_path):
     data = ["--data", path_of("bellmax/catch"), "--env", "bellmax/catch", "--out", tmp_path / "run"]
     outcome = call("a2c", *data)
