@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
 
 from experiments import reports
 from experiments.run import ranges
@@ -123,7 +123,7 @@ class Keeping:
 class Common(Keeping, Acting, Task):
     """Flags of every experiment that acts."""
 
-    counted: ClassVar[str] = "steps"
+    counted = "steps"
     """What the length of a run, its intervals and its schedules are counted in, and the flag of the length."""
 
 
@@ -131,7 +131,7 @@ class Common(Keeping, Acting, Task):
 class Offline(Keeping, Data, Task):
     """Flags of every experiment that learns from recorded episodes alone."""
 
-    counted: ClassVar[str] = "updates"
+    counted = "updates"
 
     env: str = ""
     """Task of the evaluations, as suite/id; by default the one that the dataset names."""
