@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import networks
+from agents import bcq as batched
 from agents import ddpg as td3
 from agents import iql as implicit
 from agents import sac as soft
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
-from agents.common import optimisers, penalties, starts
+from agents.common import objectives, optimisers, penalties, starts
 from agents.common.critics import apply, with_action
 from agents.dqn import dqn
 from envs import keys
@@ -204,3 +205,33 @@ def test_rebrac_s_targets_fall_with_the_distance_from_the_next_action_but_not_wh
 
     without, with_it, cut = error(MID, 0.0), error(MID, 100.0), error(LAST, 100.0)
     assert cut == without and abs(with_it - without) > 20
+
+
+@pytest.mark.parametrize(("threshold", "chosen"), [(0.05, 1), (0.3, 0)])
+def test_discrete_bcq_chooses_the_best_of_what_is_done_often_enough(threshold, chosen):
+    network = networks.q_network(mlp(), networks.BehaviourQ(3))
+    agent = dqn(network, optimisers.adam(3e-2), objective=objectives.constrained(threshold, decay=1e-4), epsilon=0.0)
+    state, metrics = trained(agent, choices(), 400)
+    action, _, _ = agent.act(agent.actor(state), keys.key(1), (), seen(), False)
+    assert action.tolist() == [chosen] and np.isfinite(metrics["loss"])
+    output = apply(network, state.params, jax.tree.map(lambda x: x[None], seen()))
+    np.testing.assert_allclose(jax.nn.softmax(output.logits)[0, 0], [0.9, 0.1, 0.0], atol=0.03)
+    np.testing.assert_allclose(output.values[0, 0, :2], [0, 1], atol=0.05)
+
+
+def test_continuous_bcq_does_what_the_data_does_and_the_better_of_it():
+    action = jnp.linspace(-0.6, 0.4, LANES)[:, None]
+    gaussian = networks.GaussianPolicy(2, state_dependent=True)
+    encoder = networks.q_network(mlp(16, action=True), gaussian)
+    features = networks.Torso(with_action(SPACE, Box((2,), -1.0, 1.0)), (16,), cnn=None)
+    nets = batched.Generator(encoder, networks.q_network(features, networks.DeterministicPolicy(1)))
+    critic = networks.ensemble(networks.q_network(mlp(16, action=True), networks.Value()), 2)
+    shift = networks.q_network(mlp(16, action=True), networks.DeterministicPolicy(1))
+    chains = batched.Parts(*(optimisers.adam(1e-2) for _ in range(3)))
+    made = {}
+    for sign in (1, -1):
+        agent = batched.bcq(nets, critic, shift, chains, actions=1, candidates=4, choices=20)
+        state, _ = trained(agent, data(action, sign * action[:, 0]), 300)
+        found, _, _ = agent.act(agent.actor(state), keys.key(1), (), seen(), False)
+        made[sign] = float(found[0, 0])
+    assert -0.7 <= made[-1] < made[1] <= 0.5
