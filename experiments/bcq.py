@@ -90,28 +90,46 @@ def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
     return parts.offline.parts(agent, spec, config, size, worth)
 
 
+def beside(
+    spec: Any, size: int, head: Any, hidden: tuple[int, ...], cnn: str, dtype: parts.Precision = "float32"
+) -> Any:
+    """A network of an observation and `size` numbers beside it."""
+    import networks
+    from agents.common.critics import with_action
+    from envs.base import Box
+
+    seen = spec._replace(observation=with_action(spec.observation, Box((size,), -1.0, 1.0)))
+    return networks.q_network(parts.torso(seen, hidden, cnn, dtype=dtype), head)
+
+
+def generator(spec: Any, hidden: tuple[int, ...], cnn: str, dtype: parts.Precision = "float32") -> Any:
+    """The model of the data's actions, with twice as many latents as these have dimensions."""
+    import networks
+    from agents.bcq import Generator
+
+    (actions,) = spec.action.shape
+    encoder = networks.GaussianPolicy(2 * actions, state_dependent=True)
+    return Generator(
+        beside(spec, actions, encoder, hidden, cnn, dtype),
+        beside(spec, 2 * actions, networks.DeterministicPolicy(actions), hidden, cnn, dtype),
+    )
+
+
 def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """BCQ with a model of the data's actions."""
     import networks
-    from agents.bcq import Generator, Parts, bcq
+    from agents.bcq import Parts, bcq
     from agents.common import optimisers
-    from agents.common.critics import apply, with_action
-    from envs.base import Box
+    from agents.common.critics import apply
 
     (actions,) = spec.action.shape
-
-    def net(size: int, head: Any, hidden: tuple[int, ...]) -> Any:
-        seen = spec._replace(observation=with_action(spec.observation, Box((size,), -1.0, 1.0)))
-        return networks.q_network(parts.torso(seen, hidden, config.cnn, dtype=config.dtype), head)
-
-    encoder = net(actions, networks.GaussianPolicy(2 * actions, state_dependent=True), config.generator_hidden)
-    decoder = net(2 * actions, networks.DeterministicPolicy(actions), config.generator_hidden)
+    nets = generator(spec, config.generator_hidden, config.cnn, config.dtype)
     critic = parts.offline.critics(config, spec, config.critics)
     rates = (config.generator_learning_rate, config.learning_rate, config.policy_learning_rate)
     agent = bcq(
-        Generator(encoder, decoder),
+        nets,
         critic,
-        net(actions, networks.DeterministicPolicy(actions), config.hidden),
+        beside(spec, actions, networks.DeterministicPolicy(actions), config.hidden, config.cnn, config.dtype),
         Parts(*map(optimisers.adam, rates)),
         actions=actions,
         discount=config.discount,
@@ -126,7 +144,7 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
         import jax.numpy as jnp
 
         latent = jnp.zeros((*timestep.reward.shape, 2 * actions))
-        action = apply(decoder, state.generator.params[1], timestep, latent)
+        action = apply(nets.decoder, state.generator.params[1], timestep, latent)
         return apply(critic, state.critic.params, timestep, action)[0]
 
     return parts.offline.parts(agent, spec, config, size, worth)

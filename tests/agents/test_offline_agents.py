@@ -10,6 +10,7 @@ import pytest
 
 import networks
 from agents import bcq as batched
+from agents import bear as bounded
 from agents import ddpg as td3
 from agents import iql as implicit
 from agents import sac as soft
@@ -219,19 +220,42 @@ def test_discrete_bcq_chooses_the_best_of_what_is_done_often_enough(threshold, c
     np.testing.assert_allclose(output.values[0, 0, :2], [0, 1], atol=0.05)
 
 
-def test_continuous_bcq_does_what_the_data_does_and_the_better_of_it():
+def test_continuous_bcq_and_bear_do_what_the_data_does_and_the_better_of_it():
     action = jnp.linspace(-0.6, 0.4, LANES)[:, None]
-    gaussian = networks.GaussianPolicy(2, state_dependent=True)
-    encoder = networks.q_network(mlp(16, action=True), gaussian)
+    encoder = networks.q_network(mlp(16, action=True), networks.GaussianPolicy(2, state_dependent=True))
     features = networks.Torso(with_action(SPACE, Box((2,), -1.0, 1.0)), (16,), cnn=None)
     nets = batched.Generator(encoder, networks.q_network(features, networks.DeterministicPolicy(1)))
     critic = networks.ensemble(networks.q_network(mlp(16, action=True), networks.Value()), 2)
     shift = networks.q_network(mlp(16, action=True), networks.DeterministicPolicy(1))
-    chains = batched.Parts(*(optimisers.adam(1e-2) for _ in range(3)))
-    made = {}
-    for sign in (1, -1):
-        agent = batched.bcq(nets, critic, shift, chains, actions=1, candidates=4, choices=20)
-        state, _ = trained(agent, data(action, sign * action[:, 0]), 300)
-        found, _, _ = agent.act(agent.actor(state), keys.key(1), (), seen(), False)
-        made[sign] = float(found[0, 0])
-    assert -0.7 <= made[-1] < made[1] <= 0.5
+    policy = networks.q_network(mlp(), networks.TanhGaussianPolicy(1))
+    chains = [optimisers.adam(1e-2) for _ in range(4)]
+    for agent in (
+        batched.bcq(nets, critic, shift, batched.Parts(*chains[:3]), actions=1, candidates=4, choices=20),
+        bounded.bear(nets, critic, policy, bounded.Parts(*chains), actions=1, samples=4, candidates=4, imitated=50),
+    ):
+        made = {}
+        for sign in (1, -1):
+            state, metrics = trained(agent, data(action, sign * action[:, 0]), 300)
+            found, _, _ = agent.act(agent.actor(state), keys.key(1), (), seen(), False)
+            made[sign] = float(found[0, 0])
+            assert np.isfinite(metrics["policy_loss"]) and np.isfinite(metrics["generator_loss"])
+        # More pays more in one of the two; unbounded, the policy would leave for 1 and -1.
+        assert -0.75 <= made[-1] < made[1] <= 0.6
+
+
+def test_bear_s_multiplier_rises_where_the_policy_leaves_the_data():
+    nets = batched.Generator(
+        networks.q_network(mlp(4, action=True), networks.GaussianPolicy(2, state_dependent=True)),
+        networks.q_network(
+            networks.Torso(with_action(SPACE, Box((2,), -1.0, 1.0)), (4,), cnn=None), networks.DeterministicPolicy(1)
+        ),
+    )
+    critic = networks.ensemble(networks.q_network(mlp(action=True), networks.Value()), 2)
+    policy = networks.q_network(mlp(), networks.TanhGaussianPolicy(1))
+    still, moving = optimisers.adam(1e-12), optimisers.adam(1e-2)
+    chains = bounded.Parts(still, still, still, moving)
+    ends = []
+    for allowed in (1e-3, 10.0):
+        agent = bounded.bear(nets, critic, policy, chains, actions=1, samples=4, candidates=2, discrepancy=allowed)
+        ends.append(float(trained(agent, points(), 20)[1]["multiplier"]))
+    assert ends[0] > 1 > ends[1]

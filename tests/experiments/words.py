@@ -20,12 +20,14 @@ RECORDED = {
     "td3_bc": "bellmax/pendulum",
     "edac": "bellmax/pendulum",
     "bcq": "bellmax/pendulum",
+    "bear": "bellmax/pendulum",
 }
 """The task in graph that a command which learns from recorded episodes alone is tested on, where it is not catch."""
 WORDS = {
     "bc": BATCH,
     "iql": BATCH,
     "awac": BATCH,
+    "bear": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.samples", "2"],
     "bcq": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.choices", "4"],
     "edac": [*BATCH, "--agent.critics", "3"],
     "cql": [*BATCH, "--agent.samples", "2", "--agent.gap", "5", "--agent.cloned", "4"],
