@@ -46,6 +46,14 @@ REFUSED = [
     ("td3_bc", "bellmax/pendulum", ["--agent.no-clone", "--agent.weight", "1"], "--agent.weight 1.0: of use only with"),
     ("edac", "bellmax/pendulum", ["--agent.critics", "1"], "--agent.critics 1: must be 2 or more"),
     ("bear", "bellmax/catch", [], "--env catch: bear needs a vector of bounded actions"),
+    (
+        "mopo",
+        "bellmax/pendulum",
+        ["--agent.starts", "50"],
+        "--agent.starts 50: must be a multiple of --agent.members 7",
+    ),
+    ("mopo", "bellmax/pendulum", ["--agent.n-step", "2"], "--agent.n-step 2: models learn what one action leads to"),
+    ("mopo", "bellmax/pendulum", ["--agent.real", "2000"], "--agent.real 2000: must be at most --agent.batch-size"),
     ("dt", "bellmax/catch", ["--agent.heads", "3"], "--agent.heads 3: must divide --agent.width 128"),
     ("dt", "bellmax/catch", ["--agent.dropout", "1"], "--agent.dropout 1.0: must be below 1"),
 ]

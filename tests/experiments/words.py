@@ -21,12 +21,18 @@ RECORDED = {
     "edac": "bellmax/pendulum",
     "bcq": "bellmax/pendulum",
     "bear": "bellmax/pendulum",
+    "mopo": "bellmax/pendulum",
 }
 """The task in graph that a command which learns from recorded episodes alone is tested on, where it is not catch."""
 WORDS = {
     "bc": BATCH,
     "iql": BATCH,
     "awac": BATCH,
+    "mopo": [
+        *["--agent.hidden", "8", "--agent.batch-size", "8", "--agent.members", "2", "--agent.starts", "2"],
+        *["--agent.depth", "2", "--agent.real", "2", "--agent.model-hidden", "8", "--agent.model-warmup", "1"],
+        *["--agent.conservatism", "0.5", "--agent.samples", "2"],
+    ],
     "bear": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.samples", "2"],
     "bcq": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.choices", "4"],
     "edac": [*BATCH, "--agent.critics", "3"],
