@@ -12,7 +12,10 @@ With `demonstrations` it is DDPGfD (Vecerik et al., arXiv:1707.08817): the criti
 by J_1 of the first and λ_n J_n of all folded into one, and a window's priority is δ² + λ |∇_a Q_1(x_{t-1}, a_{t-1})|².
 
 DDPG has one critic, σ̃ = 0 and d = 1; TD3 two, σ̃ = 0.2, c = 0.5 and d = 2. Actions are in [-1, 1]:
-`wrappers.unit_actions` maps them to a task's.
+`wrappers.unit_actions` maps them to a task's. With `Cloning` it learns from data alone, as TD3+BC and ReBRAC:
+
+    y_t = r_t + γ_t (min_i Q_i(x_t, ã_t; θ⁻) - β_Q ‖ã_t - a_t‖²)
+    J(φ) = E[-s Q(x_{t-1}, μ(x_{t-1}; φ)) / mean |Q| + β_π ‖μ(x_{t-1}; φ) - a_{t-1}‖²]
 """
 
 from typing import Any, NamedTuple
@@ -39,6 +42,19 @@ class Params(NamedTuple):
 
     policy: Any
     critic: Any
+
+
+class Cloning(NamedTuple):
+    """How closely the policy keeps to the actions of the data."""
+
+    policy: float | Array
+    """β_π; TD3+BC's is 1 / D (Fujimoto and Gu, NeurIPS 2021)."""
+    scale: float | Array = 1.0
+    """s: TD3+BC's α, 2.5."""
+    critic: float | Array = 0.0
+    """β_Q, of ReBRAC (Tarasov et al., NeurIPS 2023)."""
+    least: bool = False
+    """The policy ascends the least of the critics, as ReBRAC's, and not the first."""
 
 
 class State(NamedTuple):
@@ -85,6 +101,7 @@ def ddpg(
     target_range: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
     action_cost: float | Array = 0.0,
     demonstrations: Demonstrations | None = None,
+    cloning: Cloning | None = None,
 ) -> Agent:
     """The DDPG and TD3 agent, acting in [-1, 1].
 
@@ -103,6 +120,7 @@ def ddpg(
       target_range: what y is clipped to.
       action_cost: c_a.
       demonstrations: how they enter, which makes it DDPGfD; for `replay.with_demonstrations`.
+      cloning: of the data's actions; None to learn without.
     """
     noise = noise or noises.gaussian()
 
@@ -137,8 +155,16 @@ def ddpg(
         before, _ = ends(steps)
         action = apply(policy, params, before)
         cost = action_cost * jnp.mean(jnp.square(action), axis=-1)
-        value = parallel.masked_mean(cost - apply(critic, critics, before, action)[0], valid(steps))
-        return value, {"policy_loss": value}
+        q = apply(critic, critics, before, action)
+        if cloning is None:
+            value = parallel.masked_mean(cost - q[0], valid(steps))
+            return value, {"policy_loss": value}
+        q = jnp.min(q, axis=0) if cloning.least else q[0]
+        size = parallel.mean(parallel.masked_mean(jnp.abs(q), valid(steps)))
+        apart = jnp.sum(jnp.square(action - steps.action[:-1]), axis=-1)
+        each = cost - cloning.scale * losses.value_scale(q, size) + cloning.policy * apart
+        value = parallel.masked_mean(each, valid(steps))
+        return value, {"policy_loss": value, "cloning_error": parallel.masked_mean(apart, valid(steps))}
 
     def predict(params: Any, steps: Step) -> Array:
         return apply(critic, params, ends(steps)[0], steps.action[:-1])
@@ -157,6 +183,10 @@ def ddpg(
             a_t = apply(policy, state.target.policy, after)
             a_t = losses.smoothed_action(parallel.own_key(key), a_t, smoothing, smoothing_limit)
             q_t = apply(critic, state.target.critic, after, a_t)
+            if cloning is not None:
+                # Where an episode was cut there is no next action of the data to keep to.
+                apart = jnp.sum(jnp.square(a_t - steps.action[1:]), axis=-1) * ~after.last()
+                q_t = q_t - cloning.critic * apart[None]
             return losses.pessimistic_target(after.reward, discount * after.discount, q_t, *target_range)
 
         if demonstrations is not None:

@@ -81,6 +81,7 @@ def dqn(
     noisy: bool = False,
     sampled: bool = False,
     demonstrations: Demonstrations | None = None,
+    conservatism: float | Array | None = None,
 ) -> Agent:
     """The DQN agent.
 
@@ -98,8 +99,11 @@ def dqn(
       sampled: the network's outputs are of levels that it draws (IQN), and those by which a* or π of θ⁻ is chosen are
         drawn apart from the target's.
       demonstrations: how they enter the loss; for `replay.with_demonstrations`, feed-forward networks alone.
+      conservatism: weight of CQL's penalty ln Σ_a exp Q(x_{t-1}, a) - Q(x_{t-1}, a_{t-1}), for learning from data alone
+        (Kumar et al., NeurIPS 2020); None for none.
     """
     objective = objective or objectives.expected()
+    choice = objective.choice or objective.values
     act_step = recurrence.step_apart if noisy else recurrence.step
 
     def init(key: Key, timestep: TimeStep) -> State:
@@ -115,9 +119,9 @@ def dqn(
         k_network, k_explore = jax.random.split(key)
         if not explore:
             output, after = recurrence.step(network, actor.params, None, carry, timestep)
-            return jnp.argmax(objective.values(output), -1).astype(jnp.int32), after, {}
+            return jnp.argmax(choice(output), -1).astype(jnp.int32), after, {}
         output, after = act_step(network, actor.params, k_network, carry, timestep)
-        return epsilon_greedy(k_explore, objective.values(output), actor.epsilon), after, {}
+        return epsilon_greedy(k_explore, choice(output), actor.epsilon), after, {}
 
     def errors(params: Any, target: Any, key: Key, steps: Step) -> tuple[Array, Array, Array, dict[str, Array]]:
         """Losses, priorities and what is told of each transition, and the values `[T, N, A]` there."""
@@ -130,7 +134,7 @@ def dqn(
         if sampled:
             choice_tm1, choice_t = recurrence.pairs(network, target, jax.random.fold_in(k_target, 1), steps)
         if munchausen is None:
-            q_t = objective.values(online_t if double else choice_t)
+            q_t = choice(online_t if double else choice_t)
             pi_t = jax.nn.one_hot(jnp.argmax(q_t, axis=-1), q_t.shape[-1])
         else:
             scale, temperature, floor = munchausen
@@ -140,7 +144,11 @@ def dqn(
         each, priority = objective.loss(output_tm1, a_tm1, r_t, discount_t, target_t, pi_t)
         q_tm1, q_t = objective.values(output_tm1), objective.values(target_t)
         td = losses.expected_sarsa(q_tm1, a_tm1, r_t, discount_t, q_t, pi_t)
-        return each, priority, q_tm1, {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+        told = {"q_mean": objectives.taken(q_tm1, a_tm1), "td_error": jnp.abs(td)}
+        if conservatism is not None:
+            told["penalty"] = losses.conservative_gap(q_tm1, a_tm1)
+            each = each + conservatism * told["penalty"]
+        return each, priority, q_tm1, told
 
     def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
         steps = sample.steps

@@ -10,8 +10,12 @@ for discrete action settings", arXiv:1910.07207. With critics Q_i, a policy π a
 
 and θ⁻ ← τ θ + (1 - τ) θ⁻. For discrete actions the expectations over a are sums. Continuous actions are in [-1, 1],
 as is the density whose entropy H̄ is: `wrappers.unit_actions` maps them to a task's.
+
+With a `penalty` of its critics (`agents.common.penalties`) and no entropy in y it is CQL, with many critics and another
+penalty SAC-N and EDAC; these learn from data alone.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +42,13 @@ class Params(NamedTuple):
     temperature: Any
 
 
+class Constraint(NamedTuple):
+    """What a penalty is kept at, by a multiplier that is learned: its weight times its mean is to be `most`."""
+
+    most: float | Array
+    optimiser: optax.GradientTransformation
+
+
 class State(NamedTuple):
     """Everything that SAC learns and counts."""
 
@@ -46,6 +57,7 @@ class State(NamedTuple):
     temperature: Learned  # ln α
     target: Any  # the critics'
     updates: Array  # int32
+    multiplier: Any = ()  # ln of that of the penalty, if it is learned: a `Learned`
 
     @property
     def params(self) -> Params:
@@ -71,6 +83,11 @@ def sac(
     target_rate: float | Array = 0.005,
     delay: int = 1,
     discrete: bool = False,
+    penalty: Callable[[Any, Callable[[TimeStep], Any], Key, Step], Array] | None = None,
+    penalty_weight: float | Array = 1.0,
+    constraint: Constraint | None = None,
+    soft_targets: bool = True,
+    cloned: int = 0,
 ) -> Agent:
     """The SAC agent.
 
@@ -85,6 +102,12 @@ def sac(
       delay: d, critic steps per update of the policy, the temperature and the targets. Each takes its own d-th of the
         sample.
       discrete: whether actions are.
+      penalty: `(critics' params, policy, key, steps[T+1, N]) -> [E', T, N]`, added to the critics' loss; `policy` gives
+        the distributions at rows.
+      penalty_weight: factor of the penalty.
+      constraint: for which a further factor is learned.
+      soft_targets: whether y has the entropy in it.
+      cloned: updates at first in which the policy imitates the data instead, with its entropy bonus.
     """
 
     def init(key: Key, timestep: TimeStep) -> State:
@@ -100,6 +123,7 @@ def sac(
             Learned(log_temperature, optimiser.temperature.init(log_temperature)),
             jax.tree.map(jnp.copy, critics),  # its own buffers, so that the state can be donated
             jnp.int32(0),
+            () if constraint is None else Learned(jnp.float32(0), constraint.optimiser.init(jnp.float32(0))),
         )
 
     def actor(state: State) -> Actor:
@@ -124,11 +148,19 @@ def sac(
         action, log_prob = distribution.sample_and_log_prob(parallel.own_key(key))
         return losses.soft_value(apply(critic, critics, timestep, action), log_prob, alpha), -log_prob
 
-    def policy_loss(params: Any, critics: Any, alpha: Array, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
+    def policy_loss(
+        params: Any, critics: Any, alpha: Array, key: Key, steps: Step, count: Array
+    ) -> tuple[Array, dict[str, Array]]:
         value, entropy = soft(params, critics, alpha, key, ends(steps)[0])
+        if cloned:
+            imitated = apply(policy, params, ends(steps)[0]).log_prob(steps.action[:-1]) + alpha * entropy
+            value = jnp.where(count < cloned, imitated, value)
         means = {"policy_loss": -value, "entropy": entropy}
         means = {name: parallel.masked_mean(term, valid(steps)) for name, term in means.items()}
         return means["policy_loss"], means
+
+    def multiplier_loss(log_multiplier: Array, excess: Array) -> tuple[Array, dict[str, Array]]:
+        return losses.multiplier_loss(log_multiplier, excess), {}
 
     def temperature_loss(log_temperature: Array, entropy: Array, aim: Array) -> tuple[Array, dict[str, Array]]:
         return losses.temperature_loss(log_temperature, entropy, aim), {}
@@ -145,20 +177,32 @@ def sac(
 
         def targets(key: Key, steps: Step) -> Array:
             _, after = ends(steps)
-            v_t, _ = soft(state.policy.params, state.target, alpha, key, after)
+            v_t, _ = soft(state.policy.params, state.target, alpha if soft_targets else jnp.float32(0), key, after)
             return jax.lax.stop_gradient(after.reward + discount * after.discount * v_t)
 
+        def penalised(params: Any, key: Key, steps: Step) -> Array:
+            assert penalty is not None
+            return penalty(params, lambda timestep: apply(policy, state.policy.params, timestep), key, steps)
+
+        extra = None if penalty is None else penalised
+        weight, multiplier = penalty_weight, state.multiplier
+        if constraint is not None:
+            weight = weight * jnp.minimum(jnp.exp(multiplier.params), 1e6)
         critics, metrics, priority, last = fit(
-            optimiser.critic, predict, targets, state.critic, k_critic, sample, delay
+            optimiser.critic, predict, targets, state.critic, k_critic, sample, delay, extra, weight
         )
-        actor, more = descend(
-            optimiser.policy, policy_loss, state.policy, critics.params, alpha, k_policy, last, part="policy_"
-        )
+        if constraint is not None:
+            excess = parallel.mean(metrics["penalty"]) * penalty_weight - constraint.most
+            multiplier, _ = descend(constraint.optimiser, multiplier_loss, multiplier, excess)
+            metrics["multiplier"] = jnp.asarray(weight)
+        past = (critics.params, alpha, k_policy, last, state.updates)
+        actor, more = descend(optimiser.policy, policy_loss, state.policy, *past, part="policy_")
         learned = state.temperature
         if target_entropy is not None:
             learned, _ = descend(optimiser.temperature, temperature_loss, learned, more["entropy"], target_entropy)
         target = optax.incremental_update(critics.params, state.target, target_rate)
         metrics |= {**more, "temperature": alpha}
-        return State(actor, critics, learned, target, state.updates + 1), Info(metrics, priority=priority)
+        state = State(actor, critics, learned, target, state.updates + 1, multiplier)
+        return state, Info(metrics, priority=priority)
 
     return Agent(init, actor, lambda batch: (), act, update)

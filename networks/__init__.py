@@ -4,10 +4,13 @@ from networks.base import Network
 from networks.bounded import BoundedValue
 from networks.composites import actor_critic, ensemble, forked, q_network, unreal, view
 from networks.cores import GRU, LSTM
+from networks.decision import DecisionTransformer, decision
 from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaussian
 from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
     ActionValues,
+    Behaving,
+    BehaviourQ,
     CategoricalPolicy,
     CategoricalQ,
     CategoricalsPolicy,
@@ -27,18 +30,23 @@ from networks.heads import (
 from networks.noisy import Noise, NoisyDense
 from networks.streams import DotProduct, Streams
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
+from networks.transformer import Cache, Transformer, fresh_cache
 
 __all__ = [
     "GRU",
     "LSTM",
     "MLP",
     "ActionValues",
+    "Behaving",
+    "BehaviourQ",
     "BoundedValue",
+    "Cache",
     "Categorical",
     "CategoricalPolicy",
     "CategoricalQ",
     "Categoricals",
     "CategoricalsPolicy",
+    "DecisionTransformer",
     "DeterministicPolicy",
     "DotProduct",
     "FramePredictor",
@@ -64,11 +72,14 @@ __all__ = [
     "TanhGaussian",
     "TanhGaussianPolicy",
     "Torso",
+    "Transformer",
     "Value",
     "actor_critic",
+    "decision",
     "ensemble",
     "fan_in_uniform",
     "forked",
+    "fresh_cache",
     "midpoints",
     "q_network",
     "unreal",

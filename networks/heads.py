@@ -76,6 +76,24 @@ class QValues(ActionValues):
         return self.values(features, 1)[..., 0]
 
 
+class Behaving(NamedTuple):
+    """Action values beside the logits of what is done in the data."""
+
+    values: Array  # [..., A]
+    logits: Array  # [..., A]
+
+
+class BehaviourQ(ActionValues):
+    """Action values, and a policy that imitates the data by `hidden` layers of its own: `[..., D] -> Behaving`."""
+
+    @nn.compact
+    def __call__(self, features: Array) -> Behaving:
+        """`[..., D] -> Behaving [..., A]`."""
+        seen = MLP(self.hidden, self.activation, dtype=self.dtype, name="behaviour")(features)
+        logits = linear(seen, self.num_actions, orthogonal(0.01), self.bias_init, name="logits")
+        return Behaving(self.values(features, 1)[..., 0], logits)
+
+
 class CategoricalQ(ActionValues):
     """Logits of a distribution over `atoms` returns, for C51: `[..., D] -> [..., A, atoms]`."""
 
@@ -184,12 +202,14 @@ class GaussianPolicy(nn.Module):
     """A `Gaussian` over `size` unbounded action dimensions.
 
     The log standard deviation is a parameter of its own, starting at `log_std_init`, or with `state_dependent` an
-    output of the network offset by that much.
+    output of the network offset by that much. With `bounded` the mean is in [-1, 1] and the log standard deviation
+    between -5 and 2, as in IQL; the actions themselves are not.
     """
 
     size: int
     log_std_init: float = 0.0
     state_dependent: bool = False
+    bounded: bool = False
     kernel_init: Initializer = orthogonal(0.01)
     bias_init: Initializer = zeros
 
@@ -198,10 +218,13 @@ class GaussianPolicy(nn.Module):
         """`[..., D] -> Gaussian [..., size]`."""
         if self.state_dependent:
             mean, spread = jnp.split(linear(features, 2 * self.size, self.kernel_init, self.bias_init), 2, -1)
-            return Gaussian(mean, spread + self.log_std_init)
+            return self._limited(Gaussian(mean, spread + self.log_std_init))
         mean = linear(features, self.size, self.kernel_init, self.bias_init)
         log_std = self.param("log_std", nn.initializers.constant(self.log_std_init), (self.size,))
-        return Gaussian(mean, jnp.broadcast_to(log_std, mean.shape))
+        return self._limited(Gaussian(mean, jnp.broadcast_to(log_std, mean.shape)))
+
+    def _limited(self, policy: Gaussian) -> Gaussian:
+        return Gaussian(jnp.tanh(policy.mean), jnp.clip(policy.log_std, -5.0, 2.0)) if self.bounded else policy
 
 
 class TanhGaussianPolicy(nn.Module):

@@ -48,6 +48,8 @@ def fit(
     key: Key,
     sample: Sample,
     times: int = 1,
+    penalty: Callable[[Any, Key, Step], Array] | None = None,
+    penalty_weight: Array | float = 1.0,
 ) -> tuple[Learned, dict[str, Array], Array, Step]:
     """Gradient steps of an ensemble of critics towards the same targets, each step on its own part of the sample.
 
@@ -59,6 +61,8 @@ def fit(
       key: of the targets.
       sample: N · times windows.
       times: gradient steps.
+      penalty: `(params, key, steps[T+1, N]) -> [E', T, N]`; its sum over E' is added to the loss of each transition.
+      penalty_weight: its factor there.
 
     Returns:
       What is learned then, metrics, priorities `[N · times]`, and the windows of the last step.
@@ -77,9 +81,14 @@ def fit(
         q_tm1 = predict(params, steps)
         td = targets(key, steps)[None] - q_tm1
         each, mask = jnp.sum(losses.squared(td), axis=0) * weight[None], valid(steps)
+        extra = {}
+        if penalty is not None:
+            parts = penalty(params, jax.random.fold_in(key, 1), steps)
+            each = each + penalty_weight * jnp.sum(parts, axis=0)
+            extra = {"penalty": jnp.mean(parts, axis=0)}
         value = parallel.masked_mean(each, mask)
         priority = over_window(jnp.mean(jnp.abs(td), axis=0), steps)
-        told = {"q_mean": q_tm1[0], "td_error": jnp.mean(jnp.abs(td), axis=0)}
+        told = {"q_mean": q_tm1[0], "td_error": jnp.mean(jnp.abs(td), axis=0), **extra}
         means = {name: parallel.masked_mean(x, mask) for name, x in told.items()}
         return value, {"loss": value, **means, "priority": priority}
 

@@ -4,6 +4,7 @@ from experiments.parts import (
     actor_critics,
     demonstrations,
     off_policy,
+    offline,
     presets,
     presets_policy,
     recurrent,
@@ -35,7 +36,7 @@ from experiments.parts.checks import (
     chosen,
     shares,
 )
-from experiments.parts.learning import centred, check_bounds, clipped, linear, normalised
+from experiments.parts.learning import centred, check_bounds, clipped, cosine, linear, normalised
 from experiments.parts.presets import merge
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "chosen",
     "clipped",
     "core",
+    "cosine",
     "critics",
     "demonstrations",
     "discrete_actions",
@@ -65,6 +67,7 @@ __all__ = [
     "merge",
     "normalised",
     "off_policy",
+    "offline",
     "presets",
     "presets_policy",
     "recurrent",

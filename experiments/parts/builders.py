@@ -149,11 +149,18 @@ def unit_box(spec: "Spec", agent: str) -> "Box":
     return box
 
 
-def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> "networks.Network":
-    """An ensemble of `num` networks `critics.with_action` of an observation -> Q; arguments as for `torso`."""
+def critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> "networks.Network":
+    """A network `critics.with_action` of an observation -> Q; arguments as for `torso`."""
     import networks
     from agents.common.critics import with_action
     from envs.base import Box
 
     seen = spec._replace(observation=with_action(spec.observation, Box(spec.action.shape, -1.0, 1.0)))
-    return networks.ensemble(networks.q_network(torso(seen, hidden, cnn, **kwargs), networks.Value()), num)
+    return networks.q_network(torso(seen, hidden, cnn, **kwargs), networks.Value())
+
+
+def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> "networks.Network":
+    """An ensemble of `num` such networks."""
+    import networks
+
+    return networks.ensemble(critic(spec, hidden, cnn, **kwargs), num)

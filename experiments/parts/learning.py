@@ -19,6 +19,14 @@ def linear(start: Any, end: Any, over: Any) -> Any:
     return lambda updates: start + (end - start) * part(updates)
 
 
+def cosine(start: Any, over: Any) -> Any:
+    """A schedule of the number of updates: from `start` to 0 along half a cosine over `over` updates."""
+    import jax.numpy as jnp
+
+    part = linear(0.0, jnp.pi, over)
+    return lambda updates: start * 0.5 * (1 + jnp.cos(part(updates)))
+
+
 def clipped(agent: "Agent", config: Any) -> "Agent":
     """The agent, which learns from clipped rewards if the flags say so; not for rewards that are summed before."""
     from agents.common import wrappers

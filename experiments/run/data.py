@@ -23,6 +23,8 @@ class Held(NamedTuple):
 
 MINARI = "minari/"
 """What the name of a dataset begins with that is one of Minari's, and no file."""
+MADE = "made/"
+"""The same of one that `replay.made` has a recipe for."""
 NOTHING = Held(None, ())
 
 
@@ -42,7 +44,7 @@ def completed(config: Any) -> Any:
     flag, name = named(config)
     if config.resume and config.env:
         return config
-    if flag == "--data" and not name.startswith(MINARI):
+    if flag == "--data" and not name.startswith((MINARI, MADE)):
         return dataclasses.replace(config, data=str(Path(name).resolve()))
     if flag != "--dataset":
         return config
@@ -53,7 +55,8 @@ def completed(config: Any) -> Any:
         if not env:
             raise ValueError(f"--env: {name} does not name the task of its episodes; give one to be evaluated on")
         config = dataclasses.replace(config, env=env, env_options=config.env_options or options)
-    return config if name.startswith(MINARI) else dataclasses.replace(config, dataset=str(Path(name).resolve()))
+    is_file = not name.startswith((MINARI, MADE))
+    return dataclasses.replace(config, dataset=str(Path(name).resolve())) if is_file else config
 
 
 def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
@@ -149,8 +152,10 @@ def check_beside(config: Any, shape: Any, arrays: Any) -> None:
 
 def format_of(name: str) -> Any:
     """What reads and writes a dataset of that name: `header`, `load` and `save`."""
-    from replay import files, minari_sets
+    from replay import files, made, minari_sets
 
+    if name.startswith(MADE):
+        return made
     return minari_sets if name.startswith(MINARI) else files
 
 
@@ -170,7 +175,7 @@ def check_place(flag: str, name: str) -> None:
     Raises:
       ValueError: with the flag.
     """
-    if name.startswith(MINARI):
+    if name.startswith((MINARI, MADE)):
         with naming(flag):
             return format_of(name).check_new(name)
     path = Path(name)

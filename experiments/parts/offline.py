@@ -1,0 +1,115 @@
+"""What the experiments of offline reinforcement learning share: their flags, the dataset's replay, and wrappers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from experiments import run
+from experiments.parts import builders, checks
+
+if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
+    import flax.linen as nn
+
+    from agents.base import Agent
+    from envs.base import Spec
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Flags of an agent that learns values from recorded transitions."""
+
+    learning_rate: run.Positive = 3e-4
+    """Adam's step size for the values."""
+    policy_learning_rate: run.Positive = 3e-4
+    """Adam's step size for the policy."""
+    discount: run.Unit = 0.99
+    """Discount γ of later rewards, per step."""
+    hidden: tuple[run.Count, ...] = (256, 256)
+    """Sizes of the dense layers of each network."""
+    layer_norm: bool = False
+    """Normalise dense layers of the values before each of their activations."""
+    cnn: checks.Convolutions = "auto"
+    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
+    dtype: builders.Precision = "float32"
+    """What the layers compute in; parameters and losses are float32 in either case."""
+    n_step: run.Count = 1
+    """Transitions folded into each target."""
+    batch_size: run.Count = 256
+    """Transitions that a gradient step learns from."""
+    critics: run.Count = 2
+    """Number of critics, of which targets take the least value."""
+    target_rate: run.Share = 0.005
+    """How far the targets move towards what is learned after each update; 1 is no target network."""
+    top: run.Share = 1.0
+    """Share of the episodes to learn from, those with the greatest returns."""
+    reward_scale: run.Positive = 1.0
+    """Factor of the rewards that are learned from; returns are told as the task pays them."""
+    reward_shift: run.Real = 0.0
+    """What is added to the rewards that are learned from after that; -1 for IQL's and CQL's AntMaze."""
+    span_returns: bool = False
+    """Divide rewards further so that the returns of the dataset span 1000, as IQL does for locomotion."""
+    normalise_observations: bool = True
+    """Bring observations that are not images to mean 0 and variance 1 over the dataset."""
+
+
+def check(config: Learning, spec: "Spec", size: run.Size) -> None:
+    """Refuses batches that cannot be shared out, and images that are too small.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    checks.check_images(spec, config.cnn)
+    size.per_device(config.batch_size, "agent.batch_size")
+
+
+def torso(config: Learning, spec: "Spec", layer_norm: bool = False) -> "nn.Module":
+    """The features that the flags describe."""
+    return builders.torso(spec, config.hidden, config.cnn, layer_norm=layer_norm, dtype=config.dtype)
+
+
+def critic(config: Learning, spec: "Spec") -> "run.Network":
+    """A critic of continuous actions in [-1, 1] as the flags describe it."""
+    return builders.critic(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
+
+
+def critics(config: Learning, spec: "Spec", num: int) -> "run.Network":
+    """The ensemble of such critics."""
+    import networks
+
+    return networks.ensemble(critic(config, spec), num)
+
+
+def parts(
+    agent: "Agent",
+    spec: "Spec",
+    config: Learning,
+    size: run.Size,
+    value: Callable[[Any, Any], Any] | None = None,
+    steps: int = 1,
+) -> run.Parts:
+    """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
+
+    Args:
+      agent: inside of the task's bounds, of scaled rewards and of normalisation.
+      spec: the task.
+      config: the flags.
+      size: of the run.
+      value: `(state, timestep[T, N]) -> [T, N]`, of which the mean at the starts of episodes is told.
+      steps: gradient steps of an update, each on a batch of its own.
+    """
+    import replay
+    from agents.common import starts, wrappers
+    from envs.base import Box
+
+    data = size.data
+    among = None if isinstance(config.top, float) and config.top == 1 else data.top(config.top)
+    memory = replay.recorded(size.per_device(config.batch_size, "agent.batch_size") * steps, config.n_step, among)
+    agent = agent if value is None else starts.told(agent, value)
+    agent = wrappers.unit_actions(agent, spec.action) if isinstance(spec.action, Box) else agent
+    span = float(data.returns[0] - data.returns[-1]) if config.span_returns else 0.0
+    factor = config.reward_scale * (1000.0 / span if span > 0 else 1.0)
+    agent = wrappers.rewards(agent, lambda reward: factor * reward + config.reward_shift)
+    memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
+    if config.normalise_observations:
+        agent = wrappers.normalise_by(agent, spec.observation, data.mean, data.std)
+    return run.Parts(agent, memory, run.Schedule())
