@@ -103,6 +103,7 @@ def dqn(
         (Kumar et al., NeurIPS 2020); None for none.
     """
     objective = objective or objectives.expected()
+    choice = objective.choice or objective.values
     act_step = recurrence.step_apart if noisy else recurrence.step
 
     def init(key: Key, timestep: TimeStep) -> State:
@@ -118,9 +119,9 @@ def dqn(
         k_network, k_explore = jax.random.split(key)
         if not explore:
             output, after = recurrence.step(network, actor.params, None, carry, timestep)
-            return jnp.argmax(objective.values(output), -1).astype(jnp.int32), after, {}
+            return jnp.argmax(choice(output), -1).astype(jnp.int32), after, {}
         output, after = act_step(network, actor.params, k_network, carry, timestep)
-        return epsilon_greedy(k_explore, objective.values(output), actor.epsilon), after, {}
+        return epsilon_greedy(k_explore, choice(output), actor.epsilon), after, {}
 
     def errors(params: Any, target: Any, key: Key, steps: Step) -> tuple[Array, Array, Array, dict[str, Array]]:
         """Losses, priorities and what is told of each transition, and the values `[T, N, A]` there."""
@@ -133,7 +134,7 @@ def dqn(
         if sampled:
             choice_tm1, choice_t = recurrence.pairs(network, target, jax.random.fold_in(k_target, 1), steps)
         if munchausen is None:
-            q_t = objective.values(online_t if double else choice_t)
+            q_t = choice(online_t if double else choice_t)
             pi_t = jax.nn.one_hot(jnp.argmax(q_t, axis=-1), q_t.shape[-1])
         else:
             scale, temperature, floor = munchausen

@@ -9,6 +9,8 @@ from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaus
 from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
     ActionValues,
+    Behaving,
+    BehaviourQ,
     CategoricalPolicy,
     CategoricalQ,
     CategoricalsPolicy,
@@ -35,6 +37,8 @@ __all__ = [
     "LSTM",
     "MLP",
     "ActionValues",
+    "Behaving",
+    "BehaviourQ",
     "BoundedValue",
     "Cache",
     "Categorical",

@@ -76,6 +76,24 @@ class QValues(ActionValues):
         return self.values(features, 1)[..., 0]
 
 
+class Behaving(NamedTuple):
+    """Action values beside the logits of what is done in the data."""
+
+    values: Array  # [..., A]
+    logits: Array  # [..., A]
+
+
+class BehaviourQ(ActionValues):
+    """Action values, and a policy that imitates the data by `hidden` layers of its own: `[..., D] -> Behaving`."""
+
+    @nn.compact
+    def __call__(self, features: Array) -> Behaving:
+        """`[..., D] -> Behaving [..., A]`."""
+        seen = MLP(self.hidden, self.activation, dtype=self.dtype, name="behaviour")(features)
+        logits = linear(seen, self.num_actions, orthogonal(0.01), self.bias_init, name="logits")
+        return Behaving(self.values(features, 1)[..., 0], logits)
+
+
 class CategoricalQ(ActionValues):
     """Logits of a distribution over `atoms` returns, for C51: `[..., D] -> [..., A, atoms]`."""
 

@@ -24,6 +24,9 @@ class Objective(NamedTuple):
     """`(output_tm1, a_tm1, r_t, discount_t, output_t, pi_t[..., A]) -> (loss, priority)`, both `[...]`; priorities are
     not negative. No gradient flows into `output_t`."""
 
+    choice: Callable[[Any], Array] | None = None
+    """`(output) -> [..., A]`, by which actions are chosen where it is not by their values."""
+
 
 def taken(values: Array, action: Array) -> Array:
     """The entries `[..., *rest]` of `values[..., A, *rest]` at `action[...]`."""
@@ -83,3 +86,29 @@ def quantile(kappa: float | Array = 1.0) -> Objective:
         return each, jax.lax.stop_gradient(each)
 
     return Objective(lambda output: jnp.mean(output.values, axis=-1), loss)
+
+
+def constrained(threshold: float | Array = 0.3, error_clip: float = 1.0, decay: float = 1e-2) -> Objective:
+    """The mean return of the actions that are likely in the data, by a head that imitates it (BCQ: arXiv:1910.01708).
+
+    The loss is Huber's of the TD error, -ln of the behaviour's probability of the action, and `decay` times the mean
+    squared logit of the behaviour; actions are chosen among those that `losses.likely` allows.
+
+    Args:
+      threshold: of `losses.likely`.
+      error_clip: where Huber's loss turns linear.
+      decay: as above.
+    """
+    inner = expected(error_clip)
+
+    def loss(
+        output_tm1: Any, a_tm1: Array, r_t: Array, discount_t: Array, output_t: Any, pi_t: Array
+    ) -> tuple[Array, Array]:
+        each, priority = inner.loss(output_tm1.values, a_tm1, r_t, discount_t, output_t.values, pi_t)
+        likelihood = taken(jax.nn.log_softmax(output_tm1.logits), a_tm1)
+        return each - likelihood + decay * jnp.mean(jnp.square(output_tm1.logits), axis=-1), priority
+
+    def choice(output: Any) -> Array:
+        return jnp.where(losses.likely(output.logits, threshold), output.values, -jnp.inf)
+
+    return Objective(lambda output: output.values, loss, choice)

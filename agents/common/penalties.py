@@ -37,17 +37,51 @@ def conservative(critic: Network, samples: int = 10, discrete: bool = False) -> 
         a_tm1 = steps.action[:-1]
         if discrete:
             return jax.vmap(losses.conservative_gap, (0, None))(apply(critic, params, before), a_tm1)
-        k_uniform, k_before, k_after = jax.random.split(parallel.own_key(key), 3)
-        uniform = jax.random.uniform(k_uniform, (samples, *a_tm1.shape), minval=-1.0, maxval=1.0)
-        drawn = [(uniform, jnp.full(uniform.shape[:-1], a_tm1.shape[-1] * jnp.log(0.5)))]
-        for k, timestep in ((k_before, before), (k_after, after)):
-            drawn.append(jax.vmap(policy(timestep).sample_and_log_prob)(jax.random.split(k, samples)))
-        action, log_density = (jax.lax.stop_gradient(jnp.concatenate(x)) for x in zip(*drawn, strict=True))
-        q = many(critic, params, before, action)
+        action, log_density = candidates(policy, parallel.own_key(key), before, after, a_tm1, samples)
         q_tm1 = apply(critic, params, before, a_tm1)
-        return losses.sampled_conservative_gap(q, jnp.moveaxis(log_density, 0, -1)[None], q_tm1)
+        return losses.sampled_conservative_gap(many(critic, params, before, action), log_density[None], q_tm1)
 
     return penalty
+
+
+def imagined_over_real(critic: Network, imagined: int, samples: int = 10) -> Penalty:
+    """COMBO's: the soft maximum of the values in imagined states less the values of the data's actions, `[E, T, N]`.
+
+    Yu et al., "COMBO: conservative offline model-based policy optimization", NeurIPS 2021.
+
+    Args:
+      critic: the ensemble.
+      imagined: how many of the windows are, the first ones; the others are of the data.
+      samples: of each kind, as for `conservative`.
+    """
+
+    def penalty(params: Any, policy: Callable[[TimeStep], Any], key: Key, steps: Step) -> Array:
+        before, after = ends(steps)
+        a_tm1 = steps.action[:-1]
+        lanes = a_tm1.shape[1]
+        first = lambda tree: jax.tree.map(lambda x: x[:, :imagined], tree)  # noqa: E731
+        begun, arrived, done = first(before), first(after), first(a_tm1)
+        action, log_density = candidates(policy, parallel.own_key(key), begun, arrived, done, samples)
+        none = jnp.zeros(done.shape[:2])[None]
+        high = losses.sampled_conservative_gap(many(critic, params, begun, action), log_density[None], none)
+        rest = jax.tree.map(lambda x: x[:, imagined:], before)
+        low = -apply(critic, params, rest, a_tm1[:, imagined:])
+        return jnp.concatenate([high * (lanes / imagined), low * (lanes / (lanes - imagined))], axis=-1)
+
+    return penalty
+
+
+def candidates(
+    policy: Callable[[TimeStep], Any], key: Key, before: TimeStep, after: TimeStep, a_tm1: Array, samples: int
+) -> tuple[Array, Array]:
+    """Actions `[K, T, N, D]`, a third each uniform and of the policy at either row, and log-densities `[T, N, K]`."""
+    k_uniform, k_before, k_after = jax.random.split(key, 3)
+    uniform = jax.random.uniform(k_uniform, (samples, *a_tm1.shape), minval=-1.0, maxval=1.0)
+    drawn = [(uniform, jnp.full(uniform.shape[:-1], a_tm1.shape[-1] * jnp.log(0.5)))]
+    for k, timestep in ((k_before, before), (k_after, after)):
+        drawn.append(jax.vmap(policy(timestep).sample_and_log_prob)(jax.random.split(k, samples)))
+    action, log_density = (jax.lax.stop_gradient(jnp.concatenate(x)) for x in zip(*drawn, strict=True))
+    return action, jnp.moveaxis(log_density, 0, -1)
 
 
 def many(critic: Network, params: Any, timestep: TimeStep, action: Array) -> Array:

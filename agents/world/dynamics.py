@@ -136,6 +136,13 @@ def ensemble(
         going_on = jnp.where(end > 0, 0.0, 1.0)
         return after, Imagined(after, change[:, -1], going_on)
 
+    def spread(params: tuple, state: Array, action: Array) -> Array:
+        nets, inputs, targets = params
+        row = encoded(state, action)
+        rows = jnp.broadcast_to(row[None], (members, *row.shape))
+        scale = jnp.sqrt(variance(targets) + floor(targets))
+        return jnp.exp(0.5 * predicted(nets, (inputs, targets), rows)[1]) * scale[None, None]
+
     def loss(params: Any, scales: tuple[Moments, Moments], rows: tuple) -> tuple[Array, dict[str, Array]]:
         row, target, end, mask = jax.tree.map(shared, rows)
         targets = scales[1]
@@ -161,7 +168,7 @@ def ensemble(
         flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), rows)
         return descend(optimiser, loss, state, (state.inputs, state.targets), flat, part="model_")
 
-    return Learner(Model(lambda x: x, step), init, lambda s: (s.params, s.inputs, s.targets), update)
+    return Learner(Model(lambda x: x, step), init, lambda s: (s.params, s.inputs, s.targets), update, spread)
 
 
 def shuffled(learner: Learner, part: Literal["actions", "arrivals"] = "actions") -> Learner:

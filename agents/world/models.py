@@ -45,6 +45,10 @@ class Learner(NamedTuple):
     update: Callable[[Any, Key, Step], tuple[Any, dict[str, Array]]]
     """`(State, key, steps[T+1, N]) -> (State, metrics)`: one gradient step on the transitions of a window."""
 
+    spread: Callable[[Any, Any, Tree], Array] | None = None
+    """`(params, state[N], action[N]) -> [E, N, D]`: the standard deviations that each member of an ensemble predicts of
+    the change of observation and of the reward; None for models without."""
+
 
 def tiled(tree: Tree, times: int) -> Tree:
     """Each of N rows `times` times, those of one row together: row i of the result is row i // times."""

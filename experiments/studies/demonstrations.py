@@ -61,16 +61,19 @@ def optimal(env: Environment, size: int) -> Step:
     return shown(env, lambda seen, t: np.int32(actions[t]))
 
 
-def solved(env: Environment, agent: Agent, memory: Replay, rows: int, seeds: Sequence[int], most: int) -> np.ndarray:
+def solved(
+    env: Environment, agent: Agent, memory: Replay, rows: int, seeds: Sequence[int], most: int, times: int = 1
+) -> np.ndarray:
     """Rounds until the first of ten greedy episodes in a row with a return above 0.9; infinite if there is none.
 
     Args:
       env: whose episodes have at most `rows` - 1 steps.
       agent: that learns.
-      memory: from what it learns, once for every row.
+      memory: from what it learns.
       rows: of a round.
       seeds: of the runs.
       most: rounds.
+      times: updates for every row.
 
     Returns:
       `[seeds]`.
@@ -86,12 +89,18 @@ def solved(env: Environment, agent: Agent, memory: Replay, rows: int, seeds: Seq
 
     def train(state: tuple, key: Any) -> tuple[tuple, None]:
         learner, storage, world, timestep, carry = state
-        k_act, k_sample, k_update = keys.split(key, 3)
+        k_act, k_learn = keys.split(key)
         world, after, carry, row = act(learner, carry, world, timestep, k_act, True)
         storage = memory.add(storage, jax.tree.map(lambda x: x[None], row))
+        (learner, storage), _ = jax.lax.scan(update, (learner, storage), keys.split(k_learn, times))
+        return (learner, storage, world, after, carry), None
+
+    def update(both: tuple, key: Any) -> tuple[tuple, None]:
+        k_sample, k_update = keys.split(key)
+        learner, storage = both
         sample = memory.sample(storage, k_sample)
         learner, info = agent.update(learner, k_update, sample)
-        return (learner, memory.feedback(storage, sample.index, info), world, after, carry), None
+        return (learner, memory.feedback(storage, sample.index, info)), None
 
     def tested(learner: Any, key: Any) -> Array:
         k_reset, k_act = keys.split(key)
@@ -192,9 +201,10 @@ def reach_rounds(
     seeds: Sequence[int],
     demonstrated: int = 5,
     permanent: bool = True,
-    updates: int = 500,
+    updates: int = 2_000,
     capacity: int = 2_000,
     most: int = 100,
+    times: int = 4,
 ) -> np.ndarray:
     """Rounds of 41 rows until DDPGfD has solved the reach, with noise of 0.2 and 5 steps.
 
@@ -205,6 +215,7 @@ def reach_rounds(
       updates: on them, before the first round.
       capacity: of the ring, in rows.
       most: rounds that are played.
+      times: updates for every row.
 
     Returns:
       `[seeds]`, infinite where it was not solved.
@@ -224,4 +235,4 @@ def reach_rounds(
     else:
         plain = replay.prioritised(capacity, BATCH, n, alpha=0.3, beta=1.0, single=True)
         agent, memory = ddpg(policy, critic, chains, **settings), replay.mapped(plain, replay.n_step(n, 0.95))
-    return solved(env, agent, memory, HORIZON + 1, seeds, most)
+    return solved(env, agent, memory, HORIZON + 1, seeds, most, times)

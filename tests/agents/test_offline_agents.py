@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import networks
+from agents import bcq as batched
+from agents import bear as bounded
 from agents import ddpg as td3
 from agents import iql as implicit
 from agents import sac as soft
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
-from agents.common import optimisers, penalties, starts
+from agents.common import objectives, optimisers, penalties, starts
 from agents.common.critics import apply, with_action
 from agents.dqn import dqn
 from envs import keys
@@ -204,3 +206,56 @@ def test_rebrac_s_targets_fall_with_the_distance_from_the_next_action_but_not_wh
 
     without, with_it, cut = error(MID, 0.0), error(MID, 100.0), error(LAST, 100.0)
     assert cut == without and abs(with_it - without) > 20
+
+
+@pytest.mark.parametrize(("threshold", "chosen"), [(0.05, 1), (0.3, 0)])
+def test_discrete_bcq_chooses_the_best_of_what_is_done_often_enough(threshold, chosen):
+    network = networks.q_network(mlp(), networks.BehaviourQ(3))
+    agent = dqn(network, optimisers.adam(3e-2), objective=objectives.constrained(threshold, decay=1e-4), epsilon=0.0)
+    state, metrics = trained(agent, choices(), 400)
+    action, _, _ = agent.act(agent.actor(state), keys.key(1), (), seen(), False)
+    assert action.tolist() == [chosen] and np.isfinite(metrics["loss"])
+    output = apply(network, state.params, jax.tree.map(lambda x: x[None], seen()))
+    np.testing.assert_allclose(jax.nn.softmax(output.logits)[0, 0], [0.9, 0.1, 0.0], atol=0.03)
+    np.testing.assert_allclose(output.values[0, 0, :2], [0, 1], atol=0.05)
+
+
+def test_continuous_bcq_and_bear_do_what_the_data_does_and_the_better_of_it():
+    action = jnp.linspace(-0.6, 0.4, LANES)[:, None]
+    encoder = networks.q_network(mlp(16, action=True), networks.GaussianPolicy(2, state_dependent=True))
+    features = networks.Torso(with_action(SPACE, Box((2,), -1.0, 1.0)), (16,), cnn=None)
+    nets = batched.Generator(encoder, networks.q_network(features, networks.DeterministicPolicy(1)))
+    critic = networks.ensemble(networks.q_network(mlp(16, action=True), networks.Value()), 2)
+    shift = networks.q_network(mlp(16, action=True), networks.DeterministicPolicy(1))
+    policy = networks.q_network(mlp(), networks.TanhGaussianPolicy(1))
+    chains = [optimisers.adam(1e-2) for _ in range(4)]
+    for agent in (
+        batched.bcq(nets, critic, shift, batched.Parts(*chains[:3]), actions=1, candidates=4, choices=20),
+        bounded.bear(nets, critic, policy, bounded.Parts(*chains), actions=1, samples=4, candidates=4, imitated=50),
+    ):
+        made = {}
+        for sign in (1, -1):
+            state, metrics = trained(agent, data(action, sign * action[:, 0]), 300)
+            found, _, _ = agent.act(agent.actor(state), keys.key(1), (), seen(), False)
+            made[sign] = float(found[0, 0])
+            assert np.isfinite(metrics["policy_loss"]) and np.isfinite(metrics["generator_loss"])
+        # More pays more in one of the two; unbounded, the policy would leave for 1 and -1.
+        assert -0.75 <= made[-1] < made[1] <= 0.6
+
+
+def test_bear_s_multiplier_rises_where_the_policy_leaves_the_data():
+    nets = batched.Generator(
+        networks.q_network(mlp(4, action=True), networks.GaussianPolicy(2, state_dependent=True)),
+        networks.q_network(
+            networks.Torso(with_action(SPACE, Box((2,), -1.0, 1.0)), (4,), cnn=None), networks.DeterministicPolicy(1)
+        ),
+    )
+    critic = networks.ensemble(networks.q_network(mlp(action=True), networks.Value()), 2)
+    policy = networks.q_network(mlp(), networks.TanhGaussianPolicy(1))
+    still, moving = optimisers.adam(1e-12), optimisers.adam(1e-2)
+    chains = bounded.Parts(still, still, still, moving)
+    ends = []
+    for allowed in (1e-3, 10.0):
+        agent = bounded.bear(nets, critic, policy, chains, actions=1, samples=4, candidates=2, discrepancy=allowed)
+        ends.append(float(trained(agent, points(), 20)[1]["multiplier"]))
+    assert ends[0] > 1 > ends[1]

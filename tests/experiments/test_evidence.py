@@ -286,3 +286,17 @@ def test_the_repository_has_a_claim_for_every_system_and_all_agree() -> None:
     assert checks.problems(systems(), command.accepting(systems())) == []
     rows = [line for line in (claims.RESULTS / "README.md").read_text().splitlines() if line.startswith("| [")]
     assert len(rows) == len(claims.names()) >= 40
+
+
+def test_a_study_that_never_gets_there_is_infinite_once_read_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "DATA", tmp_path)
+    far = Variant("far", gate=Gate(at_least=50.0, over="every"))
+    claim = Claim(
+        name="reach", system="walker", title="Reaching", says="It does.", seeds=(1000, 1001), figure="value",
+        study="walk:rounds", variants={"far": far}, gate=Gate(at_most=20.0, over="every"),
+    )  # fmt: skip
+    records.save("reach", {"whole": record([(7.0,), (9.0,)], steps=()), "far": record([(60.0,), (np.inf,)], steps=())})
+    found = verdicts.results(claim, records.load(claim))
+    assert [found[arm].verdict for arm in ("whole", "far")] == [verdicts.MET, verdicts.MET]
+    np.testing.assert_array_equal(found["far"].scores, [60.0, np.inf])
+    assert pages.number(found["far"].scores[1]) == "not reached"

@@ -14,12 +14,27 @@ HALVES = ["--agent.epochs", "2", "--agent.minibatches", "2"]
 MEMORY = [*SMALL, "--agent.memory-size", "8", "--agent.length", "4", "--agent.unroll", "4"]
 ROWS = [*THIN, "--agent.lstm", "8", "--agent.rows", "4", "--agent.keys", "2", "--agent.unroll", "4"]
 BATCH = ["--agent.hidden", "8", "--agent.batch-size", "8"]
-RECORDED = {"bc": "bellmax/catch", "cql": "bellmax/pendulum", "td3_bc": "bellmax/pendulum", "edac": "bellmax/pendulum"}
+RECORDED = {
+    "bc": "bellmax/catch",
+    "cql": "bellmax/pendulum",
+    "td3_bc": "bellmax/pendulum",
+    "edac": "bellmax/pendulum",
+    "bcq": "bellmax/pendulum",
+    "bear": "bellmax/pendulum",
+    "mopo": "bellmax/pendulum",
+}
 """The task in graph that a command which learns from recorded episodes alone is tested on, where it is not catch."""
 WORDS = {
     "bc": BATCH,
     "iql": BATCH,
     "awac": BATCH,
+    "mopo": [
+        *["--agent.hidden", "8", "--agent.batch-size", "8", "--agent.members", "2", "--agent.starts", "2"],
+        *["--agent.depth", "2", "--agent.real", "2", "--agent.model-hidden", "8", "--agent.model-warmup", "1"],
+        *["--agent.conservatism", "0.5", "--agent.samples", "2"],
+    ],
+    "bear": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.samples", "2"],
+    "bcq": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.choices", "4"],
     "edac": [*BATCH, "--agent.critics", "3"],
     "cql": [*BATCH, "--agent.samples", "2", "--agent.gap", "5", "--agent.cloned", "4"],
     "td3_bc": BATCH,

@@ -90,7 +90,8 @@ class Claim:
     """Seeds on which settings were chosen."""
     figure: str = "last"
     """What one number is made of a seed's curve by: "last" evaluation, "best" evaluation, the last one "at" `step`,
-    "mean_of_last" `points`, the "steps_to" `level` (infinite if it is not reached), or the "value" of a study."""
+    "mean_of_last" `points`, the "steps_to" `level` (infinite if it is not reached), or the "value" of a study (infinite
+    if it never gets there)."""
     step: int = 0
     """With figure = "at": the environment step; with "best": no evaluation after it counts (0: all do)."""
     level: float = 0.0

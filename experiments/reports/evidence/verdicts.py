@@ -36,7 +36,8 @@ def scores(claim: Claim, record: Record) -> np.ndarray:
         return np.zeros(0)
     steps = np.array(record.steps)
     if rows.shape[1] == 1 or claim.figure == "value":  # a study, or one number per seed as a page had it
-        return np.where(np.isnan(rows[:, -1]), np.inf, rows[:, -1]) if claim.figure == "steps_to" else rows[:, -1]
+        never = np.isnan(rows[:, -1]) & (claim.figure == "steps_to" or bool(claim.study))  # JSON has no infinity
+        return np.where(never, np.inf, rows[:, -1])
     if claim.figure == "best":
         return np.nanmax(rows[:, steps <= claim.step] if claim.step else rows, axis=1)
     if claim.figure == "at":
