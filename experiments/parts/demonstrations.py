@@ -52,10 +52,10 @@ def check_table(told: str, spec: Any, size: run.Size) -> None:
     Raises:
       ValueError: beginning with `told`.
     """
-    from experiments.parts import builders
+    from experiments import parts
 
     try:
-        builders.check_tabular(spec, size)
+        parts.check_tabular(spec, size)
     except ValueError as error:
         raise ValueError(f"{told}: {error}") from None
     if spec.rules is None or not spec.time_limit:
