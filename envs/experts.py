@@ -46,10 +46,8 @@ def mountain_car_continuous(observation: Array) -> Array:
 
 def catch(observation: Array) -> Array:
     """Moves the paddle, in the last row, towards the column of the ball: 1 in every episode."""
-    columns = jnp.arange(observation.shape[-1], dtype=jnp.float32)
-    paddle = jnp.sum(observation[..., -1, :] * columns, axis=-1)
-    ball = jnp.sum(observation[..., :-1, :] * columns, axis=(-2, -1))
-    return (jnp.sign(ball - paddle) + 1).astype(jnp.int32)
+    place = observation @ jnp.arange(observation.shape[-1], dtype=jnp.float32)  # [..., rows]
+    return (jnp.sign(jnp.sum(place[..., :-1], axis=-1) - place[..., -1]) + 1).astype(jnp.int32)
 
 
 EXPERTS = {

@@ -40,6 +40,8 @@ class Config:
     """The policy of the seed's best evaluation, or of the last one."""
     number: run.Whole = 0
     """Which of the run's seeds plays, counted from 0."""
+    replay: bool = False
+    """Keep all whole episodes that the run's replay holds in its newest checkpoint, and play none."""
     sampled: bool = False
     """Play as in training, exploring, and not greedily."""
     every: run.Count = 1
@@ -68,8 +70,9 @@ def collect(config: Config) -> Any:
 
     check(config)
     before = [run.data.loaded("--mix", name) for name in config.mix]
-    made = [recorded(config)] if config.episodes else []
-    whole = dataset.concatenated([*before, *made], [*config.mix, "what was recorded"])
+    made = [(held if config.replay else recorded)(config)] if config.episodes else []
+    sets = [*before, *made]
+    whole = dataset.concatenated(sets, [*config.mix, "what was recorded"][: len(sets)])
     run.data.store("--out", config.out, whole)
     return whole
 
@@ -91,6 +94,8 @@ def check(config: Config) -> None:
         raise ValueError(f"--policy {config.policy}: not together with the run {config.folder}, whose policy plays")
     if config.folder and config.env:
         raise ValueError(f"--env {config.env}: not together with the run {config.folder}, which has a task")
+    if config.replay and not config.folder:
+        raise ValueError("--replay: needs a run folder, whose replay is read")
     if not config.folder and not config.env:
         raise ValueError("--env: needs a task, or a run folder whose policy is to play")
     allowed = ("random", "expert", *EXPERTS)
@@ -121,6 +126,28 @@ def recorded(config: Config) -> Any:
     about |= references(config, env, name) if config.references else {}
     found = dataset.joined(episodes, env=name, env_options=options, about=about)
     return dataset.thinned(found, config.every) if config.every > 1 else found
+
+
+def held(config: Config) -> Any:
+    """The episodes that a run's replay holds, a `replay.Dataset`.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from replay import dataset
+
+    found = run.load(config.folder, trust=config.trust)
+    if config.number >= found.flags.seeds:
+        raise ValueError(f"--number {config.number}: the run has {found.flags.seeds} seeds, counted from 0")
+    lanes, shared = found.flags.num_envs // found.flags.devices, found.flags.devices > 1
+    episodes = run.recording.replayed(found.folder, config.number, lanes, shared)
+    if not episodes:
+        raise ValueError(f"--replay {config.folder}: its replay holds no whole episode")
+    known = {"env": found.flags.env, "env_options": found.flags.env_options}
+    data = dataset.joined(episodes, about={"policy": f"{found.experiment.name}, replay"}, **known)
+    with run.data.naming(f"--replay {config.folder}:"):
+        dataset.fits(data, found.env.spec)
+    return dataset.thinned(data, config.every) if config.every > 1 else data
 
 
 def who(config: Config) -> tuple[Any, str, tuple[str, ...], run.recording.Player, str]:

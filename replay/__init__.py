@@ -7,7 +7,7 @@ from replay.fresh_and_replayed import fresh_and_replayed
 from replay.hindsight import hindsight
 from replay.on_policy import on_policy
 from replay.prioritised import prioritised
-from replay.recorded import Arrays, arrays, contexts, recorded
+from replay.recorded import Arrays, arrays, check_beside, contexts, recorded, with_data
 from replay.relabel import n_step, rewards
 from replay.segments import segments
 from replay.subgoal_attempts import Levels, subgoal_attempts
@@ -22,6 +22,7 @@ __all__ = [
     "Replay",
     "RingRelabel",
     "arrays",
+    "check_beside",
     "contexts",
     "fresh_and_replayed",
     "hindsight",
@@ -36,4 +37,5 @@ __all__ = [
     "segments",
     "subgoal_attempts",
     "uniform",
+    "with_data",
 ]

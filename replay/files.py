@@ -8,10 +8,12 @@ action          [N, ...]
 observation     [N, ...]; of an observation that is a dict, observation/NAME for each of its entries
 """
 
+import contextlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,27 +78,34 @@ def load(path: str | Path) -> Dataset:
             raise ValueError(f"{path}: has no {', '.join(absent)}; must be a dataset (docs/how-to/recorded-data.md)")
         content = {name: _array(path, archive, name) for name in archive.files if name != "header"}
     kind, reward, discount = (content[name] for name in ROWS)
-    timestep = host_rows(kind, reward, discount, _tree(content, "observation"))
-    rows = Step(timestep, _tree(content, "action"))
+    timestep = host_rows(kind, reward, discount, tree_of(content, "observation"))
+    rows = Step(timestep, tree_of(content, "action"))
     return dataset.of(rows, known["env"], known["env_options"], known["about"], str(path))
 
 
-def _opened(path: Path) -> Any:
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
-        found = np.load(path, allow_pickle=False)
+        file = path.open("rb")
     except FileNotFoundError:
         raise ValueError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: is no .npz, or was cut off ({_told(error)})") from None
-    if not isinstance(found, np.lib.npyio.NpzFile):
-        raise ValueError(f"{path}: is an array and no .npz")
-    return found
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    with file:  # numpy leaves it open where it finds no whole archive
+        try:
+            found = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path}: is no .npz, or was cut off ({_told(error)})") from None
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise ValueError(f"{path}: is an array and no .npz")
+        with found:
+            yield found
 
 
 def _array(path: Path, archive: Any, name: str) -> np.ndarray:
     try:
         return archive[name]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: {name} cannot be read ({_told(error)})") from None
 
 
@@ -124,12 +133,12 @@ def _is_of(name: str, tree: str) -> bool:
     return name == tree or name.startswith(f"{tree}/")
 
 
-def _tree(content: Mapping[str, np.ndarray], name: str) -> Any:
-    """The inverse of `named_leaves`."""
+def tree_of(content: Mapping[str, np.ndarray], name: str) -> Any:
+    """The inverse of `named_leaves`: the tree of the arrays whose names begin with `name`."""
     if name in content:
         return content[name]
     keys = {full.removeprefix(f"{name}/").partition("/")[0] for full in content if _is_of(full, name)}
-    return {key: _tree(content, f"{name}/{key}") for key in sorted(keys)}
+    return {key: tree_of(content, f"{name}/{key}") for key in sorted(keys)}
 
 
 def _told(error: Exception) -> str:

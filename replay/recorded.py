@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import FIRST, Array, Key
+from replay import ring
 from replay.base import Info, Replay, Sample, Step
 from replay.dataset import Dataset, ranked
+from replay.uniform import uniform
 
 
 class Arrays(NamedTuple):
@@ -86,7 +88,7 @@ def recorded(batch_size: int, length: int = 1, among: Any = None) -> Replay:
         steps = _read(data, jnp.minimum(time, end[None]))
         return Sample(_after_end(steps, time > end[None]), start)
 
-    return _serving(sample)
+    return _serving(sample)._replace(played=lambda capacity: uniform(capacity, batch_size, length))
 
 
 def contexts(batch_size: int, length: int, among: Any = None) -> Replay:
@@ -165,3 +167,63 @@ def _after_end(steps: Step, past: Array) -> Step:
         discount=jnp.where(past, 1.0, arrived.discount),
     )
     return steps._replace(timestep=changed)
+
+
+def with_data(replay: Replay, share: float) -> Replay:
+    """A replay of what is played, part of whose samples are of a dataset (RLPD: Ball et al., ICML 2023, section 4.1).
+
+    The part is drawn as the replay itself draws, from the dataset's rows in the place of its own, and passes through
+    the same maps, such as n-step returns; windows that cross an episode's end are masked as there. The replay's own
+    windows come first.
+
+    Args:
+      replay: one whose state is a `ring.Ring` (`uniform`, and maps over it).
+      share: of a sample's windows, rounded to a whole number of them; 0.5 is RLPD's.
+    """
+
+    def sample(state: Lent, key: Key) -> Sample:
+        k_own, k_data = jax.random.split(key)
+        played = replay.sample(state.own, k_own)
+        leaves = [x[:, None] for x in jax.tree.leaves(state.data.rows)]
+        # In the structure of the replay's own rows: an agent's extras may be an empty dict.
+        rows = jax.tree.unflatten(jax.tree.structure(state.own.rows), leaves)
+        kept = replay.sample(ring.full(rows), k_data)
+        windows = played.steps.timestep.reward.shape[1]
+        given = round(share * windows)
+        join = lambda x, y: jnp.concatenate([x[:, : windows - given], y[:, :given]], axis=1)  # noqa: E731
+        return played._replace(steps=jax.tree.map(join, played.steps, kept.steps))
+
+    return replay._replace(
+        init=lambda step: Lent(replay.init(step), ()),
+        add=lambda state, steps: state._replace(own=replay.add(state.own, steps)),
+        sample=sample,
+        feedback=lambda state, index, info: state._replace(own=replay.feedback(state.own, index, info)),
+        serves_data=True,
+    )
+
+
+def check_beside(stored: Any, rows: Step) -> None:
+    """Refuses a dataset whose rows are not like those that a replay stores.
+
+    Args:
+      stored: the replay's own state, or its shapes.
+      rows: of the dataset, or their shapes.
+
+    Raises:
+      ValueError: the replay keeps no plain ring of rows, or rows have more in them than a dataset has.
+    """
+    if not isinstance(stored, ring.Ring):
+        raise ValueError("a replay that draws uniformly is needed beside it, and this run has none")
+    here, there = _described(stored.rows), _described(rows)
+    if here.keys() != there.keys():
+        raise ValueError(f"the rows of this run's replay have {', '.join(here)}, and a dataset {', '.join(there)}")
+    for name, kind in here.items():
+        if kind != there[name]:
+            raise ValueError(f"{name} in the rows of this run's replay is {kind}, and in the dataset {there[name]}")
+
+
+def _described(rows: Step) -> dict[str, str]:
+    """Every leaf of rows, and what an entry of it is."""
+    leaves = jax.tree_util.tree_leaves_with_path(rows)
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator="/")  # noqa: E731
+    return {name(path): f"{jnp.dtype(x.dtype).name}[{','.join(map(str, x.shape[1:]))}]" for path, x in leaves}

@@ -20,7 +20,12 @@ from experiments import list as listing
 from experiments import run
 from experiments.run.ranges import Range
 
-TOOLS = {"benchmark": "benchmark.Config", "compare": "compare.Config", "evaluate": "run.evaluation.Flags"}
+TOOLS = {
+    "benchmark": "benchmark.Config",
+    "collect": "collect.Config",
+    "compare": "compare.Config",
+    "evaluate": "run.evaluation.Flags",
+}
 """Commands that train nothing, and the dataclass of their flags where they have one."""
 WORDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", Path: "path", type(None): "nothing"}
 
@@ -64,7 +69,8 @@ def system(name: str) -> str:
         links.append(f"[the agent](../reference/agents/{name}.md)")
     text = f"# {name}\n\n```sh\npython -m experiments.{name}\n```\n\n{about}\n\n{' · '.join(links)}\n\n"
     defaults = experiment.flags()
-    shared = {field.name: field.default for field in dataclasses.fields(run.Common)}
+    base = run.Offline if issubclass(experiment.flags, run.Offline) else run.Common
+    shared = {field.name: field.default for field in dataclasses.fields(base)}
     fields = [field.name for field in dataclasses.fields(experiment.flags) if field.name != "agent"]
     own = [field for field in fields if field not in shared or getattr(defaults, field) != shared[field]]
     rest = [field for field in fields if field not in own]

@@ -85,6 +85,11 @@ def common(lay: Layout, tree: Tree) -> Tree:
     return jax.device_put(tree, NamedSharding(lay.sharding.mesh, PartitionSpec()))
 
 
+def copy_on(device: Any, tree: Tree) -> Tree:
+    """What a device has of arrays that are `common`, for a function that runs there alone; nothing is copied."""
+    return jax.tree.map(lambda x: {shard.device: shard.data for shard in x.addressable_shards}[device], tree)
+
+
 def collect(lay: Layout, tree: Tree) -> Tree:
     """Arrays `[G, r, ...]` to numpy `[R, ...]`; where a run is shared, what its first device has."""
 

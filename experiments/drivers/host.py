@@ -58,8 +58,9 @@ def driver(
         return around_pool(env, make, hypers, lay, seeds=seeds, **numbers)
     members, index = devices.groups(lay), devices.order(lay)
     chosen = [jax.tree.map(lambda x, runs=runs: np.asarray(x)[runs], (hypers, np.asarray(seeds))) for runs in index]
+    data = numbers.pop("data", ())
     drivers = [
-        around_pool(env, make, h, member, seeds=s.tolist(), **numbers)
+        around_pool(env, make, h, member, seeds=s.tolist(), data=devices.copy_on(member.devices[0], data), **numbers)
         for member, (h, s) in zip(members, chosen, strict=True)
     ]
     threads = [ThreadPoolExecutor(1, thread_name_prefix=f"device{i}") for i in range(len(drivers))]
@@ -113,6 +114,7 @@ def around_pool(
     eval_episodes: int,
     seeds: Sequence[int],
     evaluation_env: HostEnvironment | None = None,
+    data: Any = (),
     backend: str = "pmap",
 ) -> Driver:
     """Runs of one agent around a pool.
@@ -129,6 +131,7 @@ def around_pool(
       eval_episodes: of one evaluation, per run.
       seeds: of the runs, R of them; a run's episodes do not depend on which others there are.
       evaluation_env: the task of evaluations, where it is not `env`.
+      data: the arrays of a dataset that the replay serves, `devices.common` to all runs.
       backend: see `devices.mapped`.
     """
     hypers = devices.place(lay, hypers)
@@ -137,7 +140,7 @@ def around_pool(
         env, make, hypers, lay,
         num_envs=num_envs, eval_episodes=eval_episodes, seeds=seeds, evaluation_env=evaluation_env, backend=backend,
     )  # fmt: skip
-    learn = learning(make, hypers, lay, backend)
+    learn = learning(make, hypers, lay, backend, data)
 
     # Of one run; `mapped` lays them over runs and devices.
 

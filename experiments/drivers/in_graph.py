@@ -44,6 +44,7 @@ def loop(
     iterations: int,
     eval_episodes: int = 16,
     evaluation_env: Environment | None = None,
+    data: Any = (),
 ) -> Loop:
     """A loop whose chunk is one jittable function.
 
@@ -56,6 +57,7 @@ def loop(
       iterations: iterations per chunk.
       eval_episodes: lanes, each of one episode, of an evaluation.
       evaluation_env: the task of evaluations, where it is not `env`.
+      data: the arrays of the dataset that the replay serves, if it serves one.
     """
 
     def act_and_step(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
@@ -88,7 +90,7 @@ def loop(
     def iteration(run: RunState, key: Key) -> tuple[RunState, dict[str, Array]]:
         k_unroll, k_learn = split(key)
         run = unroll(run, k_unroll)
-        agent_state, storage, metrics = learn(agent, replay, schedule.updates, run.agent, run.replay, k_learn)
+        agent_state, storage, metrics = learn(agent, replay, schedule.updates, run.agent, run.replay, k_learn, data)
         return run._replace(agent=agent_state, replay=storage), metrics
 
     def step(run: RunState) -> tuple[RunState, dict[str, Array]]:
@@ -147,6 +149,7 @@ def driver(
     iterations: int,
     eval_episodes: int,
     evaluation_env: Environment | None = None,
+    data: Any = (),
     backend: str = "pmap",
 ) -> Driver:
     """Runs of `loop`, stacked.
@@ -160,25 +163,29 @@ def driver(
       iterations: per chunk.
       eval_episodes: of one evaluation.
       evaluation_env: the task of evaluations, where it is not `env`.
+      data: the arrays of a dataset that the replay serves, `devices.common` to all runs.
       backend: see `devices.mapped`.
     """
     warn_of_endless((evaluation_env or env).spec)
     hypers = devices.place(lay, hypers)
 
-    def one(hypers: Any) -> Loop:
+    def one(hypers: Any, data: Any = ()) -> Loop:
         agent, replay, schedule = make(hypers)
         return loop(
             env, agent, replay, schedule,
             num_envs=num_envs, iterations=iterations, eval_episodes=eval_episodes, evaluation_env=evaluation_env,
+            data=data,
         )  # fmt: skip
 
     init = devices.mapped(lay, lambda h, key: one(h).init(key), backend=backend)
-    step = devices.mapped(lay, lambda h, run: one(h).step(run), donate=(1,), backend=backend)
+    step = devices.mapped(
+        lay, lambda h, data, run: one(h, data).step(run), in_axes=(0, None, 0), donate=(2,), backend=backend
+    )
     evaluate = devices.mapped(lay, lambda h, actor, key: one(h).evaluate(actor, key), backend=backend)
     actor = devices.mapped(lay, lambda h, run: one(h).actor(run), backend=backend)
 
     def measured(state: Any) -> tuple[Any, dict[str, np.ndarray]]:
-        state, metrics = step(hypers, state)
+        state, metrics = step(hypers, data, state)
         return state, devices.collect(lay, metrics)
 
     stacked = Loop(

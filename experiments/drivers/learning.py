@@ -33,7 +33,7 @@ class Learning(NamedTuple):
     """`(learner, keys of all unrolls, unroll) -> (learner, metrics)`: stores the rows and makes the updates."""
 
 
-def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: str) -> Learning:
+def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: str, data: Any = ()) -> Learning:
     """The learning side; for arguments see `experiments.drivers.host.around_pool`, `hypers` being laid out already."""
     static = make(jax.tree.map(lambda x: x[0, 0], hypers))
     unroll, updates, _ = static.schedule
@@ -49,20 +49,20 @@ def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: 
             rows = base.with_next_row(parts.agent, parts.replay, rows, actor, key, live, timestep)
         return parts.replay.add(storage, rows)
 
-    def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any) -> tuple:
+    def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any, data: Any) -> tuple:
         parts = make(hypers)
         storage = add(hypers, storage, rows, i, peeked)
-        agent, storage, metrics = base.learn(parts.agent, parts.replay, updates, agent, storage, keys[i])
+        agent, storage, metrics = base.learn(parts.agent, parts.replay, updates, agent, storage, keys[i], data)
         return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
 
     add_all = devices.mapped(lay, add, in_axes=(0, 0, 0, None, 0), donate=(1,), backend=backend)
-    learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0), donate=(1, 2), backend=backend)
+    learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0, None), donate=(1, 2), backend=backend)
 
     def add_unroll(storage: Any, unroll: Unroll) -> Any:
         return add_all(hypers, storage, unroll.rows, unroll.number, unroll.peeked)
 
     def learn_unroll(learner: Learner, keys: Key, unroll: Unroll) -> tuple[Learner, dict[str, Any]]:
-        where = (unroll.rows, keys, unroll.number, unroll.peeked)
+        where = (unroll.rows, keys, unroll.number, unroll.peeked, data)
         *learned, metrics = learn_all(hypers, learner.agent, learner.replay, *where)
         return Learner(*learned), metrics
 

@@ -139,6 +139,34 @@ class Checkpointer:
                 time.sleep(PAUSE)
         raise ValueError(f"{self._folder}: its checkpoints are replaced faster than they can be read")
 
+    def part(self, prefix: str) -> dict[str, Any] | None:
+        """The arrays of a part of the newest readable state, whatever else is in it.
+
+        Args:
+          prefix: what the paths of the part begin with.
+
+        Returns:
+          NumPy arrays by the rest of their path; random keys and Python values are left out. None if no step is
+          readable.
+        """
+        for _, path in self._steps():
+            try:
+                manifest = manifests.read(path)
+                manifests.verify(path, manifest.files)
+                found = {}
+                for number, (name, kind) in enumerate(manifest.fields.items()):
+                    dtype, bracket, sizes = kind.partition("[")
+                    if not name.startswith(prefix) or not bracket or dtype.startswith("key<"):
+                        continue
+                    shape = tuple(int(size) for size in sizes.rstrip("]").split(",") if size)
+                    store = arrays.Store(path / "arrays" / str(number), shape, dtype) if math.prod(shape) else None
+                    found[name.removeprefix(prefix)] = store.to_host() if store else np.zeros(shape, dtype)
+            except (manifests.DamagedError, arrays.StoreError, OSError, ValueError, TypeError) as damage:
+                _warn([f"checkpoint {path} is damaged ({damage}); taking the one before"])
+                continue
+            return found
+        return None
+
     def latest_step(self) -> int | None:
         """The newest step on disk, damaged or not; None if there is none."""
         return next((step for step, _ in self._steps()), None)

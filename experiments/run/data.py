@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,12 +21,16 @@ class Held(NamedTuple):
     """What drivers lend to the replay, `replay.Arrays` of numpy arrays; () of a run without a dataset."""
 
 
+MINARI = "minari/"
+"""What the name of a dataset begins with that is one of Minari's, and no file."""
 NOTHING = Held(None, ())
 
 
 def named(config: Any) -> tuple[str, str]:
     """The flag that names a dataset, and what it says; empty strings where there is none."""
-    return ("--dataset", config.dataset) if config.counted == "updates" else ("", "")
+    if config.counted == "updates":
+        return "--dataset", config.dataset
+    return ("--data", config.data) if config.data else ("", "")
 
 
 def completed(config: Any) -> Any:
@@ -36,7 +40,11 @@ def completed(config: Any) -> Any:
       ValueError: no dataset is given, its file cannot be read, or it names no task.
     """
     flag, name = named(config)
-    if not flag or (config.resume and config.env):
+    if config.resume and config.env:
+        return config
+    if flag == "--data" and not name.startswith(MINARI):
+        return dataclasses.replace(config, data=str(Path(name).resolve()))
+    if flag != "--dataset":
         return config
     if not name:
         raise ValueError(f"{flag}: needs the episodes to learn from: a file of experiments.collect, or minari/ID")
@@ -45,7 +53,7 @@ def completed(config: Any) -> Any:
         if not env:
             raise ValueError(f"--env: {name} does not name the task of its episodes; give one to be evaluated on")
         config = dataclasses.replace(config, env=env, env_options=config.env_options or options)
-    return config if name.startswith("minari/") else dataclasses.replace(config, dataset=str(Path(name).resolve()))
+    return config if name.startswith(MINARI) else dataclasses.replace(config, dataset=str(Path(name).resolve()))
 
 
 def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
@@ -54,10 +62,8 @@ def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
     Raises:
       ValueError: it cannot be read.
     """
-    import replay.files
-
     with naming(flag):
-        found = replay.files.header(name)
+        found = format_of(name).header(name)
     return found["env"], found["env_options"]
 
 
@@ -79,16 +85,83 @@ def held(config: Any, spec: "Spec") -> Held:
     return Held(replay.dataset.facts(dataset), replay.arrays(dataset))
 
 
+def beside(config: Any, build: Callable[..., Any]) -> Callable[..., Any]:
+    """`make` of an experiment, whose replay also serves the dataset that is learned from beside what is played."""
+    if not acts_beside(config):
+        return build
+
+    def made(*arguments: Any) -> Any:
+        import replay
+
+        parts = online(config, build(*arguments)) if config.counted == "updates" else build(*arguments)
+        return parts._replace(replay=replay.with_data(parts.replay, config.data_share))
+
+    return made
+
+
+def acts_beside(config: Any) -> bool:
+    """Whether a run acts and learns from a dataset besides."""
+    return config.online if config.counted == "updates" else bool(config.data)
+
+
+def online(config: Any, parts: Any) -> Any:
+    """The parts of a run that learned from a dataset alone, with a replay of what is played and a step per update.
+
+    Raises:
+      ValueError: its replay has no windows of what is played.
+    """
+    if parts.replay.played is None:
+        raise ValueError(
+            "--online: this agent learns from longer pieces of recorded episodes alone, and cannot act too"
+        )
+    memory = parts.replay.played(config.online_buffer // config.devices)
+    act = parts.agent.act
+
+    def bare(*arguments: Any) -> tuple[Any, Any, Any]:
+        """Rows are those of a dataset, without extras."""
+        action, carry, _ = act(*arguments)
+        return action, carry, ()
+
+    agent = parts.agent._replace(act=bare, stored=lambda carry: ())
+    return parts._replace(agent=agent, replay=memory, schedule=parts.schedule._replace(unroll=1, warmup=memory.minimum))
+
+
+def check_beside(config: Any, shape: Any, arrays: Any) -> None:
+    """Refuses a dataset beside a replay that cannot serve it.
+
+    Args:
+      config: the flags.
+      shape: a `drivers.base.RunState` of shapes `[G, r, ...]`.
+      arrays: of the dataset.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if acts_beside(config):
+        import jax
+
+        import replay
+
+        own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), shape.replay.own)
+        with naming(" ".join(named(config)) + ":"):
+            replay.check_beside(own, arrays.rows)
+
+
+def format_of(name: str) -> Any:
+    """What reads and writes a dataset of that name: `header`, `load` and `save`."""
+    from replay import files, minari_sets
+
+    return minari_sets if name.startswith(MINARI) else files
+
+
 def loaded(flag: str, name: str) -> "Dataset":
     """The dataset of a name.
 
     Raises:
       ValueError: it cannot be read, or is damaged.
     """
-    import replay.files
-
     with naming(flag):
-        return replay.files.load(name)
+        return format_of(name).load(name)
 
 
 def check_place(flag: str, name: str) -> None:
@@ -97,6 +170,9 @@ def check_place(flag: str, name: str) -> None:
     Raises:
       ValueError: with the flag.
     """
+    if name.startswith(MINARI):
+        with naming(flag):
+            return format_of(name).check_new(name)
     path = Path(name)
     if path.suffix != ".npz":
         raise ValueError(f"{flag} {name}: must end in .npz")
@@ -111,10 +187,8 @@ def store(flag: str, name: str, dataset: "Dataset") -> None:
       OSError: it cannot be written.
       ValueError: with the flag.
     """
-    import replay.files
-
     with naming(flag):
-        replay.files.save(dataset, name)
+        format_of(name).save(dataset, name)
 
 
 def blank(config: Any, spec: "Spec") -> "Facts | None":

@@ -51,6 +51,11 @@ class Acting:
     """Anneal a run that is resumed with more steps over all of them, which takes annealed values back."""
     num_envs: ranges.Count = 8
     """Environments (lanes) per seed."""
+    data: str = ""
+    """Recorded episodes to learn from beside what is played, of agents with a replay that draws uniformly: a file as
+    `experiments.collect` writes it, or minari/ID."""
+    data_share: ranges.Share = 0.5
+    """Share of every batch that is drawn from `data`; with half of it the run is RLPD's."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,14 @@ class Data:
     keeps the end that it had."""
     reschedule: bool = False
     """Anneal a run that is resumed with more updates over all of them, which takes annealed values back."""
+    online: bool = False
+    """Act too: a step in each environment before every update, kept beside the dataset; usually with `start_from`."""
+    online_envs: ranges.Count = 1
+    """Environments (lanes) per seed and device that are acted in with `online`."""
+    online_buffer: ranges.Count = 100_000
+    """Steps of what is played that are kept with `online`."""
+    online_share: ranges.Share = 0.5
+    """Share of every batch that is still drawn from the dataset with `online`."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,8 @@ class Keeping:
     """Run folder, new or empty; by default a fresh one under runs/."""
     resume: str = ""
     """A run folder to continue. Flags not given are its own; only `steps` and what is shown or kept may change."""
+    start_from: str = ""
+    """A run folder whose agents' states, of the newest checkpoint, this run begins with: offline, then online."""
     trust: bool = False
     """Run code that lies in the folder to resume, or call a task's function that lies elsewhere than here."""
     nan: Literal["stop", "continue"] = "stop"
@@ -141,8 +156,13 @@ class Offline(Keeping, Data, Task):
 
     @property
     def num_envs(self) -> int:
-        """One lane on each device, of which nothing but shapes is known."""
-        return self.devices
+        """Lanes of a seed; where nothing is acted one on each device, of which nothing but shapes is known."""
+        return self.online_envs * self.devices if self.online else self.devices
+
+    @property
+    def data_share(self) -> float:
+        """What of a batch is drawn from the dataset where it is acted too."""
+        return self.online_share
 
 
 CHANGEABLE = (

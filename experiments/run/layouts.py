@@ -6,12 +6,14 @@ from the shapes; the runs are then read one after the other and laid out anew.
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from experiments.drivers import devices
+from experiments.run import manifests
 from experiments.run.checkpoint import Checkpointer
 
 
@@ -44,6 +46,50 @@ def restore(
                 if found is not None:
                     return found[0], jax.tree.map(_laid_out_anew(lay), template, found[1])
         raise
+
+
+AGENT = "0/agent/"
+"""What the paths of the agent's state begin with in a checkpoint, which holds a `RunState` and results."""
+
+
+def begun(folder: Path, seeds: int, shared: bool, lay: devices.Layout, agent: Any) -> Any:
+    """The agents of a run that another one begins with.
+
+    Args:
+      folder: of the run to start from.
+      seeds: how many it has; of one, all runs begin with its agent.
+      shared: whether devices trained each of them together.
+      lay: of the run that begins.
+      agent: shapes of its agents' states, `[G, r, ...]`.
+
+    Returns:
+      Arrays `[R, ...]` like `agent`.
+
+    Raises:
+      ValueError: there is no readable checkpoint, the agents' states have other shapes, or there are other seeds.
+    """
+    found = Checkpointer(folder / "checkpoints").part(AGENT)
+    if found is None:
+        raise ValueError(f"--start-from {folder}: it has no checkpoint that can be read")
+    leaves = manifests.leaves_of(agent)
+    for name in [*leaves, *(set(found) - set(leaves))]:
+        here, there = (
+            f"{tree[name].dtype}[{','.join(map(str, tree[name].shape[2:]))}]" if name in tree else "absent"
+            for tree in (leaves, found)
+        )
+        if here != there:
+            raise ValueError(
+                f"--start-from {folder}: its agent is another: {name} is {there} there and {here} here; start from a "
+                f"run of the same agent and networks"
+            )
+    if seeds not in (1, lay.runs):
+        raise ValueError(f"--start-from {folder}: it has {seeds} seeds, and this run {lay.runs}; must be 1 or as many")
+
+    def of_runs(x: np.ndarray) -> np.ndarray:
+        own = x[0] if shared else x.reshape(-1, *x.shape[2:])[:seeds]
+        return np.broadcast_to(own, (lay.runs, *own.shape[1:])) if seeds == 1 else own
+
+    return jax.tree.unflatten(jax.tree.structure(agent), [of_runs(found[name]) for name in leaves])
 
 
 def layouts(runs: int) -> list[tuple[int, int]]:

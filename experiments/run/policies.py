@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.run import data, flags, folders, prepare
+from experiments.run import flags, folders, prepare
 
 if TYPE_CHECKING:
     from experiments.run.experiment import Experiment
@@ -104,7 +104,7 @@ def saved(folder: Path, which: str, experiment: "Experiment | None" = None, trus
     env = prepare.environment(config, folder, trust)
     try:  # what was edited may be what no run can have; where the run reports is no part of its policies
         flags.check(dataclasses.replace(config, out="", resume="", wandb=False))
-        facts = data.blank(config, env.spec)
+        facts = prepare.data.blank(config, env.spec)
         experiment.check(config.agent, env.spec, prepare.size_of(config, facts))
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from error

@@ -34,6 +34,8 @@ class Prepared(NamedTuple):
     driver: "Driver"
     lay: Any
     folder: Path
+    begun: Any = None
+    """The agents' states `[R, ...]` that the runs begin with, if another run's are taken."""
 
 
 def prepare(experiment: "Experiment", config: Any) -> Prepared:
@@ -47,13 +49,14 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     points = flags.grid(config)
     use_cores(config)
     from experiments.drivers import devices, offline
+    from experiments.run import layouts
 
     folder = folder_of(experiment.name, config)
     env = environment(config, Path(config.resume) if config.resume else None, config.trust)
     held = data.held(config, env.spec)
     for point in points:
         experiment.check(dataclasses.replace(config.agent, **point), env.spec, size_of(config, held.facts))
-    make = parts_maker(config, env.spec, experiment.make, held.facts)
+    make = parts_maker(config, env.spec, data.beside(config, experiment.make), held.facts)
     runs = len(points) * config.seeds
     lay = devices.layout(runs, config.devices)
     memory.check(config, runs, memory.of_rows(config, env.spec), lay)
@@ -67,13 +70,13 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
             name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
         }
         hypers["run"] = np.arange(lay.runs)
+        lent = devices.common(lay, held.arrays)
         around = driver_of(
             env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
-            iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=judged,
+            iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=judged, data=lent,
         )  # fmt: skip
-        if config.counted == "steps":
+        if config.counted == "steps" or config.online:
             return around
-        lent = devices.common(lay, held.arrays)
         return offline.driver(around, env.spec, make, hypers, lay, lent, iterations=plan.iterations)
 
     if runs > MANY:  # arrays of them would be made before their state's shape is known
@@ -83,10 +86,16 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     driver = driver_for(config, points, lay)
     # Traces what `init` does: what does not fit together, or into memory, says so here, before anything compiles.
     shape = driver.shape()
+    data.check_beside(config, shape, held.arrays)
     memory.check(config, runs, memory.of_state(config, env.spec, shape, parts, runs, held.arrays), lay)
+    begun = None
+    if config.start_from and not config.resume:
+        of = flags.contents(Path(config.start_from))["flags"]
+        seeds, shared = of.get("seeds", 1), of.get("devices", 1) > 1
+        begun = layouts.begun(Path(config.start_from), seeds, shared, lay, shape.agent)
     if not config.resume:
         make_folder(folder, experiment, config)
-    return Prepared(experiment, config, points, plan, driver, lay, folder)
+    return Prepared(experiment, config, points, plan, driver, lay, folder, begun)
 
 
 def fit(told: str, total: int, runs: int = 1) -> None:

@@ -1,6 +1,7 @@
 """Episodes played to be kept, in graph or around a simulator: as many from every lane, or short ones were likelier."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 LENGTH = 64
@@ -49,9 +50,10 @@ def drawn(spec: Any, key: Any, timestep: Any) -> Any:
 
     shape = (timestep.reward.shape[0], *spec.action.shape)
     if isinstance(spec.action, Box):
-        return jax.random.uniform(key, shape, minval=spec.action.low, maxval=spec.action.high)
+        low, high = (jnp.broadcast_to(bound, shape) for bound in (spec.action.low, spec.action.high))
+        return low + (high - low) * jax.random.uniform(key, shape)
     most = spec.action.num if isinstance(spec.action, Discrete) else jnp.array(spec.action.nums)
-    return jax.random.randint(key, shape, 0, most)
+    return jax.random.randint(key, shape, 0, jnp.broadcast_to(most, shape))
 
 
 def disturbed(player: Player, spec: Any, noise: float, epsilon: float) -> Player:
@@ -72,8 +74,8 @@ def disturbed(player: Player, spec: Any, noise: float, epsilon: float) -> Player
         k_act, k_noise, k_choice, k_random = jax.random.split(key, 4)
         action, carry = player.act(k_act, carry, timestep)
         if noise and isinstance(spec.action, Box):
-            half = (jnp.asarray(spec.action.high) - jnp.asarray(spec.action.low)) / 2
-            action = action + noise * half * jax.random.normal(k_noise, action.shape)
+            low, high = (jnp.broadcast_to(bound, action.shape) for bound in (spec.action.low, spec.action.high))
+            action = action + noise * (high - low) / 2 * jax.random.normal(k_noise, action.shape)
         if epsilon:
             chosen = jax.random.uniform(k_choice, timestep.reward.shape) < epsilon
             action = select(chosen, drawn(spec, k_random, timestep), action)
@@ -169,3 +171,48 @@ def playing(env: Any, player: Player, lanes: int, seed: int) -> tuple[Callable[[
         return jax.tree.map(lambda *x: np.stack(x), *rows)
 
     return around, pool.close
+
+
+def replayed(folder: Path, number: int, lanes: int, shared: bool) -> list[Any]:
+    """The whole episodes that the replay of a run holds in its newest checkpoint, `Step[T+1]` of numpy arrays.
+
+    Args:
+      folder: of the run.
+      number: which of its seeds, counted from 0.
+      lanes: on each device.
+      shared: whether devices trained each seed together.
+
+    Raises:
+      ValueError: there is no readable checkpoint, or its replay keeps no ring of rows.
+    """
+    import numpy as np
+
+    from envs.base import host_rows
+    from experiments.run.checkpoint import Checkpointer
+    from replay import dataset
+    from replay.base import Step
+    from replay.files import tree_of
+
+    found = Checkpointer(folder / "checkpoints").part("0/replay/")
+    if found is None:
+        raise ValueError(f"--replay {folder}: it has no checkpoint that can be read")
+    before = next((name.removesuffix("head") for name in found if name.endswith("head")), None)
+    if before is None:
+        raise ValueError(f"--replay {folder}: its replay keeps no rows from which episodes could be told")
+    own = {name.removeprefix(before): x for name, x in found.items() if name.startswith(before)}
+    groups, each = own["head"].shape
+    places = [(group, number) for group in range(groups)] if shared else [divmod(number, each)]
+    episodes: list[Any] = []
+    for group, place in places:
+        head, fill = int(own["head"][group, place]), int(own["fill"][group, place])
+
+        def in_order(x: np.ndarray, at: tuple[int, int] = (group, place), head: int = head, fill: int = fill) -> Any:
+            held = x[at].reshape(-1, lanes, *x.shape[3:])
+            return held[(head - fill + np.arange(fill)) % len(held)]
+
+        rows = {name.removeprefix("rows/"): in_order(x) for name, x in own.items() if name.startswith("rows/")}
+        arrived = {name.removeprefix("timestep/"): x for name, x in rows.items() if name.startswith("timestep/")}
+        kinds, reward, discount = (arrived[name] for name in ("step_type", "reward", "discount"))
+        timestep = host_rows(kinds, reward, discount, tree_of(arrived, "observation"))
+        episodes += dataset.lanes(Step(timestep, tree_of(rows, "action")))
+    return episodes

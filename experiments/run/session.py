@@ -76,6 +76,8 @@ class Session:
             if config.resume:
                 self.refuse_to_begin_anew()
             self.chunk, self.state = 0, loop.init(self.keys)
+            if prepared.begun is not None:
+                self.state = self.state._replace(agent=devices.place(lay, prepared.begun))
             unknown, dead = np.full(lay.runs, np.nan), np.zeros(lay.runs, bool)
             self.results = Results(loop.actor(self.state), np.full(lay.runs, -np.inf), unknown, dead, 0.0, 0.0, 0.0)
         else:

@@ -54,7 +54,7 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
       reports.files.UnwritableError: something cannot be written.
       ValueError, records.StoppedError: as `train`.
     """
-    experiment, config, points, plan, driver, _, folder = prepared
+    experiment, config, points, plan, driver, _, folder, _ = prepared
     folders = point_folders(folder, points)
     with contextlib.ExitStack() as stack:
         stack.callback(driver.close)

@@ -39,7 +39,7 @@ FLAGS: dict[str, list[str]] = {
         *["--agent.epochs", "2", "--agent.minibatches", "2"],
     ],
 }  # fmt: skip
-TIMES = ("wall_seconds", "compile_seconds", "train_seconds", "steps_per_second")
+TIMES = ("wall_seconds", "compile_seconds", "train_seconds", "steps_per_second", "updates_per_second")
 """What two equal runs do not share."""
 
 

@@ -7,14 +7,19 @@ from typing import Any
 
 import pytest
 
-from experiments import benchmark, compare
+from experiments import benchmark, collect, compare
 from experiments.list import systems
 from experiments.run import evaluation
 from tests.experiments.test_commands import told
 
 KINDS: dict[str, Any] = {name: import_module(f"experiments.{name}").Flags for name in systems()}
 KINDS |= {f"{name} --agent": type(kind().agent) for name, kind in KINDS.items()}
-KINDS |= {"evaluate": evaluation.Flags, "compare": compare.Config, "benchmark": benchmark.Config}
+KINDS |= {
+    "evaluate": evaluation.Flags,
+    "compare": compare.Config,
+    "benchmark": benchmark.Config,
+    "collect": collect.Config,
+}
 LEANS = re.compile(r"(Its?|Their|The (same|highest|lowest|first|last)|Likewise|Of|These|Those|That|This|With(out)?) ")
 """How a line begins that leans on the line before it."""
 LEAST = 4

@@ -136,7 +136,7 @@ def test_windows_begin_at_every_row_with_a_successor_and_never_cross_an_end(leng
 def test_n_step_returns_stop_at_the_end():
     data = dataset.of(rows(3, 2))
     buffer = replay.mapped(replay.recorded(256, 3), replay.n_step(3, 0.5))
-    sample = buffer.sample(lent(data), jax.random.key(0))
+    sample = jax.jit(buffer.sample)(lent(data), jax.random.key(0))
     found = {int(i): float(r) for i, r in zip(sample.index, sample.steps.timestep.reward[1], strict=True)}
     assert found == {0: 1 + 2 / 2 + 3 / 4, 1: 2 + 3 / 2, 2: 3.0, 4: 5 + 6 / 2, 5: 6.0}
     left = {int(i): float(d) for i, d in zip(sample.index, sample.steps.timestep.discount[1], strict=True)}
@@ -145,7 +145,7 @@ def test_n_step_returns_stop_at_the_end():
 
 def test_among_draws_from_the_best_episodes_alone():
     data = dataset.of(rows(3, 2, 4))
-    sample = replay.recorded(256, among=6).sample(lent(data), jax.random.key(0))
+    sample = jax.jit(replay.recorded(256, among=6).sample)(lent(data), jax.random.key(0))
     assert set(np.asarray(sample.index)) == {7, 8, 9, 10, 4, 5}
 
 
@@ -169,10 +169,11 @@ def test_contexts_are_padded_on_the_left_and_know_time_and_reward_to_go():
 
 def test_vmapped_seeds_share_the_arrays_and_equal_single_ones():
     data, buffer = lent(dataset.of(rows(3, 2, 4))), replay.recorded(4)
+    single = jax.jit(buffer.sample)
     keys = jax.random.split(jax.random.key(1), 2)
     together = jax.jit(jax.vmap(buffer.sample, (None, 0)))(data, keys)
     for s in range(2):
-        alone = buffer.sample(data, keys[s])
+        alone = single(data, keys[s])
         jax.tree.map(lambda x, y, s=s: np.testing.assert_array_equal(x[s], y), together.steps, alone.steps)
     assert np.any(together.index[0] != together.index[1])
 
@@ -227,5 +228,5 @@ def test_images_stay_bytes_and_have_no_statistics():
     assert data.rows.timestep.observation["x"].dtype == np.uint8
     known = dataset.facts(data)
     assert (known.mean["x"] == 0).all() and (known.std["x"] == 1).all() and (known.std["v"] > 0.1).all()
-    sample = replay.recorded(8).sample(lent(data), jax.random.key(0))
+    sample = jax.jit(replay.recorded(8).sample)(lent(data), jax.random.key(0))
     assert sample.steps.timestep.observation["x"].dtype == jnp.uint8

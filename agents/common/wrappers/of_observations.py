@@ -102,7 +102,10 @@ def normalise_by(agent: Agent, space: Any, mean: Tree, std: Tree, least: float =
 
     def see(known: Known, timestep: TimeStep) -> TimeStep:
         def scale(space: Space, x: Array, mean: Array, std: Array) -> Array:
-            return x if passes(space) else (x - mean) / (std + least)
+            if passes(space):
+                return x
+            lead = (1,) * (x.ndim - mean.ndim)
+            return (x - mean.reshape(lead + mean.shape)) / (std.reshape(lead + std.shape) + least)
 
         seen = jax.tree.map(scale, space, timestep.observation, known.mean, known.std, is_leaf=_is_space)
         return timestep._replace(observation=seen)
