@@ -1,7 +1,6 @@
 """Adversarial inverse reinforcement learning: `python -m experiments.airl --help`."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from experiments import gail, parts, run
@@ -60,23 +59,21 @@ def learned(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
     """
     import jax
 
-    from experiments.run import policies
-
     told = f"--agent.reward {config.reward}"
     try:
-        saved = policies.saved(Path(config.reward), "last")
+        found = run.load(config.reward)
+        actors, own = found.actors(), found.env.spec
     except (ValueError, OSError) as error:
         raise ValueError(f"--agent.reward: {error}") from None
-    if saved.experiment != "airl":
-        raise ValueError(f"{told}: is a run of experiments.{saved.experiment}; allowed: of experiments.airl")
-    if saved.config.agent.reward:
-        raise ValueError(f"{told}: learned no reward, but from that of {saved.config.agent.reward}")
-    if config.reward_seed >= saved.config.seeds:
-        raise ValueError(f"--agent.reward-seed {config.reward_seed}: the run has {saved.config.seeds}, counted from 0")
-    own = saved.env.spec
+    if found.experiment.name != "airl":
+        raise ValueError(f"{told}: is a run of experiments.{found.experiment.name}; allowed: of experiments.airl")
+    if found.flags.agent.reward:
+        raise ValueError(f"{told}: learned no reward, but from that of {found.flags.agent.reward}")
+    if config.reward_seed >= found.flags.seeds:
+        raise ValueError(f"--agent.reward-seed {config.reward_seed}: the run has {found.flags.seeds}, counted from 0")
     if (str(own.observation), str(own.action)) != (str(spec.observation), str(spec.action)):
         raise ValueError(f"{told}: is of {own.name}, which has other observations or actions than {spec.name}")
-    return saved.config.agent, jax.tree.map(lambda x: x[config.reward_seed], saved.actors)
+    return found.flags.agent, jax.tree.map(lambda x: x[config.reward_seed], actors)
 
 
 def density(config: Config, spec: "run.Spec") -> Any:

@@ -17,7 +17,7 @@ class Shown:
 
     expert: str = "analytic"
     """Who is imitated: the task's analytic expert; of tasks that are tables with known rules, one who plans, `optimal`
-    or `soft`; or a file of experiments.collect."""
+    or `soft`; or a file of experiments.collect or minari/ID."""
     temperature: run.Positive = 0.2
     """How far a soft expert errs: its policy is soft-optimal for the task's reward divided by this."""
     demonstrations: run.Count = 5
@@ -52,10 +52,10 @@ def check_table(told: str, spec: Any, size: run.Size) -> None:
     Raises:
       ValueError: beginning with `told`.
     """
-    from experiments.parts import builders
+    from experiments import parts
 
     try:
-        builders.check_tabular(spec, size)
+        parts.check_tabular(spec, size)
     except ValueError as error:
         raise ValueError(f"{told}: {error}") from None
     if spec.rules is None or not spec.time_limit:
@@ -68,16 +68,14 @@ def recorded(config: Shown, spec: Any) -> Any:
     Raises:
       ValueError: it is no file, cannot be read, is of another task, or has too few episodes.
     """
-    from replay import dataset, files
+    from replay import dataset
 
     told = f"--agent.expert {config.expert}"
-    if not Path(config.expert).is_file():
+    if not config.expert.startswith("minari/") and not Path(config.expert).is_file():
         raise ValueError(f"{told}: is no file; allowed: {', '.join(KNOWN)}, or a file of experiments.collect")
-    try:
-        found = files.load(config.expert)
+    found = run.data.loaded("--agent.expert", config.expert)
+    with run.data.naming("--agent.expert"):
         dataset.fits(found, spec, config.expert)
-    except ValueError as error:
-        raise ValueError(f"--agent.expert {error}") from None
     if found.episodes < config.demonstrations:
         told = f"--agent.demonstrations {config.demonstrations}"
         raise ValueError(f"{told}: {config.expert} has {found.episodes} episodes")

@@ -108,6 +108,17 @@ class Run(NamedTuple):
         play = lambda actor, key, carry, timestep: agent.act(actor, key, carry, timestep, explore)[:2]  # noqa: E731
         return Policy(self.env, agent.begin, partial(jax.jit(play), actor))
 
+    def actors(self, which: str = "last") -> Any:
+        """What the policies of all seeds act by, arrays `[seeds, ...]`, with what their agents keep beside.
+
+        Args:
+          which: "best", of each seed's best evaluation, or "last".
+
+        Raises:
+          ValueError: there are no policies yet.
+        """
+        return policies.saved(self.folder, which, self.experiment, self.trust).actors
+
     def evaluate(self, **options: Any) -> dict[str, Any]:
         """Plays fresh episodes: `run.evaluate(episodes=100, which="last")`; options and result of `evaluation.play`."""
         return evaluation.play(evaluation.Flags(self.folder, **{"trust": self.trust, **options}), self.experiment)
