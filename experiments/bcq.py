@@ -62,8 +62,6 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """DQN that chooses among what the data does."""
-    from dataclasses import replace
-
     import jax.numpy as jnp
 
     import networks
@@ -72,7 +70,7 @@ def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.dqn import dqn
 
     head = networks.BehaviourQ(spec.action.num, hidden=config.hidden, layer_norm=config.layer_norm)
-    network = networks.q_network(parts.offline.torso(replace(config, hidden=()), spec), head)
+    network = networks.q_network(parts.torso(spec, (), config.cnn, dtype=config.dtype), head)
     aim = objectives.constrained(config.threshold, config.error_clip, config.decay)
     agent = dqn(
         network,
@@ -90,31 +88,6 @@ def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
     return parts.offline.parts(agent, spec, config, size, worth)
 
 
-def beside(
-    spec: Any, size: int, head: Any, hidden: tuple[int, ...], cnn: str, dtype: parts.Precision = "float32"
-) -> Any:
-    """A network of an observation and `size` numbers beside it."""
-    import networks
-    from agents.common.critics import with_action
-    from envs.base import Box
-
-    seen = spec._replace(observation=with_action(spec.observation, Box((size,), -1.0, 1.0)))
-    return networks.q_network(parts.torso(seen, hidden, cnn, dtype=dtype), head)
-
-
-def generator(spec: Any, hidden: tuple[int, ...], cnn: str, dtype: parts.Precision = "float32") -> Any:
-    """The model of the data's actions, with twice as many latents as these have dimensions."""
-    import networks
-    from agents.bcq import Generator
-
-    (actions,) = spec.action.shape
-    encoder = networks.GaussianPolicy(2 * actions, state_dependent=True)
-    return Generator(
-        beside(spec, actions, encoder, hidden, cnn, dtype),
-        beside(spec, 2 * actions, networks.DeterministicPolicy(actions), hidden, cnn, dtype),
-    )
-
-
 def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """BCQ with a model of the data's actions."""
     import networks
@@ -123,13 +96,15 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.common.critics import apply
 
     (actions,) = spec.action.shape
-    nets = generator(spec, config.generator_hidden, config.cnn, config.dtype)
-    critic = parts.offline.critics(config, spec, config.critics)
+    nets = parts.action_model(spec, config.generator_hidden, config.cnn, config.dtype)
+    critic = parts.critics(
+        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
+    )
     rates = (config.generator_learning_rate, config.learning_rate, config.policy_learning_rate)
     agent = bcq(
         nets,
         critic,
-        beside(spec, actions, networks.DeterministicPolicy(actions), config.hidden, config.cnn, config.dtype),
+        parts.beside(spec, actions, networks.DeterministicPolicy(actions), config.hidden, config.cnn, config.dtype),
         Parts(*map(optimisers.adam, rates)),
         actions=actions,
         discount=config.discount,

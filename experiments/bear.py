@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments import bcq, parts, run
+from experiments import parts, run
 
 Kernel = Literal["laplacian", "gaussian"]
 
@@ -60,8 +60,12 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.common.critics import apply
 
     (actions,) = spec.action.shape
-    policy = networks.q_network(parts.offline.torso(config, spec), networks.TanhGaussianPolicy(actions))
-    critic = parts.offline.critics(config, spec, config.critics)
+    policy = networks.q_network(
+        parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), networks.TanhGaussianPolicy(actions)
+    )
+    critic = parts.critics(
+        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
+    )
     rates = (
         config.generator_learning_rate,
         config.learning_rate,
@@ -69,7 +73,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         config.multiplier_learning_rate,
     )
     agent = bear(
-        bcq.generator(spec, config.generator_hidden, config.cnn, config.dtype),
+        parts.action_model(spec, config.generator_hidden, config.cnn, config.dtype),
         critic,
         policy,
         Parts(*map(optimisers.adam, rates)),

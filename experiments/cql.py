@@ -69,7 +69,8 @@ def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.dqn import dqn
 
     network = networks.q_network(
-        parts.offline.torso(config, spec, config.layer_norm), networks.QValues(spec.action.num)
+        parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype),
+        networks.QValues(spec.action.num),
     )
     agent = dqn(
         network,
@@ -93,8 +94,12 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.sac import Constraint, Params, sac
 
     (actions,) = spec.action.shape
-    policy = networks.q_network(parts.offline.torso(config, spec), networks.TanhGaussianPolicy(actions))
-    critic = parts.offline.critics(config, spec, config.critics)
+    policy = networks.q_network(
+        parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), networks.TanhGaussianPolicy(actions)
+    )
+    critic = parts.critics(
+        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
+    )
     rates = (config.policy_learning_rate, config.learning_rate, config.policy_learning_rate)
     agent = sac(
         policy,

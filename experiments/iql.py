@@ -58,14 +58,19 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     head: Any
     if discrete:
         values = networks.q_network(
-            parts.offline.torso(config, spec, config.layer_norm), networks.QValues(spec.action.num)
+            parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype),
+            networks.QValues(spec.action.num),
         )
         critic, head = networks.ensemble(values, config.critics), networks.CategoricalPolicy(spec.action.num)
     else:
-        critic = parts.offline.critics(config, spec, config.critics)
+        critic = parts.critics(
+            spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
+        )
         head = networks.GaussianPolicy(spec.action.shape[0], bounded=True)
-    policy = networks.q_network(parts.offline.torso(config, spec), head)
-    value = networks.q_network(parts.offline.torso(config, spec, config.layer_norm), networks.Value())
+    policy = networks.q_network(parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), head)
+    value = networks.q_network(
+        parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype), networks.Value()
+    )
     rate: Any = config.policy_learning_rate
     if config.anneal_policy:
         rate = parts.cosine(config.policy_learning_rate, size.steps)

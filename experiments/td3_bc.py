@@ -58,8 +58,12 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.ddpg import Cloning, Params, ddpg
 
     (actions,) = spec.action.shape
-    policy = networks.q_network(parts.offline.torso(config, spec), networks.DeterministicPolicy(actions))
-    critic = parts.offline.critics(config, spec, config.critics)
+    policy = networks.q_network(
+        parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), networks.DeterministicPolicy(actions)
+    )
+    critic = parts.critics(
+        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
+    )
     weight = 1 / actions if config.weight is None else config.weight
     agent = ddpg(
         policy,

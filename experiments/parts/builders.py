@@ -1,6 +1,6 @@
 """From flags and a task's spaces to networks."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from experiments.parts import checks
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
     import flax.linen as nn
 
     import networks
+    from agents.bcq import Generator
     from envs.base import Box, Spec
     from experiments.run.plans import Size
 
 
-Precision = Literal["float32", "bfloat16"]
-"""What layers compute in; parameters, outputs and losses are float32."""
+Precision = checks.Precision
 
 
 def discrete_actions(spec: "Spec", agent: str) -> int:
@@ -149,14 +149,16 @@ def unit_box(spec: "Spec", agent: str) -> "Box":
     return box
 
 
-def critic(spec: "Spec", hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> "networks.Network":
+def critic(
+    spec: "Spec", hidden: tuple[int, ...], cnn: str, layer_norm: bool = False, dtype: Precision = "float32"
+) -> "networks.Network":
     """A network `critics.with_action` of an observation -> Q; arguments as for `torso`."""
     import networks
     from agents.common.critics import with_action
     from envs.base import Box
 
     seen = spec._replace(observation=with_action(spec.observation, Box(spec.action.shape, -1.0, 1.0)))
-    return networks.q_network(torso(seen, hidden, cnn, **kwargs), networks.Value())
+    return networks.q_network(torso(seen, hidden, cnn, layer_norm=layer_norm, dtype=dtype), networks.Value())
 
 
 def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs: Any) -> "networks.Network":
@@ -164,3 +166,28 @@ def critics(spec: "Spec", num: int, hidden: tuple[int, ...], cnn: str, **kwargs:
     import networks
 
     return networks.ensemble(critic(spec, hidden, cnn, **kwargs), num)
+
+
+def beside(
+    spec: "Spec", numbers: int, head: "nn.Module", hidden: tuple[int, ...], cnn: str, dtype: Precision = "float32"
+) -> "networks.Network":
+    """A network `critics.with_action` of an observation and so many numbers, with a head; arguments as for `torso`."""
+    import networks
+    from agents.common.critics import with_action
+    from envs.base import Box
+
+    seen = spec._replace(observation=with_action(spec.observation, Box((numbers,), -1.0, 1.0)))
+    return networks.q_network(torso(seen, hidden, cnn, dtype=dtype), head)
+
+
+def action_model(spec: "Spec", hidden: tuple[int, ...], cnn: str, dtype: Precision = "float32") -> "Generator":
+    """The model of the data's actions, of BCQ and BEAR, with twice as many latents as actions have dimensions."""
+    import networks
+    from agents.bcq import Generator
+
+    (actions,) = spec.action.shape
+    encoder = networks.GaussianPolicy(2 * actions, state_dependent=True)
+    return Generator(
+        beside(spec, actions, encoder, hidden, cnn, dtype),
+        beside(spec, 2 * actions, networks.DeterministicPolicy(actions), hidden, cnn, dtype),
+    )

@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
 Convolutions = Literal["auto", "nature", "impala", "small"]
 """Of image observations. With `auto` those of Nature's DQN where they fit, which is from sides of 36 on, and those for
 tiny images below."""
+Precision = Literal["float32", "bfloat16"]
+"""What layers compute in; parameters, outputs and losses are float32."""
 OptionalConvolutions = Literal["auto", "nature", "impala", "small", "none"]
 """The same; with none, images are flattened."""
 

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import run
-from experiments.parts import builders, checks
+from experiments.parts import checks
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
-    import flax.linen as nn
-
     from agents.base import Agent
     from envs.base import Spec
 
@@ -30,7 +28,7 @@ class Learning:
     """Normalise dense layers of the values before each of their activations."""
     cnn: checks.Convolutions = "auto"
     """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
-    dtype: builders.Precision = "float32"
+    dtype: checks.Precision = "float32"
     """What the layers compute in; parameters and losses are float32 in either case."""
     n_step: run.Count = 1
     """Transitions folded into each target."""
@@ -62,23 +60,6 @@ def check(config: Learning, spec: "Spec", size: run.Size) -> None:
     size.per_device(config.batch_size, "agent.batch_size")
 
 
-def torso(config: Learning, spec: "Spec", layer_norm: bool = False) -> "nn.Module":
-    """The features that the flags describe."""
-    return builders.torso(spec, config.hidden, config.cnn, layer_norm=layer_norm, dtype=config.dtype)
-
-
-def critic(config: Learning, spec: "Spec") -> "run.Network":
-    """A critic of continuous actions in [-1, 1] as the flags describe it."""
-    return builders.critic(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
-
-
-def critics(config: Learning, spec: "Spec", num: int) -> "run.Network":
-    """The ensemble of such critics."""
-    import networks
-
-    return networks.ensemble(critic(config, spec), num)
-
-
 def parts(
     agent: "Agent",
     spec: "Spec",
@@ -90,7 +71,7 @@ def parts(
     """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 
     Args:
-      agent: inside of the task's bounds, of scaled rewards and of normalisation.
+      agent: inside of the task's bounds and of normalisation.
       spec: the task.
       config: the flags.
       size: of the run.
@@ -104,12 +85,13 @@ def parts(
     data = size.data
     among = None if isinstance(config.top, float) and config.top == 1 else data.top(config.top)
     memory = replay.recorded(size.per_device(config.batch_size, "agent.batch_size") * steps, config.n_step, among)
-    agent = agent if value is None else starts.told(agent, value)
-    agent = wrappers.unit_actions(agent, spec.action) if isinstance(spec.action, Box) else agent
     span = float(data.returns[0] - data.returns[-1]) if config.span_returns else 0.0
     factor = config.reward_scale * (1000.0 / span if span > 0 else 1.0)
-    agent = wrappers.rewards(agent, lambda reward: factor * reward + config.reward_shift)
-    memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
+    relabels = [replay.rewards(lambda reward: factor * reward + config.reward_shift)]
+    relabels += [replay.n_step(config.n_step, config.discount)] if config.n_step > 1 else []
+    memory = replay.mapped(memory, *relabels)
+    agent = agent if value is None else starts.told(agent, value)
+    agent = wrappers.unit_actions(agent, spec.action) if isinstance(spec.action, Box) else agent
     if config.normalise_observations:
         agent = wrappers.normalise_by(agent, spec.observation, data.mean, data.std)
     return run.Parts(agent, memory, run.Schedule())
