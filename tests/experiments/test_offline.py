@@ -145,6 +145,7 @@ ONLINE += ["--agent.batch-size", "8", "--agent.buffer-size", "200", "--eval-epis
 
 def test_a_run_that_acts_learns_from_data_beside_and_resumes(tmp_path):
     data = ["--data", path_of("bellmax/catch"), "--log-every", "40", "--eval-every", "40", "--quiet"]
+    data += ["--schedule-steps", "120"]
     for name, steps in (("whole", 120), ("part", 80)):
         succeed("dqn", *ONLINE, *data, "--steps", steps, "--out", tmp_path / name)
     succeed("dqn", "--resume", tmp_path / "part", "--steps", 120, "--quiet")

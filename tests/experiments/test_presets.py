@@ -150,7 +150,7 @@ def test_tables_have_human_normalised_scores_of_atari(monkeypatch, capsys):
     assert human.split()[1:3] == ["50.0%", "50.0%"]
     assert "human" not in training.table([Path("x")], [result("bellmax/catch", np.array([0.0, 1.0]))], 0)
 
-    played = {"seeds": [0], "policy": "best", "at_steps": 64, "episodes": 1, "eval_returns": [1.0]}
+    played = {"seeds": [0], "policy": "best", "at_steps": 64, "counted": "steps", "episodes": 1, "eval_returns": [1.0]}
     for env, told in (("atari/Pong", "50.0%   normalised; 95 % interval 0.0% to 100.0%"), ("bellmax/catch", None)):
         monkeypatch.setattr(evaluate, "play", lambda _, env=env: result(env, [1.0]) | played)
         assert evaluate.main(["run"])["env"] == env
