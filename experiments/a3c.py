@@ -180,7 +180,8 @@ def launch(experiment: run.Experiment, config: Flags) -> dict[str, Any]:
     from envs.base import Environment
 
     plain = Flags()
-    for name in ("resume", "sweep", "wandb", "wandb_project", "wandb_tags", "checkpoint_every", "keep", "nan"):
+    without = ("resume", "sweep", "wandb", "wandb_project", "wandb_tags", "checkpoint_every", "keep", "nan")
+    for name in (*without, "data", "data_share", "start_from"):
         if getattr(config, name) != getattr(plain, name):
             raise ValueError(f"{run.flag(name)} {getattr(config, name)}: A3C has no such thing")
     for name in ("seeds", "devices"):

@@ -94,6 +94,9 @@ class Replay(NamedTuple):
     serves_data: bool = False
     """Whether its state has a place for the arrays of a dataset, `data`, which drivers fill (`replay.recorded`)."""
 
+    played: Callable[[int], Any] | None = None
+    """`(rows held) -> Replay`: the same windows of what is played, where a dataset alone is served."""
+
 
 Relabel = Callable[[Step, Key], Step]
 """A stateless map over sampled windows: `(steps[T+1, N], key) -> steps[T'+1, N]`."""
@@ -126,7 +129,10 @@ def mapped(replay: Replay, *relabels: Relabel | RingRelabel) -> Replay:
                 steps = relabel(steps, k)
         return drawn._replace(steps=steps)
 
-    return replay._replace(sample=sample)
+    played = replay.played
+    return replay._replace(
+        sample=sample, played=(lambda capacity: mapped(played(capacity), *relabels)) if played else None
+    )
 
 
 def _ring_of(state: Any) -> Ring:

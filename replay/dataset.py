@@ -15,6 +15,9 @@ import numpy as np
 from envs.base import FIRST, LAST, MID, Discrete, MultiDiscrete, Spec, Tree, host_rows
 from replay.base import Step
 
+PIECE = 2**16
+"""Rows that are looked at together."""
+
 
 class Dataset(NamedTuple):
     """Whole episodes, numpy arrays that cannot be written to; made by `of`, which checks them."""
@@ -67,9 +70,9 @@ class Facts(NamedTuple):
     counts: np.ndarray
     """int64 `[E]`: transitions of the episodes of `returns` up to each."""
     mean: Tree
-    """Of the observations that an action was taken from, float32; zeros for images and numbers of a `Discrete`."""
+    """Of the observations that an action was taken from, float32; zeros for images."""
     std: Tree
-    """Their standard deviation; ones for these."""
+    """Their standard deviation; ones for images."""
 
     def top(self, share: Any, by: str = "trajectories") -> Any:
         """How many transitions the best episodes have, the greatest return first; for `recorded(among=...)`.
@@ -330,10 +333,10 @@ def facts(dataset: Dataset) -> Facts:
     def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if x.dtype == np.uint8 and x.ndim > 2:
             return _no_moments(x.shape[1:])
-        kept = x[taken]
-        mean = kept.mean(axis=0, dtype=np.float64)
-        std = kept.std(axis=0, dtype=np.float64, mean=mean[None])
-        return mean.astype(np.float32), std.astype(np.float32)
+        pieces = [slice(i, i + PIECE) for i in range(0, len(x), PIECE)]  # a copy of all would be as large as the set
+        mean = sum(np.sum(x[at][taken[at]], axis=0, dtype=np.float64) for at in pieces) / dataset.transitions
+        apart = sum(np.sum(np.square(x[at][taken[at]] - mean), axis=0) for at in pieces) / dataset.transitions
+        return np.asarray(mean, np.float32), np.sqrt(apart).astype(np.float32)
 
     leaves, structure = jax.tree.flatten(dataset.rows.timestep.observation)
     means, stds = zip(*map(moments, leaves), strict=True)

@@ -15,6 +15,7 @@ from envs.base import FIRST, Array, Key
 from replay import ring
 from replay.base import Info, Replay, Sample, Step
 from replay.dataset import Dataset, ranked
+from replay.uniform import uniform
 
 
 class Arrays(NamedTuple):
@@ -87,7 +88,7 @@ def recorded(batch_size: int, length: int = 1, among: Any = None) -> Replay:
         steps = _read(data, jnp.minimum(time, end[None]))
         return Sample(_after_end(steps, time > end[None]), start)
 
-    return _serving(sample)
+    return _serving(sample)._replace(played=lambda capacity: uniform(capacity, batch_size, length))
 
 
 def contexts(batch_size: int, length: int, among: Any = None) -> Replay:

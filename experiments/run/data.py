@@ -90,16 +90,43 @@ def held(config: Any, spec: "Spec") -> Held:
 
 def beside(config: Any, build: Callable[..., Any]) -> Callable[..., Any]:
     """`make` of an experiment, whose replay also serves the dataset that is learned from beside what is played."""
-    if not (config.counted == "steps" and config.data):
+    if not acts_beside(config):
         return build
 
     def made(*arguments: Any) -> Any:
         import replay
 
-        parts = build(*arguments)
+        parts = online(config, build(*arguments)) if config.counted == "updates" else build(*arguments)
         return parts._replace(replay=replay.with_data(parts.replay, config.data_share))
 
     return made
+
+
+def acts_beside(config: Any) -> bool:
+    """Whether a run acts and learns from a dataset besides."""
+    return config.online if config.counted == "updates" else bool(config.data)
+
+
+def online(config: Any, parts: Any) -> Any:
+    """The parts of a run that learned from a dataset alone, with a replay of what is played and a step per update.
+
+    Raises:
+      ValueError: its replay has no windows of what is played.
+    """
+    if parts.replay.played is None:
+        raise ValueError(
+            "--online: this agent learns from longer pieces of recorded episodes alone, and cannot act too"
+        )
+    memory = parts.replay.played(config.online_buffer // config.devices)
+    act = parts.agent.act
+
+    def bare(*arguments: Any) -> tuple[Any, Any, Any]:
+        """Rows are those of a dataset, without extras."""
+        action, carry, _ = act(*arguments)
+        return action, carry, ()
+
+    agent = parts.agent._replace(act=bare, stored=lambda carry: ())
+    return parts._replace(agent=agent, replay=memory, schedule=parts.schedule._replace(unroll=1, warmup=memory.minimum))
 
 
 def check_beside(config: Any, shape: Any, arrays: Any) -> None:
@@ -113,13 +140,13 @@ def check_beside(config: Any, shape: Any, arrays: Any) -> None:
     Raises:
       ValueError: naming the flag.
     """
-    if config.counted == "steps" and config.data:
+    if acts_beside(config):
         import jax
 
         import replay
 
         own = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), shape.replay.own)
-        with naming(f"--data {config.data}:"):
+        with naming(" ".join(named(config)) + ":"):
             replay.check_beside(own, arrays.rows)
 
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, NoReturn, TypeVar, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
 
 from experiments import reports
 from experiments.run import ranges
@@ -71,6 +71,14 @@ class Data:
     keeps the end that it had."""
     reschedule: bool = False
     """Anneal a run that is resumed with more updates over all of them, which takes annealed values back."""
+    online: bool = False
+    """Act too: a step in each environment before every update, kept beside the dataset; usually with `start_from`."""
+    online_envs: ranges.Count = 1
+    """Environments (lanes) per seed and device that are acted in with `online`."""
+    online_buffer: ranges.Count = 100_000
+    """Steps of what is played that are kept with `online`."""
+    online_share: ranges.Share = 0.5
+    """Share of every batch that is still drawn from the dataset with `online`."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ class Keeping:
 class Common(Keeping, Acting, Task):
     """Flags of every experiment that acts."""
 
-    counted: ClassVar[str] = "steps"
+    counted = "steps"
     """What the length of a run, its intervals and its schedules are counted in, and the flag of the length."""
 
 
@@ -123,7 +131,7 @@ class Common(Keeping, Acting, Task):
 class Offline(Keeping, Data, Task):
     """Flags of every experiment that learns from recorded episodes alone."""
 
-    counted: ClassVar[str] = "updates"
+    counted = "updates"
 
     env: str = ""
     """Task of the evaluations, as suite/id; by default the one that the dataset names."""
@@ -148,8 +156,13 @@ class Offline(Keeping, Data, Task):
 
     @property
     def num_envs(self) -> int:
-        """One lane on each device, of which nothing but shapes is known."""
-        return self.devices
+        """Lanes of a seed; where nothing is acted one on each device, of which nothing but shapes is known."""
+        return self.online_envs * self.devices if self.online else self.devices
+
+    @property
+    def data_share(self) -> float:
+        """What of a batch is drawn from the dataset where it is acted too."""
+        return self.online_share
 
 
 CHANGEABLE = (

@@ -75,7 +75,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
             env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
             iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=judged, data=lent,
         )  # fmt: skip
-        if config.counted == "steps":
+        if config.counted == "steps" or config.online:
             return around
         return offline.driver(around, env.spec, make, hypers, lay, lent, iterations=plan.iterations)
 

@@ -130,6 +130,7 @@ def test_processes_learn_together(tmp_path):
         ("--workers 0", "--workers 0: must be at least 1"),
         ("--keep 5", "--keep 5: A3C has no such thing"),
         ("--nan continue", "--nan continue: A3C has no such thing"),
+        ("--start-from runs/a", "--start-from runs/a: A3C has no such thing"),
         ("--eval-env-options nonsense=3", "bellmax/cartpole has no option 'nonsense'"),
         ("--out agents", "--out agents: already exists"),
     ],

@@ -1,7 +1,9 @@
 """Claims, records and pages: what is read, what verdicts come of it, and that no edit of one goes unnoticed."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -223,6 +225,27 @@ def test_flags_of_a_variant_win() -> None:
         ["--agent.hidden", "8", "--agent.no-anneal", "--agent.n-step", "1"],
     )
     assert merged == ["--env", "a/b", "--agent.hidden", "8", "--agent.no-anneal", "--agent.n-step", "1"]
+
+
+def test_datasets_of_a_claim_are_made_once_and_told_on_its_page(
+    house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "deep" / "a.npz"
+    claim = replace(claims.load("walking"), collect=(f"--policy expert --out {out}",))
+    typed: list = []
+
+    def run(words: list, check: bool) -> SimpleNamespace:
+        typed.append(words[1:])
+        out.write_text("made")
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(command.subprocess, "run", run)
+    command.gather(claim)
+    command.gather(claim)
+    assert typed == [["-m", "experiments.collect", "--policy", "expert", "--out", str(out)]]
+    assert f"python -m experiments.collect --policy expert --out {out}" in pages.section(claim)
+    with pytest.raises(ValueError, match="must have --out and a file"):
+        command.gather(replace(claim, collect=("--policy expert",)))
 
 
 def test_runs_are_recorded_and_reproduced_to_the_digit(

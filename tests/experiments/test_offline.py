@@ -139,15 +139,15 @@ def test_bad_input_is_one_line_and_leaves_no_folder(words, told, catch, tmp_path
     assert not (tmp_path / "run").exists()
 
 
-ONLINE = ["--env", "bellmax/pendulum", "--num-envs", "2", "--agent.hidden", "8", "--agent.warmup", "20"]
+ONLINE = ["--env", "bellmax/catch", "--num-envs", "2", "--agent.hidden", "8", "--agent.warmup", "20"]
 ONLINE += ["--agent.batch-size", "8", "--agent.buffer-size", "200", "--eval-episodes", "2", "--agent.updates", "1"]
 
 
 def test_a_run_that_acts_learns_from_data_beside_and_resumes(tmp_path):
-    data = ["--data", path_of("bellmax/pendulum"), "--log-every", "40", "--eval-every", "40", "--quiet"]
+    data = ["--data", path_of("bellmax/catch"), "--log-every", "40", "--eval-every", "40", "--quiet"]
     for name, steps in (("whole", 120), ("part", 80)):
-        succeed("sac", *ONLINE, *data, "--steps", steps, "--out", tmp_path / name)
-    succeed("sac", "--resume", tmp_path / "part", "--steps", 120, "--quiet")
+        succeed("dqn", *ONLINE, *data, "--steps", steps, "--out", tmp_path / name)
+    succeed("dqn", "--resume", tmp_path / "part", "--steps", 120, "--quiet")
     assert_same_state(tmp_path / "whole", tmp_path / "part")
 
 
@@ -167,12 +167,22 @@ def test_a_run_begins_with_the_agents_of_another(whole, catch, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_what_was_learned_offline_goes_on_online(whole, catch, tmp_path):
+    words = ["--dataset", catch, *TINY, "--start-from", whole[0], "--online", "--online-envs", 3, "--quiet"]
+    for name, updates in (("whole", 60), ("part", 40)):
+        succeed("bc", *words, "--updates", updates, "--out", tmp_path / name)
+    succeed("bc", "--resume", tmp_path / "part", "--updates", 60, "--quiet")
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+    played = [float(row["episodes"]) for row in rows(tmp_path / "whole") if row["episodes"]]
+    assert sum(played) / 2 == 3 * (60 + 2) // 10  # of ten rows each; two were played before the first update
+
+
 def test_data_beside_needs_a_replay_that_draws_uniformly(tmp_path):
     data = ["--data", path_of("bellmax/catch"), "--env", "bellmax/catch", "--out", tmp_path / "run"]
     outcome = call("a2c", *data)
     assert outcome.code == 2 and outcome.err.count("\n") == 1
     assert "a replay that draws uniformly is needed beside it, and this run has none" in outcome.err
-    outcome = call("sac", *ONLINE, "--data", path_of("bellmax/catch"), "--out", tmp_path / "run")
+    outcome = call("sac", "--data", path_of("bellmax/catch"), "--out", tmp_path / "run")
     assert outcome.code == 2 and "observation is float32[10,5]; must be as in bellmax/pendulum" in outcome.err
     assert not (tmp_path / "run").exists()
 

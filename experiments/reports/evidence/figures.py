@@ -68,5 +68,7 @@ def draw(claim: Claim, found: dict[str, Record]) -> None:
     files.make_folder(PLOTS)
     for form in FORMS:
         image = io.BytesIO()
-        plots.render(curves(claim, found), image, claim.title, claim.unit, form=form[1:], description=mark)
+        counted = "updates" if "--updates" in claim.flags.split() else "steps"
+        axis = plots.AXES[counted]
+        plots.render(curves(claim, found), image, claim.title, claim.unit, form=form[1:], description=mark, xlabel=axis)
         files.write(path_of(claim, form), image.getvalue())

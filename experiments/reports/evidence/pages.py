@@ -141,7 +141,7 @@ def _origin(claim: Claim, found: dict[str, Record]) -> list[str]:
         options = f" with {_options(claim.options)}" if claim.options else ""
         lines += [f"Measured by `experiments.studies.{claim.study}`{options}; `make evidence SYSTEM={claim.system}`."]
     else:
-        lines += ["```bash"]
+        lines += ["```bash", *(f"python -m experiments.collect {line}" for line in claim.collect)]
         for arm, variant in claim.arms.items():
             if arm == WHOLE or variant.experiment:
                 behind = f"  # {variant.title}" if arm != WHOLE else ""
