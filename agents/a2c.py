@@ -17,7 +17,8 @@ import optax
 
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
-from agents.common import measures, optimisers, recurrence
+from agents.common import measures, optimisers, recurrence, streams
+from agents.common.streams import Stream
 from envs import parallel
 from networks.base import Network
 
@@ -34,6 +35,27 @@ def advantages(steps: Step, value: Array, *, discount: float | Array, lambda_: f
     arrived = steps.timestep
     gae = jax.vmap(losses.gae, in_axes=(1, 1, None, 1, 1), out_axes=1)
     return gae(arrived.reward[1:], discount * arrived.discount[1:], lambda_, value, arrived.step_type)
+
+
+def targets(
+    steps: Step, value: Array, second: Stream | None, *, discount: float | Array, lambda_: float | Array
+) -> tuple[Array, Array]:
+    """Â `[T, N]` of a window `[T+1, N]`, and what its values learn.
+
+    Args:
+      steps: the window.
+      value: V `[T+1, N]`; with a second stream of rewards the values of both, `[T+1, N, 2]`.
+      second: that stream.
+      discount: γ of the first.
+      lambda_: λ of both.
+
+    Returns:
+      Â of both streams together, and targets as the values are.
+    """
+    advantage = advantages(steps, streams.first(value, second), discount=discount, lambda_=lambda_)
+    if second is None:
+        return advantage, advantage + value[:-1]
+    return streams.joined(steps, value, advantage, second, lambda_)
 
 
 def acting(network: Network) -> Callable[..., tuple[Tree, Any, Any]]:
@@ -88,6 +110,7 @@ def objective(
     lambda_: float | Array,
     value_cost: float | Array,
     entropy_cost: float | Array,
+    second: Stream | None = None,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
     """L of a window, `(params, key, steps[T+1, N]) -> (value, metrics)`."""
 
@@ -95,17 +118,19 @@ def objective(
         policy, value = recurrence.unroll(network, params, key, steps)
         policy = jax.tree.map(lambda x: x[:-1], policy)
         fixed = jax.lax.stop_gradient(value)
-        advantage = advantages(steps, fixed, discount=discount, lambda_=lambda_)
+        advantage, target = targets(steps, fixed, second, discount=discount, lambda_=lambda_)
         log_prob = policy.log_prob(jax.tree.map(lambda x: x[:-1], steps.action))
         terms = {
             "policy_loss": losses.policy_gradient(log_prob, advantage),
-            "value_loss": losses.squared(advantage + fixed[:-1] - value[:-1]),
+            "value_loss": streams.summed(losses.squared(target - value[:-1]), second),
             "entropy": policy.entropy(),
             "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
         }
         means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
         total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
-        explained = measures.explained_variance(fixed[:-1], advantage + fixed[:-1], valid(steps))
+        explained = measures.explained_variance(
+            streams.first(fixed[:-1], second), streams.first(target, second), valid(steps)
+        )
         return total, {"loss": total, **means, "explained_variance": explained}
 
     return loss
@@ -119,6 +144,7 @@ def a2c(
     lambda_: float | Array = 1.0,
     value_cost: float | Array = 0.5,
     entropy_cost: float | Array = 0.01,
+    second: Any = None,
 ) -> Agent:
     """The A2C agent; learns from `replay.on_policy()`.
 
@@ -129,10 +155,13 @@ def a2c(
       lambda_: λ of the generalised advantage.
       value_cost: c_v.
       entropy_cost: c_e.
+      second: a `Stream` of rewards, `extras["bonus"]`, for a network with two values (`networks.Values(2)`); or None.
     """
     init, actor = learner(network, optimiser)
 
-    loss = objective(network, discount=discount, lambda_=lambda_, value_cost=value_cost, entropy_cost=entropy_cost)
+    loss = objective(
+        network, discount=discount, lambda_=lambda_, value_cost=value_cost, entropy_cost=entropy_cost, second=second
+    )
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         state, metrics = descend(optimiser, loss, state, key, sample.steps)

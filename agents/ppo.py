@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses
-from agents.a2c import acting, advantages, descend
+from agents.a2c import acting, descend, targets
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
-from agents.common import measures, recurrence
+from agents.common import measures, recurrence, streams
+from agents.common.streams import Stream
 from envs import parallel
 from networks.base import Network
 
@@ -116,6 +117,7 @@ def ppo(
     epochs: int = 4,
     minibatches: int = 4,
     normalise: bool = True,
+    second: Stream | None = None,
 ) -> Agent:
     """The PPO agent; learns from `replay.on_policy()`.
 
@@ -133,6 +135,7 @@ def ppo(
       epochs: passes over each rollout.
       minibatches: gradient steps per pass; must divide the rollout's steps (its lanes, if the network has memory).
       normalise: normalise advantages in each minibatch.
+      second: of rewards, `extras["bonus"]`, for a network with two values (`networks.Values(2)`); None for one stream.
 
     Raises:
       ValueError: a target for a penalty that there is not.
@@ -152,8 +155,8 @@ def ppo(
         epsilon = clip(state.updates) if callable(clip) else clip
         terms = {
             "policy_loss": losses.clipped_surrogate(log_prob, old["log_prob"], advantage, epsilon),
-            "value_loss": losses.value_loss(
-                value, batch.target, None if value_clip is None else old["value"], value_clip
+            "value_loss": streams.summed(
+                losses.value_loss(value, batch.target, None if value_clip is None else old["value"], value_clip), second
             ),
             "entropy": policy.entropy(),
             "approx_kl": losses.approx_kl(log_prob, old["log_prob"]),
@@ -170,11 +173,11 @@ def ppo(
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         steps = sample.steps
         value, mask = steps.extras["value"], valid(steps)
-        advantage = advantages(steps, value, discount=discount, lambda_=lambda_)
+        advantage, target = targets(steps, value, second, discount=discount, lambda_=lambda_)
         rows = recurrence.before(steps)
         policy = lambda params: recurrence.unroll(network, params, key, rows)[0]  # noqa: E731
         old: Any = () if kl_cost is None else policy(state.params)
-        batch = Batch(rows, advantage, advantage + value[:-1], mask, old)
+        batch = Batch(rows, advantage, target, mask, old)
 
         def step(learned: State, key: Key, batch: Batch) -> tuple[State, dict[str, Array]]:
             return descend(optimiser, loss, learned, key, batch, state)
@@ -183,7 +186,7 @@ def ppo(
         if kl_target is not None:
             kl = parallel.mean(parallel.masked_mean(old.kl(policy(after.params)), mask))
             after = after._replace(kl_cost=losses.adapted_penalty(state.kl_cost, kl, kl_target))
-        explained = measures.explained_variance(value[:-1], batch.target, mask)
+        explained = measures.explained_variance(streams.first(value[:-1], second), streams.first(target, second), mask)
         metrics |= {"explained_variance": explained, "kl_cost": state.kl_cost}
         return after._replace(updates=state.updates + 1), Info(metrics)
 

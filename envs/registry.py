@@ -15,6 +15,7 @@ from envs.host import unknown
 
 # The project's own tasks: id, module and constructor.
 TASKS = {
+    "arena": ("envs.tasks.arena", "arena"),
     "bit-flip": ("envs.tasks.bit_flip", "bit_flip"),
     "catch": ("envs.tasks.catch", "catch"),
     "cartpole": ("envs.tasks.cartpole", "cartpole"),
@@ -32,9 +33,11 @@ TASKS = {
     "grid": ("envs.tasks.grid", "grid"),
     "i-maze": ("envs.tasks.i_maze", "i_maze"),
     "key-to-door": ("envs.tasks.key_to_door", "key_to_door"),
+    "key-maze": ("envs.tasks.key_maze", "key_maze"),
     "memory-chain": ("envs.tasks.memory_chain", "memory_chain"),
     "minipacman": ("envs.tasks.minipacman", "minipacman"),
     "noise": ("envs.tasks.noise", "noise"),
+    "noisy-tv": ("envs.tasks.noisy_tv", "noisy_tv"),
     "pendulum": ("envs.tasks.pendulum", "pendulum"),
     "point-maze": ("envs.tasks.point_maze", "point_maze"),
     "pixel-catch": ("envs.tasks.pixel_catch", "pixel_catch"),

@@ -36,17 +36,21 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None) -> run.Parts:
-    """The parts of one run, of flags that `check` accepts; a `learner` takes the place of the flags' optimiser."""
+def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, second: Any = None) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts.
+
+    A `learner` takes the place of the flags' optimiser, and there may be a `second` stream of rewards to learn from.
+    """
     from agents.a2c import a2c
 
     agent = a2c(
-        parts.actor_critics.network(config, spec),
+        parts.actor_critics.network(config, spec, 1 if second is None else 2),
         learner or parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size)),
         discount=config.discount,
         lambda_=config.gae_lambda,
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
+        second=second,
     )
     return parts.actor_critics.parts(agent, config, spec)
 

@@ -78,16 +78,18 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.common import curiosity
 
     inner = dqn.make(replace(config, clip_rewards=False), spec, size)
-    agent = curiosity.curious(
+    agent, replay = curiosity.rewarded(
         inner.agent,
+        inner.replay,
         module(config, spec),
         spec,
         coefficient=config.coefficient,
         discount=config.discount,
         normalise=config.normalise_bonus,
+        extrinsic=config.extrinsic,
+        clip=1.0 if config.clip_rewards else None,
     )
-    clip = 1.0 if config.clip_rewards else None
-    return run.Parts(agent, curiosity.paying(inner.replay, config.extrinsic, clip), inner.schedule)
+    return run.Parts(agent, replay, inner.schedule)
 
 
 DEEP_SEA = {

@@ -63,8 +63,8 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
-    """The parts of one run, of flags that `check` accepts."""
+def make(config: Config, spec: "run.Spec", size: run.Size, second: Any = None) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts; with a `second` stream of rewards to learn from."""
     from agents.common import optimisers
     from agents.ppo import ppo
 
@@ -74,7 +74,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     )
     clip = parts.linear(config.clip, 0.0, rollouts) if config.anneal_clip else config.clip
     agent = ppo(
-        parts.actor_critics.network(config, spec),
+        parts.actor_critics.network(config, spec, 1 if second is None else 2),
         optimisers.adam(rate, config.max_grad_norm, config.adam_eps),
         discount=config.discount,
         lambda_=config.gae_lambda,
@@ -87,6 +87,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         epochs=config.epochs,
         minibatches=config.minibatches,
         normalise=config.normalise_advantages,
+        second=second,
     )
     return parts.actor_critics.parts(agent, config, spec)
 

@@ -25,6 +25,7 @@ from networks.heads import (
     QValues,
     TanhGaussianPolicy,
     Value,
+    Values,
     midpoints,
 )
 from networks.noisy import Noise, NoisyDense
@@ -74,6 +75,7 @@ __all__ = [
     "Torso",
     "Transformer",
     "Value",
+    "Values",
     "actor_critic",
     "decision",
     "ensemble",

@@ -33,6 +33,19 @@ class Value(nn.Module):
         return linear(features, 1, self.kernel_init, self.bias_init)[..., 0]
 
 
+class Values(nn.Module):
+    """Several values of a state, of streams of rewards that are discounted apart: `[..., D] -> [..., num]`."""
+
+    num: int
+    kernel_init: Initializer = orthogonal()
+    bias_init: Initializer = zeros
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """`[..., D] -> [..., num]`."""
+        return linear(features, self.num, self.kernel_init, self.bias_init)
+
+
 class ActionValues(nn.Module):
     """K numbers for each of A actions, `[..., D] -> [..., A, K]`: what the heads below are made of.
 

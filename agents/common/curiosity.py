@@ -5,7 +5,8 @@
 σ is the standard deviation of the discounted sums R ← γ R + b along each lane, which do not end with episodes (Burda et
 al., 2019, "Exploration by random network distillation", section 2.4). `curious` makes the agent that computes bonuses
 while it acts and trains the module while it learns; `paying` makes the replay that stores what was paid, so that n-step
-returns, relabellings and every learner see one reward.
+returns, relabellings and every learner see one reward; `rewarded` joins the two. Actor-critics with two values may take
+bonuses apart from the task's reward instead (`agents.common.streams`).
 """
 
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
+from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, select, valid
 from agents.common.moments import Moments, fresh_moments, merge, variance
+from envs import parallel
 from envs.base import Spec, blank
 from replay.base import Replay
 
@@ -38,6 +40,9 @@ class Module(NamedTuple):
     update: Callable[[Any, Key, Step], tuple[Any, dict[str, Array]]]
     """`(State, key, steps[T+1, N]) -> (State, metrics)`: trains on a window."""
 
+    measure: Callable[[Any, Step], Any] = lambda state, steps: state
+    """`(State, steps[T+1, N]) -> State`: takes a window into statistics of observations alone."""
+
 
 class State(NamedTuple):
     """The inner agent's state, the module's, and the moments of the discounted sums of bonuses."""
@@ -45,6 +50,12 @@ class State(NamedTuple):
     inner: Any
     module: Any
     moments: Moments
+    rows: Any = ()  # float32, transitions measured before learning, where there are any
+
+    @property
+    def params(self) -> Any:
+        """What the inner agent learns."""
+        return self.inner.params
 
 
 class Actor(NamedTuple):
@@ -65,6 +76,11 @@ class Memory(NamedTuple):
     returns: Array  # [B]
 
 
+def paid(reward: Array, bonus: Array | float, extrinsic: float | Array = 1.0, clip: float | None = None) -> Array:
+    """e r + bonus, with r clipped to ±`clip` before."""
+    return extrinsic * (reward if clip is None else jnp.clip(reward, -clip, clip)) + bonus
+
+
 def curious(
     agent: Agent,
     module: Module,
@@ -73,16 +89,27 @@ def curious(
     coefficient: float | Array = 1.0,
     discount: float = 0.99,
     normalise: bool = True,
+    extrinsic: float | Array = 1.0,
+    clip: float | None = None,
+    apart: bool = False,
+    settle: int = 0,
 ) -> Agent:
     """The agent that says with every row what bonus it earned, as `extras["bonus"]`; its replay must be `paying`.
 
     Args:
-      agent: any; wrappers that rewrite rewards go inside.
+      agent: any; wrappers that rewrite rewards go inside. While it explores it acts on the rewards that it will learn
+        from, since its memory or its statistics may read them; when it is evaluated, on the task's part of them.
       module: of the bonus.
       spec: of the task.
       coefficient: c.
       discount: γ of the sums that σ is of.
       normalise: divide by σ.
+      extrinsic: e; with what `paying` has.
+      clip: bound of r, before it is scaled; as `paying` has it.
+      apart: leave rewards to the task, and hand bonuses to an agent that learns from them as a second stream. Then the
+        replay is not `paying`.
+      settle: transitions at first, of those that updates are shown, from which nobody learns: the module's statistics
+        are then of random play.
     """
 
     def begin(batch: int) -> Memory:
@@ -92,32 +119,42 @@ def curious(
 
     def init(key: Key, timestep: TimeStep) -> State:
         k_agent, k_module = jax.random.split(key)
-        return State(agent.init(k_agent, timestep), module.init(k_module, timestep), fresh_moments(jnp.float32(0)))
+        rows: Any = jnp.float32(0) if settle else ()
+        inner, learner = agent.init(k_agent, timestep), module.init(k_module, timestep)
+        return State(inner, learner, fresh_moments(jnp.float32(0)), rows)
 
     def actor(state: State) -> Actor:
         scale = jax.lax.rsqrt(variance(state.moments) + 1e-8) if normalise else jnp.float32(1)
         return Actor(agent.actor(state.inner), module.actor(state.module), scale)
 
+    def seen(timestep: TimeStep, bonus: Array | float) -> TimeStep:
+        return timestep if apart else timestep._replace(reward=paid(timestep.reward, bonus, extrinsic, clip))
+
     def act(actor: Actor, key: Key, carry: Memory, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
-        action, inner, extras = agent.act(actor.inner, key, carry.inner, timestep, explore)
         if not explore:
+            action, inner, extras = agent.act(actor.inner, key, carry.inner, seen(timestep, 0.0), explore)
             return action, carry._replace(inner=inner), extras
         raw, memory = module.bonus(actor.module, carry.module, carry.observation, carry.action, timestep)
         raw = jnp.where(timestep.first(), 0.0, jax.lax.stop_gradient(raw))
         returns = discount * carry.returns + raw
-        paid = {"bonus": coefficient * raw * actor.scale, "bonus_sum": returns}
-        return action, Memory(inner, memory, timestep.observation, action, returns), {**dict(extras or {}), **paid}
+        told = {"bonus": coefficient * raw * actor.scale, "bonus_sum": returns}
+        action, inner, extras = agent.act(actor.inner, key, carry.inner, seen(timestep, told["bonus"]), explore)
+        return action, Memory(inner, memory, timestep.observation, action, returns), {**dict(extras or {}), **told}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         k_agent, k_module = jax.random.split(key)
         extras = dict(sample.steps.extras)
-        bonus, returns = extras.pop("bonus"), extras.pop("bonus_sum")
+        returns, bonus = extras.pop("bonus_sum"), extras["bonus"] if apart else extras.pop("bonus")
         steps = sample.steps._replace(extras=extras)
         inner, info = agent.update(state.inner, k_agent, sample._replace(steps=steps))
         trained, metrics = module.update(state.module, k_module, steps)
         metrics = {**info.metrics, **metrics, "bonus": jnp.mean(bonus[1:])}
-        moments = merge(state.moments, returns[1:], valid(sample.steps))
-        return State(inner, trained, moments), info._replace(metrics=metrics)
+        after = State(inner, trained, merge(state.moments, returns[1:], valid(sample.steps)))
+        if settle:
+            rows = state.rows + parallel.total(jnp.sum(valid(steps), dtype=jnp.float32))
+            still = state._replace(module=module.measure(state.module, steps))
+            after = select(state.rows >= settle, after._replace(rows=rows), still._replace(rows=rows))
+        return after, info._replace(metrics=metrics)
 
     return Agent(init, actor, begin, act, update, lambda carry: agent.stored(carry.inner))
 
@@ -132,8 +169,43 @@ def paying(replay: Replay, extrinsic: float | Array = 1.0, clip: float | None = 
     """
 
     def add(state: Any, steps: Step) -> Any:
-        given = steps.timestep.reward if clip is None else jnp.clip(steps.timestep.reward, -clip, clip)
-        reward = extrinsic * given + steps.extras["bonus"]
+        reward = paid(steps.timestep.reward, steps.extras["bonus"], extrinsic, clip)
         return replay.add(state, steps._replace(timestep=steps.timestep._replace(reward=reward)))
 
     return replay._replace(add=add)
+
+
+def rewarded(
+    agent: Agent,
+    replay: Replay,
+    module: Module,
+    spec: Spec,
+    *,
+    extrinsic: float | Array = 1.0,
+    clip: float | None = None,
+    apart: bool = False,
+    **options: Any,
+) -> tuple[Agent, Replay]:
+    """`curious` agent and `paying` replay, of one mind about what is paid.
+
+    Args:
+      agent: any.
+      replay: what it learns from.
+      module: of the bonus.
+      spec: of the task.
+      extrinsic: e.
+      clip: bound of r.
+      apart: whether the agent learns from bonuses as a second stream, with two values; then e and the clipping are its
+        own affair.
+      **options: of `curious`.
+
+    Raises:
+      ValueError: the coefficient or e is below 0.
+    """
+    for name, value in (("coefficient", options.get("coefficient", 0.0)), ("extrinsic", extrinsic)):
+        if isinstance(value, int | float) and value < 0:
+            raise ValueError(f"{name}: {value} must be at least 0")
+    if apart:
+        return curious(agent, module, spec, apart=True, **options), replay
+    shared: dict[str, Any] = {"extrinsic": extrinsic, "clip": clip}
+    return curious(agent, module, spec, **shared, **options), paying(replay, **shared)

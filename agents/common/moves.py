@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from agents.base import Array, Sample, Step, Tree, valid
 from agents.common import wrappers
-from agents.common.bonuses import flat
+from agents.common.bonuses.encoders import flat
 from agents.common.moments import Moments
 from envs.base import Box, Discrete, Spec
 

@@ -28,7 +28,18 @@ from agents.losses.goals import (
     relabel_goals,
 )
 from agents.losses.imitation import cloning, large_margin, squared_cloning
-from agents.losses.intrinsic import count_bonus, inverse_loss, prediction_error
+from agents.losses.intrinsic import (
+    autoencoder_loss,
+    bins,
+    count_bonus,
+    disagreement,
+    episodic_bonus,
+    expected_class,
+    inverse_loss,
+    prediction_error,
+    pseudo_count_bonus,
+    surprisal,
+)
 from agents.losses.inverse import (
     adversarial_reward,
     airl_logits,
@@ -80,7 +91,7 @@ from agents.losses.policies import (
     surrogate,
 )
 from agents.losses.psi import Control, Psi, control, controlled_surrogate, policy_weights, total_returns
-from agents.losses.returns import boundaries, discounted_returns, gae, lambda_returns, n_step_returns
+from agents.losses.returns import boundaries, discounted_returns, endless_gae, gae, lambda_returns, n_step_returns
 from agents.losses.successor import improved_values, successor_bonus, successor_error
 from agents.losses.transforms import (
     IDENTITY_PAIR,
@@ -124,10 +135,12 @@ __all__ = [
     "adversarial_reward",
     "airl_logits",
     "approx_kl",
+    "autoencoder_loss",
     "balanced_kl",
     "bernoulli_entropy",
     "bernoulli_nll",
     "beta_leave_one_out",
+    "bins",
     "boundaries",
     "categorical_cross_entropy",
     "categorical_kl",
@@ -143,13 +156,17 @@ __all__ = [
     "controlled_surrogate",
     "count_bonus",
     "direction_reward",
+    "disagreement",
     "discounted_returns",
     "discriminator_loss",
     "distillation",
     "double_q_learning",
+    "endless_gae",
     "entropy",
     "entropy_of",
+    "episodic_bonus",
     "evidence_lower_bound",
+    "expected_class",
     "expected_sarsa",
     "expected_soft_value",
     "expectile",
@@ -180,6 +197,7 @@ __all__ = [
     "policy_weights",
     "prediction_error",
     "projected",
+    "pseudo_count_bonus",
     "q_lambda_returns",
     "q_learning",
     "quadratic_advantage",
@@ -202,6 +220,7 @@ __all__ = [
     "squared_cloning",
     "successor_bonus",
     "successor_error",
+    "surprisal",
     "surrogate",
     "symexp",
     "symlog",

@@ -80,6 +80,29 @@ def gae(
     return jax.lax.stop_gradient(advantages) if stop_target_gradients else advantages
 
 
+def endless_gae(r_t: Array, discount: Array | float, lambda_: Array | float, v: Array, step_type: Array) -> Array:
+    """Generalised advantages of rewards to which the ends of episodes mean nothing (Burda et al., 2019, section 2.3).
+
+    What follows a LAST row is the FIRST of the next episode, in no time: their values are one value, that of FIRST, and
+    the recursion goes on. Only the window's end bootstraps, from its last row.
+
+    Args:
+      r_t: rewards `[T]`; those of transitions that join two episodes do not count.
+      discount: γ.
+      lambda_: a number.
+      v: values of all rows, `[T+1]`.
+      step_type: `[T+1]`.
+
+    Returns:
+      Advantages `[T]`, without gradient.
+    """
+    valid = step_type[1:] != FIRST
+    v = jnp.append(jnp.where(valid, v[:-1], v[1:]), v[-1])
+    delta = jnp.where(valid, r_t + discount * v[1:] - v[:-1], 0.0)
+    advantages = accumulated(delta, jnp.where(valid, lambda_ * discount, 1.0))
+    return jax.lax.stop_gradient(jnp.where(valid, advantages, 0.0))
+
+
 def lambda_returns(
     r_t: Array,
     discount_t: Array,

@@ -58,13 +58,17 @@ SB_SAC = {
     **{"learning_rate": 3e-4, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 256, "train_freq": 1},
     **{"gradient_steps": 1, "tau": 0.01, "policy_kwargs": {"net_arch": [64, 64]}},
 }
-# Agents that do more in each step than those they are compared with: (task, its options, environments, steps, agents).
+# Agents that do more in each step than those they are compared with, of whose speed a goal is a share:
+# (task, its options, environments, steps, agents).
 LEVELS = {"size": 7, "boxes": 2, "fewest": 1, "num_levels": 500}
 SMALL = {
     **{"optimiser": "adam", "channels": (16, 16), "hidden": 64, "code": 32, "depth": 5, "unroll": 10},
     **{"rollout_channels": (), "rollout_hidden": 32, "encoder_channels": ()},
 }
 CARDS = {"unroll": 13, "lstm": (64,), "hidden": (64,), "recall": False}
+WORDS = ("learning-rate=7.5e-4", "anneal=false", "unroll=100", "epochs=5", "minibatches=5", "hidden=64,64")
+CURIOUS = {"around": "ppo", "inner": WORDS, "bonus_hidden": (64, 64)}
+LEARNER = {name: PPO[name] for name in ("learning_rate", "anneal", "unroll", "epochs", "minibatches", "hidden")}
 MINDS: dict[str, tuple[str, dict[str, Any], int, int, dict[str, tuple[str, dict[str, Any]]]]] = {
     "Sokoban, 7x7": (
         *("bellmax/sokoban", LEVELS, 32, 25_600),
@@ -81,8 +85,16 @@ MINDS: dict[str, tuple[str, dict[str, Any], int, int, dict[str, tuple[str, dict[
             "RL-MEM": ("rl_mem", {**CARDS, "memory": "rows", "rows": 13}),
         },
     ),
+    "CartPole, with RND": (
+        *("bellmax/cartpole", {}, 5, 100_000),
+        {"PPO": ("ppo", LEARNER), "PPO, RND": ("rnd", CURIOUS)},
+    ),
+    "CartPole, with a constant bonus": (
+        *("bellmax/cartpole", {}, 5, 100_000),
+        {"PPO alone": ("ppo", LEARNER), "PPO, constant bonus": ("counts", {**CURIOUS, "of": "constant"})},
+    ),
 }
-MIND_GOALS = {"standard agent": 0.1, "RL-LSTM": 0.2}
+MIND_GOALS = {"standard agent": 0.1, "RL-LSTM": 0.2, "PPO": 0.5, "PPO alone": 1 / 1.05}
 # Of experiments.dqn: DQN without any part of Rainbow, and with one or all of them.
 PLAIN = {"hidden": (128, 128), "layer_norm": False, "double": False, "n_step": 1, "batch_size": 128}
 RAINBOW = {

@@ -2,6 +2,7 @@
 
 from experiments.parts import (
     actor_critics,
+    around,
     demonstrations,
     experts,
     off_policy,
@@ -50,6 +51,7 @@ __all__ = [
     "action_model",
     "actor_critic",
     "actor_critics",
+    "around",
     "beside",
     "centred",
     "check_atoms",

@@ -114,9 +114,10 @@ def replayed(config: Any, size: run.Size) -> tuple[Any, int]:
     return replay.fresh_and_replayed(replay.on_policy(config.unroll), past), drawn
 
 
-def network(body: Any, spec: "run.Spec") -> "run.Network":
-    """Observation -> (distribution, value)."""
-    return builders.actor_critic(spec, body.hidden, body.cnn, body.memory, body.shared, body.dtype, body.activation)
+def network(body: Any, spec: "run.Spec", values: int = 1) -> "run.Network":
+    """Observation -> (distribution, value), or as many values as there are streams of rewards."""
+    shape = (body.hidden, body.cnn, body.memory, body.shared, body.dtype, body.activation)
+    return builders.actor_critic(spec, *shape, values)
 
 
 def critic_of_actions(body: Any, spec: Any) -> "run.Network":

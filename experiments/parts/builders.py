@@ -96,6 +96,7 @@ def actor_critic(
     shared: bool,
     dtype: Precision = "float32",
     activation: str = "tanh",
+    values: int = 1,
 ) -> "networks.Network":
     """A network of (distribution, value) for discrete, several discrete, or continuous actions.
 
@@ -107,6 +108,7 @@ def actor_critic(
       shared: one torso for policy and value, rather than one each.
       dtype: what the torsos compute in.
       activation: of the dense layers, by its name in `flax.linen`; convolutions have ReLU.
+      values: of each state; more than one are `[T, B, values]`.
 
     Raises:
       ValueError: actions that are no vector, or see `torso`.
@@ -125,7 +127,8 @@ def actor_critic(
         policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
     features = lambda: torso(spec, hidden, cnn, activation, dtype)  # noqa: E731
     critic = None if shared else features()
-    return networks.actor_critic(features(), policy, networks.Value(), core(memory, hidden), critic)
+    value = networks.Value() if values == 1 else networks.Values(values)
+    return networks.actor_critic(features(), policy, value, core(memory, hidden), critic)
 
 
 def unit_box(spec: "Spec", agent: str) -> "Box":

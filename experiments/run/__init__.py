@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from experiments.drivers.contract import Parts, Schedule
-from experiments.run import data, folders, prepare, recording, records
+from experiments.run import data, flags, folders, prepare, ranges, recording, records
 from experiments.run.cores import use_cores
 from experiments.run.experiment import Experiment, trained
 from experiments.run.flags import Common, Offline, Presets, check, contents, fail, flag, flat, grid, parse, preset
@@ -41,6 +41,7 @@ __all__ = [
     "data",
     "fail",
     "flag",
+    "flags",
     "flat",
     "folders",
     "grid",
@@ -48,6 +49,7 @@ __all__ = [
     "parse",
     "prepare",
     "preset",
+    "ranges",
     "recording",
     "records",
     "trained",

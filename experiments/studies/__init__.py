@@ -2,3 +2,7 @@
 
 A claim names one as `study = "module:function"`. Tests call the same functions on seeds and sizes of their own.
 """
+
+from experiments.studies.loops import trained
+
+__all__ = ["trained"]

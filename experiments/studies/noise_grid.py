@@ -5,6 +5,7 @@ the left half; the bonus of transitions in the right half, which are new, is set
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -51,10 +52,19 @@ def transitions(key: Key, cells: np.ndarray, count: int, noise: bool = True) -> 
 
 
 def module_of(kind: str) -> Module:
-    """ICM ("inverse"; "stopped" keeps the forward loss out of its features), "random" and "raw" features, or "rnd"."""
+    """What pays.
+
+    Args:
+      kind: ICM ("inverse"; "stopped" keeps the forward loss out of its features), "random" and "raw" features, or
+        "rnd"; of the large-scale study, whose forward model is told the action at every layer and trains no features,
+        "large" (inverse), "large-random", "large-raw" and "large-vae".
+    """
     optimiser = optimisers.adam(1e-3)
     if kind == "rnd":
         return bonuses.distillation(SPEC, optimiser, hidden=(128,), whiten=False)
+    if kind.startswith("large"):
+        of: Any = kind.removeprefix("large").lstrip("-") or "inverse"
+        return bonuses.dynamics(SPEC, optimiser, kind=of, hidden=(128,), beta=0.5, through=False, blocks=4)
     features: bonuses.Features = "random" if kind == "random" else "raw" if kind == "raw" else "inverse"
     return bonuses.dynamics(SPEC, optimiser, kind=features, hidden=(128,), through=kind != "stopped")
 

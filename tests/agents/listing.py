@@ -14,9 +14,11 @@ from agents.a2c import a2c
 from agents.acer import acer
 from agents.acktr import acktr
 from agents.base import Agent, Info, Key, Sample, TimeStep
-from agents.common import adversarial, objectives, optimisers, wrappers
+from agents.common import adversarial, bonuses, objectives, optimisers, wrappers
 from agents.common.action_noise import gaussian
 from agents.common.critics import with_action
+from agents.common.curiosity import curious
+from agents.common.streams import Stream
 from agents.ddpg import Params, ddpg
 from agents.dqn import Munchausen, dqn
 from agents.i2a import i2a
@@ -158,6 +160,16 @@ def gail_parts(spec: Spec, **overrides: Any) -> Parts:
     contest = adversarial.Contest(updates=4, batch_size=64)
     judge = gail.judge((32,), "logit")
     return inner._replace(agent=adversarial.imitating(inner.agent, judge, optimisers.adam(2e-3), shown, spec, contest))
+
+
+def rnd_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
+    """PPO with random network distillation in a second stream of rewards."""
+    settings = {"discount": 0.95, "entropy_cost": 0.01, "minibatches": 4, "second": Stream(weight=0.1), **overrides}
+    policy = networks.CategoricalPolicy(spec.action.num)
+    network = networks.actor_critic(torso(spec), policy, networks.Values(2), core)
+    module = bonuses.distillation(spec, optimisers.adam(1e-3), hidden=(16,), features=8)
+    agent = curious(ppo(network, optimisers.adam(2e-3, 1.0), **settings), module, spec, apart=True, settle=256)
+    return Parts(agent, replay.on_policy(16), Schedule(16))
 
 
 def trpo_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -313,6 +325,7 @@ AGENTS = {
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "gail": Entry(gail_parts, slow=True),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),
+    "rnd": Entry(rnd_parts, whole=WHOLE, slow=True),
     "pqn": Entry(pqn_parts, whole=WHOLE, slow=True),
     "reactor": Entry(reactor_parts, chunks=16, flips=1, slow=True),
     "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}, slow=True),

@@ -79,13 +79,13 @@ def stepped(system: System, begun: Any) -> Any:
 
 
 VALUES = ["dqn", "curiosity", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
-VALUES += ["dqfd"]
+VALUES += ["dqfd", "counts", "deep_successor"]
 CRITICS = ["ddpg", "ddpgfd", "td3", "sac", "naf", "acer", "reactor", "q_prop"]
 POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
-POLICIES += ["vpg"]
+POLICIES += ["vpg", "icm", "rnd", "surprise"]
 LEVELS = {"hiro": ["low_", "high_"], "hac": ["level0_", "level1_"]}
 WITHOUT_GRADIENT = {"dyna_q"}
-PARTS = {"merlin": "policy_", "trpo": "critic_", "q_prop": "critic_"}
+PARTS = {"merlin": "policy_", "trpo": "critic_", "surprise": "critic_", "q_prop": "critic_"}
 """Whose optimiser is named where it is not the agent's only one, nor that of its first loss."""
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import replay
+from agents.a2c import targets
 from agents.base import FIRST, LAST, MID, Agent, Info, Sample, Step, TimeStep
 from agents.common import bonuses, optimisers
-from agents.common.curiosity import Module, curious, paying
+from agents.common.curiosity import Module, curious, paying, rewarded
+from agents.common.streams import Stream
 from envs import keys
 from envs.base import Box, Discrete, Spec
 from experiments import curiosity as command
@@ -193,3 +195,164 @@ def test_what_does_not_go_together_is_refused(words, told, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         command.main([*words, "--out", str(tmp_path / "run")])
     assert stop.value.code == 2 and told in capsys.readouterr().err
+
+
+def played(agent, rows):
+    """Rows `[T+1, 1]` that an agent acted out on what it was shown, and its state."""
+    state, carry, stored = agent.init(keys.key(0), rows[0]), agent.begin(1), []
+    for timestep in rows:
+        action, carry, extras = agent.act(agent.actor(state), keys.key(1), carry, timestep, True)
+        stored.append(Step(timestep, action, extras))
+    return state, jax.tree.map(lambda *x: jnp.stack(x), *stored)
+
+
+def test_an_agent_acts_on_the_rewards_that_it_learns_from():
+    """So what reads rewards while it acts, a memory or running statistics, reads the same ones in both."""
+    reading = INNER._replace(act=lambda actor, key, carry, timestep, explore: (timestep.reward, carry, {}))
+    rows = [row([1], FIRST), row([2], MID, 5.0)]
+    agent, storage = rewarded(reading, replay.on_policy(1), constant(2.0), SPEC, coefficient=0.5, clip=1.0, extrinsic=3)
+    state, steps = played(agent, rows)
+    sample = storage.sample(storage.add(storage.init(jax.tree.map(lambda x: x[0], steps)), steps), keys.key(0))
+    np.testing.assert_allclose(sample.steps.timestep.reward[:, 0], [0, 3 * 1 + 0.5 * 2 / np.sqrt(1)], rtol=1e-4)
+    np.testing.assert_allclose(steps.action[:, 0], sample.steps.timestep.reward[:, 0])
+    greedy, _, _ = agent.act(agent.actor(state), keys.key(1), agent.begin(1), rows[1], False)
+    assert greedy == 3
+
+
+def test_bonuses_apart_leave_the_task_s_rewards_alone():
+    shown = INNER._replace(update=lambda state, key, sample: (jnp.sum(sample.steps.extras["bonus"][1:]), Info({})))
+    agent = curious(shown, constant(2.0), SPEC, apart=True, normalise=False, coefficient=0.5)
+    state, steps = played(agent, [row([1], FIRST), row([2], MID, 5.0), row([3], MID, 1.0)])
+    after, _ = agent.update(state, keys.key(0), Sample(steps))
+    np.testing.assert_allclose(steps.timestep.reward[:, 0], [0, 5, 1])
+    assert float(after.inner) == 2
+
+
+def test_until_it_has_settled_nobody_learns_and_observations_are_measured():
+    spec = Spec("vectors", Box((1,)), Discrete(2))
+    module = bonuses.distillation(spec, optimisers.adam(1e-2), hidden=(4,), features=2)
+    agent = curious(INNER._replace(act=lambda a, k, c, t, e: (jnp.zeros(1), c, {})), module, spec, settle=3)
+    rows = [row([0], MID, 1.0)._replace(observation=jnp.full((1, 1), x)) for x in (1.0, 2.0, 4.0)]
+    state, steps = played(agent, rows)
+    update = jax.jit(agent.update)
+    found = [state := update(state, keys.key(0), Sample(steps))[0] for _ in range(3)]
+    predictors = [jax.tree.leaves(each.module.params)[0] for each in found]
+    np.testing.assert_array_equal(predictors[0], predictors[1])
+    assert not np.array_equal(predictors[1], predictors[2])
+    assert [float(each.rows) for each in found] == [2, 4, 6] and [float(each.inner) for each in found] == [0, 0, 2 + 0]
+    assert [float(each.module.moments.rows) for each in found] == [2, 4, 6]
+    assert found[1].moments.rows == 0 and found[2].moments.rows == 2
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_two_streams_are_weighed_and_each_has_a_value(ends):
+    """A bonus after the end of an episode is worth something before it, unless ends count."""
+    rows = [row([1], FIRST), row([2], LAST, 1.0)._replace(discount=jnp.zeros(1)), row([0], FIRST), row([3], MID)]
+    steps = jax.tree.map(lambda *x: jnp.stack(x), *[Step(each, jnp.zeros(1)) for each in rows])
+    steps = steps._replace(extras={"bonus": jnp.array([[9.0], [1.0], [9.0], [2.0]])})
+    value = jnp.zeros((4, 1, 2)) + jnp.array([[[0.5, 0.25]]])
+    stream = Stream(0.5, weight=3.0, extrinsic=2.0, ends=ends)
+    advantage, target = targets(steps, value, stream, discount=0.9, lambda_=1.0)
+    later = 2 + 0.5 * 0.25
+    second = np.array([1 + (0 if ends else 0.5 * later) - 0.25, 0, later - 0.25])
+    first = np.array([1 - 0.5, 0, 0.9 * 0.5 - 0.5])
+    np.testing.assert_allclose(advantage[:, 0], 2 * first + 3 * second, rtol=1e-6)
+    np.testing.assert_allclose(target[:, 0], np.stack([first + 0.5, second + 0.25], -1), rtol=1e-6)
+
+
+def test_pairs_are_counted_when_the_action_was_taken():
+    module = bonuses.counts(SPEC, of="pairs")
+    memory, found = module.begin(1), []
+    for x, a, kind in ((0, 0, FIRST), (1, 0, MID), (1, 0, MID), (1, 1, MID)):
+        bonus, memory = module.bonus((), memory, jnp.array([x]), jnp.array([a]), row([2], kind))
+        found.append(float(bonus[0]))
+    np.testing.assert_allclose(found[1:], [1, 2**-0.5, 1], rtol=1e-6)
+    assert memory.sum() == 3
+
+
+def test_pseudo_counts_fall_for_what_was_seen_and_generalise_over_entries():
+    spec = Spec("vectors", Box((2,), 0.0, 1.0), Discrete(2))
+    module, memory = bonuses.pseudo_counts(spec, levels=4), bonuses.pseudo_counts(spec, levels=4).begin(1)
+    paid = []
+    for x in ([0, 0], [0, 0], [1, 1], [0, 0], [0, 1], [0.5, 0.5]):
+        seen = row([0])._replace(observation=jnp.array([x], jnp.float32))
+        bonus, memory = module.bonus((), memory, None, None, seen)
+        paid.append(float(bonus[0]))
+    assert paid[0] > paid[1] > paid[3] and paid[3] < paid[4] < paid[5], paid
+
+
+def test_an_episode_pays_once_for_a_state_and_again_in_the_next():
+    module = bonuses.episodic(SPEC, optimisers.adam(1e-3), hidden=(8,), features=4, capacity=3)
+    state, memory, paid = module.init(keys.key(0), row([0])), module.begin(1), []
+    for cell, kind in ((0, FIRST), (1, MID), (2, MID), (1, MID), (1, FIRST), (2, MID)):
+        bonus, memory = module.bonus(module.actor(state), memory, None, None, row([cell], kind))
+        paid.append(float(bonus[0]))
+    np.testing.assert_allclose([paid[0], paid[4]], 1e3, rtol=1e-5)
+    assert paid[3] < 1.1 and min(paid[1], paid[2], paid[5]) > 3 * paid[3], paid
+
+
+def transitions(count, noise=0.0, key=0):
+    """A window `[2, count]` of two vectors and actions: the first entry goes to the action, the second is noise."""
+    rng = np.random.default_rng(key)
+    action = rng.integers(2, size=count)
+    before = np.stack([rng.normal(size=count), np.zeros(count)], -1)
+    after = np.stack([action, noise * rng.normal(size=count)], -1)
+    rows = row([0] * count)._replace(observation=jnp.zeros((count, 2)))
+    steps = jax.tree.map(lambda x: jnp.stack([x, x]), rows)
+    steps = steps._replace(observation=jnp.asarray(np.stack([before, after]), jnp.float32))
+    return Step(steps, jnp.asarray(np.stack([action, action])))
+
+
+def mean_bonus(module, state, steps):
+    """Over a window `[2, N]`."""
+    before, after = (jax.tree.map(lambda x, i=i: x[i], steps) for i in (0, 1))
+    memory = module.begin(before.action.shape[0])
+    args = (before.timestep.observation, before.action, after.timestep)
+    return float(jnp.mean(module.bonus(module.actor(state), memory, *args)[0]))
+
+
+VECTORS = Spec("vectors", Box((2,)), Discrete(2))
+
+
+def test_a_model_s_progress_is_what_an_update_gained_and_is_nothing_over_no_updates():
+    paid = {}
+    for lag in (0, 2):
+        module = bonuses.surprise(VECTORS, lag=lag, hidden=(8,), radius=0.05)
+        state, update = module.init(keys.key(0), row([0])), jax.jit(module.update)
+        surprise = bonuses.surprise(VECTORS, kind="surprisal", lag=lag, hidden=(8,), radius=0.05)
+        steps, values = transitions(64), []
+        for _ in range(8):
+            state, metrics = update(state, keys.key(0), steps)
+            values.append(float(metrics["bonus_loss"]))
+            assert float(metrics["bonus_kl"]) <= 1.5 * 0.05
+        paid[lag] = mean_bonus(module, state, steps)
+        assert values[-1] < values[0] and mean_bonus(surprise, state, steps) < 3
+    assert paid[0] == 0 and paid[2] > 0
+
+
+def test_models_agree_on_what_they_have_learned():
+    module = bonuses.disagreement(VECTORS, optimisers.adam(1e-2), members=3, hidden=(16,), features=4)
+    steps, update = transitions(64), jax.jit(module.update)
+    begun = state = module.init(keys.key(0), row([0, 0])._replace(observation=jnp.zeros((2, 2))))
+    for i in range(60):
+        state, _ = update(state, keys.key(i), steps)
+    assert mean_bonus(module, state, steps) < 0.2 * mean_bonus(module, begun, steps)
+
+
+@pytest.mark.parametrize(("kind", "action"), [("vae", Discrete(2)), ("inverse", Box((1,))), ("raw", Discrete(2))])
+def test_features_of_the_large_scale_study_learn(kind, action):
+    """With the action at every layer, of vectors and of numbers to be counted, and observations over one deviation."""
+    spec = VECTORS._replace(action=action)
+    module = bonuses.dynamics(
+        spec, optimisers.adam(1e-2), kind=kind, hidden=(16,), features=4, beta=0.5, through=False, blocks=1, whiten=True
+    )
+    steps, update = transitions(64), jax.jit(module.update)
+    if isinstance(action, Box):
+        steps = steps._replace(action=steps.action[..., None].astype(jnp.float32))
+    state, found = module.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep)), []
+    for i in range(40):
+        state, metrics = update(state, keys.key(i), steps)
+        found.append([float(metrics["bonus_loss"]), float(metrics["vae_loss" if kind == "vae" else "inverse_loss"])])
+    assert found[-1][1] < found[0][1] or kind == "raw"
+    assert float(state.moments.rows) == 40 * 64 and np.isfinite(found).all()
+    assert kind == "vae" or found[-1][0] < found[0][0]

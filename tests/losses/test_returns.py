@@ -116,3 +116,17 @@ def test_any_sequence_of_step_types_agrees_with_plain_loops(step_types, seed):
     for a, e in zip(actual, expected, strict=True):
         np.testing.assert_allclose(a, e, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(actual[0] + np.where(step_type[1:] == FIRST, 0, v[:-1]), actual[1], atol=1e-5)
+
+
+def test_advantages_without_ends_flow_from_an_episode_s_last_state_into_the_next_one_s_first():
+    """As where the environment's step at an end gives the next episode's first state at once."""
+    rng = np.random.default_rng(0)
+    kinds = np.array([FIRST, MID, LAST, FIRST, MID, MID, LAST, FIRST, LAST])
+    v, bonus, gamma, lambda_ = rng.normal(size=9), rng.normal(size=8), 0.9, 0.7
+    rows = [t for t in range(9) if t == 8 or kinds[t + 1] != FIRST]  # without those that episodes end in
+    value, expected, after = v[rows], np.zeros(8), 0.0
+    for i in reversed(range(len(rows) - 1)):
+        after = bonus[rows[i]] + gamma * value[i + 1] - value[i] + gamma * lambda_ * after
+        expected[rows[i]] = after
+    found = losses.endless_gae(*(jnp.asarray(x, jnp.float32) for x in (bonus, gamma, lambda_, v)), jnp.asarray(kinds))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
