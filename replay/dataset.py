@@ -38,12 +38,12 @@ def dataset(steps: Step, batch_size: int, length: int = 1) -> Replay:
         raise ValueError(f"steps has [T, B] = [{rows}, {lanes}]; length = {length} needs T >= {length + 1} and B >= 1")
     log = ring.full(jax.tree.map(jnp.asarray, steps))
 
-    def init(step: Step) -> tuple[()]:
-        del step
+    def init(step: Step, groups: int = 1) -> tuple[()]:
+        del step, groups
         return ()
 
-    def add(state: tuple[()], steps: Step) -> tuple[()]:
-        del steps
+    def add(state: tuple[()], steps: Step, group: Any = 0, priority: Any = None) -> tuple[()]:
+        del steps, group, priority
         return state
 
     def sample(state: tuple[()], key: Key) -> Sample:

@@ -131,9 +131,10 @@ def paying(replay: Replay, extrinsic: float | Array = 1.0, clip: float | None = 
       clip: bound of r, before it is scaled.
     """
 
-    def add(state: Any, steps: Step) -> Any:
+    def add(state: Any, steps: Step, group: Any = 0, priority: Any = None) -> Any:
         given = steps.timestep.reward if clip is None else jnp.clip(steps.timestep.reward, -clip, clip)
         reward = extrinsic * given + steps.extras["bonus"]
-        return replay.add(state, steps._replace(timestep=steps.timestep._replace(reward=reward)))
+        paid = steps._replace(timestep=steps.timestep._replace(reward=reward))
+        return replay.add(state, paid, group, priority)
 
-    return replay._replace(add=add)
+    return replay._replace(add=add, every=None)
