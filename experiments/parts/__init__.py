@@ -7,7 +7,6 @@ from experiments.parts import (
     presets_policy,
     recurrent,
     staged,
-    workers,
     worlds,
 )
 from experiments.parts.builders import (
@@ -69,6 +68,5 @@ __all__ = [
     "staged",
     "torso",
     "unit_box",
-    "workers",
     "worlds",
 ]

@@ -15,14 +15,14 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
 
 from experiments import reports
-from experiments.run import ranges
+from experiments.run import actors, ranges
 
 Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
-class Common:
-    """Flags of every experiment."""
+class Alone:
+    """Flags of every experiment, those of actors left out."""
 
     preset: str = ""
     """Take the defaults of this preset; flags given beside it win."""
@@ -77,7 +77,13 @@ class Common:
     """Show no progress bar and print nothing."""
 
 
+@dataclass(frozen=True)
+class Common(actors.Actors, Alone):
+    """Flags of every experiment."""
+
+
 CHANGEABLE = (
+    *actors.CHANGEABLE,
     "steps",
     "schedule_steps",
     "reschedule",
@@ -293,6 +299,7 @@ def check(config: Any) -> None:
     for name in ("num_envs", "eval_episodes"):
         if getattr(config, name) % config.devices:
             raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
+    actors.check(config)
     if config.out and config.resume:
         raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
     if not config.wandb_project or any(sign in config.wandb_project for sign in "/\\#?%:"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.run import flags, memory
+from experiments.run import actors, crews, flags, memory
 from experiments.run.cores import use_cores
 from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
@@ -46,6 +46,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     """
     points = flags.grid(config)
     use_cores(config)
+    actors.connect(config)
     from experiments.drivers import devices
 
     folder = folder_of(experiment.name, config)
@@ -53,7 +54,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     size = size_of(config)
     for point in points:
         experiment.check(dataclasses.replace(config.agent, **point), env.spec, size)
-    make = parts_maker(config, env.spec, experiment.make)
+    make = actors.scheduled(config, parts_maker(config, env.spec, experiment.make))
     runs = len(points) * config.seeds
     lay = devices.layout(runs, config.devices)
     memory.check(config, runs, memory.of_rows(config, env.spec), lay)
@@ -67,6 +68,8 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
             name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
         }
         hypers["run"] = np.arange(lay.runs)
+        if actors.apart(config):
+            return crews.driver(experiment, config, env, make, judged, hypers, lay, plan.iterations)
         return driver_of(
             env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
             iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=judged,
@@ -184,7 +187,7 @@ def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
 
 def size_of(config: Any) -> Size:
     """The sizes of a run that `check` and `make` are told."""
-    return Size(config.num_envs // config.devices, config.devices, config.schedule_steps or config.steps)
+    return Size(actors.lanes(config) // config.devices, config.devices, config.schedule_steps or config.steps)
 
 
 def parts_maker(config: Any, spec: Any, build: Callable[..., Any]) -> Callable[[dict[str, Any]], "Parts"]:

@@ -10,7 +10,7 @@ HALVES = ["--agent.epochs", "2", "--agent.minibatches", "2"]
 MEMORY = [*SMALL, "--agent.memory-size", "8", "--agent.length", "4", "--agent.unroll", "4"]
 ROWS = [*THIN, "--agent.lstm", "8", "--agent.rows", "4", "--agent.keys", "2", "--agent.unroll", "4"]
 WORDS = {
-    **{name: [*CATCH, *SMALL] for name in ("dqn", "rainbow")},
+    **{name: [*CATCH, *SMALL] for name in ("dqn", "rainbow", "ape_x", "gorila")},
     "curiosity": [*CATCH, *SMALL, "--agent.bonus", "icm", "--agent.bonus-hidden", "8", "--agent.bonus-features", "4"],
     "c51": [*CATCH, *SMALL, "--agent.atoms", "5"],
     "qr_dqn": [*CATCH, *SMALL, "--agent.atoms", "5"],
@@ -20,7 +20,7 @@ WORDS = {
     "mqn": [*MEMORY, "--agent.rows", "4", "--env", "bellmax/memory-chain"],
     "pqn": [*CATCH, *SHORT, *HALVES],
     "reactor": [*CATCH, *SMALL, "--agent.head", "8", "--agent.atoms", "5", "--agent.length", "4"],
-    **{name: [*CATCH, *SHORT] for name in ("a2c", "impala", "acktr")},
+    **{name: [*CATCH, *SHORT] for name in ("a2c", "a3c", "impala", "acktr")},
     **{name: [*CATCH, *SHORT, *HALVES] for name in ("ppo", "vpg", "trpo")},
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
