@@ -4,6 +4,7 @@ What an agent's update does with its gradient, and what it takes that from, are 
 step their optimisers (`agents.common.optimisers.instead`). All else of an update is then dead code on either side.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -72,16 +73,7 @@ def check(parts: "Parts", spec: Any, lanes: int) -> None:
     like = told.sample_of(parts, spec, lanes)
     state = jax.eval_shape(parts.agent.init, run_keys.key(0), blank(spec, 1))
 
-    def alone(state: Any, sample: Sample) -> Any:
-        slope, _ = gradient(parts.agent, state, run_keys.key(0), sample)
-        return jax.tree.map(lambda x: x + 0, slope)  # what comes out of a loop cannot be used outside of it
-
-    try:
-        slope = jax.eval_shape(alone, state, like)
-    except jax.errors.UnexpectedTracerError:
-        raise ValueError(
-            "an update takes gradient steps in a loop; gradients are sent by agents that take one"
-        ) from None
+    slope, _ = jax.eval_shape(partial(gradient, parts.agent), state, run_keys.key(0), like)
 
     def whole(sample: Any, state: Any, slope: Any) -> Any:
         seen: list[Any] = []
@@ -96,7 +88,7 @@ def check(parts: "Parts", spec: Any, lanes: int) -> None:
             return parts.agent.update(state, run_keys.key(0), sample)[0]
 
     if any(told.reads(whole, like, state, slope)):
-        raise ValueError("it learns from its samples in other ways than by gradients, such as running statistics")
+        raise ValueError("it learns from its samples in other ways than by one gradient: in a loop, or by statistics")
 
 
 def needed(parts: "Parts", spec: Any, lanes: int) -> list[bool]:

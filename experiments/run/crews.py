@@ -4,7 +4,7 @@ import dataclasses
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from experiments.run.actors import lanes, scheduled, typed
+from experiments.run.actors import lanes, typed
 
 if TYPE_CHECKING:
     from experiments.drivers.base import Driver
@@ -12,9 +12,11 @@ if TYPE_CHECKING:
 
 
 def driver(
-    experiment: Any, config: Any, env: Any, make: Any, judged: Any, hypers: Any, lay: Any, iterations: int
+    experiment: Any, config: Any, env: Any, make: Any, judged: Any, hypers: Any, lay: Any, iterations: int, anew: Any
 ) -> "Driver":
-    """The driver of learners with actors, one for each seed; for arguments see `prepare.prepare`.
+    """The driver of learners with actors, one for each seed; for most arguments see `prepare.prepare`.
+
+    `anew` is a function `(flags, build) -> (task, make, evaluation task)`, for actors in processes of their own.
 
     Raises:
       ValueError: the agent or its replay cannot be served by actors, naming the flag.
@@ -36,7 +38,7 @@ def driver(
             slopes.check(parts, env.spec, lanes(config))
         except ValueError as error:
             raise ValueError(f"{told} --send gradients: {experiment.name} cannot: {error}") from None
-    around = partial(one, experiment, env=env, make=make, judged=judged, iterations=iterations)
+    around = partial(one, experiment, env=env, make=make, judged=judged, iterations=iterations, anew=anew)
     if lay.runs == 1:
         return around(config, lay=lay)
     owns = [dataclasses.replace(config, seed=config.seed + i) for i in range(config.seeds)]
@@ -44,7 +46,9 @@ def driver(
     return side_by_side(each, make, hypers, lay)
 
 
-def one(experiment: Any, config: Any, *, env: Any, make: Any, judged: Any, lay: Any, iterations: int) -> "Driver":
+def one(
+    experiment: Any, config: Any, *, env: Any, make: Any, judged: Any, lay: Any, iterations: int, anew: Any
+) -> "Driver":
     """The driver of the learner of one seed and its actors."""
     import numpy as np
 
@@ -56,7 +60,7 @@ def one(experiment: Any, config: Any, *, env: Any, make: Any, judged: Any, lay: 
         config.actor_priorities, sharers,
     )  # fmt: skip
     numbers = {"num_envs": config.num_envs, "iterations": iterations, "eval_episodes": config.eval_episodes}
-    run_by, hypers = engine(experiment, config, env, make, judged, sharers), {"run": np.zeros(1, np.int32)}
+    run_by, hypers = engine(experiment, config, env, make, judged, sharers, anew), {"run": np.zeros(1, np.int32)}
     if config.send == "rows":
         return distributed.driver(run_by, env.spec, make, hypers, lay, how, **numbers)
     age = -1 if config.most_age is None else config.most_age
@@ -81,25 +85,22 @@ def check_store(config: Any, spec: Any, make: Any) -> None:
     on_ray.check_store(size * (config.ahead + 1) * config.seeds, ", ".join(typed(config, name) for name in names))
 
 
-def engine(experiment: Any, config: Any, env: Any, make: Any, judged: Any, sharers: int) -> "Engine":
+def engine(experiment: Any, config: Any, env: Any, make: Any, judged: Any, sharers: int, anew: Any) -> "Engine":
     """What runs the actors."""
     from experiments.drivers import engines
 
     if config.engine == "ray":
         from experiments.drivers import on_ray
 
-        return on_ray.on_ray(partial(remote, config, experiment.make, sharers))
+        return on_ray.on_ray(partial(remote, anew, config, experiment.make, sharers))
     run_by = engines.threads if config.engine == "threads" else engines.inline
     return run_by(partial(local, config, env, make, judged, sharers))
 
 
-def remote(config: Any, build: Any, sharers: int, actor: int, generation: int) -> Any:
+def remote(anew: Any, config: Any, build: Any, sharers: int, actor: int, generation: int) -> Any:
     """An actor in a process of its own, which makes the task anew."""
-    from experiments.run import prepare
-
-    env = prepare.environment(config)
-    make = scheduled(config, prepare.parts_maker(config, env.spec, build))
-    return local(config, env, make, prepare.evaluation_task(config, env), sharers, actor, generation)
+    env, make, judged = anew(config, build)
+    return local(config, env, make, judged, sharers, actor, generation)
 
 
 def local(config: Any, env: Any, make: Any, judged: Any, sharers: int, actor: int, generation: int) -> Any:

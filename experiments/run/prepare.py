@@ -69,7 +69,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
         }
         hypers["run"] = np.arange(lay.runs)
         if actors.apart(config):
-            return crews.driver(experiment, config, env, make, judged, hypers, lay, plan.iterations)
+            return crews.driver(experiment, config, env, make, judged, hypers, lay, plan.iterations, anew)
         return driver_of(
             env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
             iterations=plan.iterations, eval_episodes=config.eval_episodes, evaluation_env=judged,
@@ -86,6 +86,13 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     if not config.resume:
         make_folder(folder, experiment, config)
     return Prepared(experiment, config, points, plan, driver, lay, folder)
+
+
+def anew(config: Any, build: Callable[..., Any]) -> tuple[Any, Callable[[dict[str, Any]], "Parts"], Any]:
+    """The task, the parts and the task of evaluations of a run, for an actor in a process of its own."""
+    env = environment(config)
+    make = actors.scheduled(config, parts_maker(config, env.spec, build))
+    return env, make, evaluation_task(config, env)
 
 
 def fit(told: str, total: int, runs: int = 1) -> None:

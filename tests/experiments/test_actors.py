@@ -88,7 +88,7 @@ def test_flags_that_do_not_go_together_are_refused(command, words, told, tmp_pat
         ("impala", "--actor-rows 40", "--actor-rows 40: must be a multiple of --agent.unroll 20, of an agent with"),
         ("acer", "", "--actors 2: acer cannot have any: its replay takes the rows of all environments together"),
         ("cem", "", "--actors 2: cem cannot have any: a generation ends when all candidates were heard"),
-        ("ppo", "--send gradients", "--actors 2 --send gradients: ppo cannot: its gradient steps are in a loop"),
+        ("ppo", "--send gradients", "--actors 2 --send gradients: ppo cannot: it learns from its samples in other"),
         ("acktr", "--send gradients", "--actors 2 --send gradients: acktr cannot: its updates take 0 gradient steps"),
         ("r2d2", "--actor-priorities --agent.stride 4 --agent.unroll 6", "--actor-priorities: 6 rows are added at a"),
     ],
