@@ -1,6 +1,7 @@
 """Actors in processes of Ray, on this machine or on those of a cluster; needs the package `ray`."""
 
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Sequence
@@ -26,15 +27,16 @@ def connect(address: str) -> None:
     Raises:
       ValueError: there is no such cluster.
     """
+    # Ray reads these when it is imported.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not address:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # or else its ports are open to the network
     import ray
 
     if ray.is_initialized():
         return
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": "ERROR"}
+    options: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
     if not address:
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # or else its ports are open to the network
         options |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         ray.init(**options)
@@ -75,9 +77,11 @@ class Process:
             self._made = self._build(*self._which)
         return getattr(self._made, method)(*arguments)
 
-    def pid(self) -> int:
-        """Of this process."""
-        return os.getpid()
+    def place(self) -> tuple[str, int]:
+        """Node and number of this process."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id(), os.getpid()
 
 
 def environment() -> dict[str, str]:
@@ -107,17 +111,19 @@ def on_ray(build: Build) -> Engine:
     )
 
     def end(actor: int) -> None:
-        process, pid = crew.pop(actor)
+        process, place = crew.pop(actor)
         ray.kill(process, no_restart=True)
-        # A process that was stopped does not hear of it, and goes if it is on this machine.
-        with contextlib.suppress(Exception):
-            os.kill(ray.get(pid, timeout=0), signal.SIGKILL)
+        # A process that was stopped may not hear of it, and is killed if it is on this node.
+        with contextlib.suppress(exceptions.RayError, OSError):
+            node, pid = ray.get(place, timeout=0.1)
+            if node == ray.get_runtime_context().get_node_id():
+                os.kill(pid, signal.SIGKILL)
 
     def start(actor: int, generation: int) -> None:
         if actor in crew:
             end(actor)
         process = remote.remote(kept, actor, generation)
-        crew[actor] = process, process.pid.remote()
+        crew[actor] = process, process.place.remote()
 
     def submit(actor: int, method: str, *arguments: Any) -> Any:
         return crew[actor][0].call.remote(method, *arguments)

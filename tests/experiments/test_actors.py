@@ -1,5 +1,6 @@
 """The flags of actors: what they make of a command, what is refused, and how such a run is resumed."""
 
+import io
 import shutil
 
 import numpy as np
@@ -42,13 +43,13 @@ def test_a_run_with_actors_is_logged_saved_and_resumed(tmp_path):
     ("command", "words"),
     [
         ("a3c", [*TINY, "--agent.unroll", "8"]),
-        ("gorila", DQN),
+        pytest.param("gorila", DQN, marks=pytest.mark.slow),
         ("ape_x", [*DQN, "--actor-rows", "8"]),
-        ("impala", [*TINY, "--agent.unroll", "8", "--actors", "2", "--engine", "threads"]),
+        pytest.param("impala", [*TINY, "--agent.unroll", "8", "--actors", "2"], marks=pytest.mark.slow),
     ],
 )
 def test_commands_with_actors_train(command, words, tmp_path):
-    succeed(command, *words, *SHORT, "--out", tmp_path / "run")
+    succeed(command, *words, *SHORT, "--engine", "threads", "--out", tmp_path / "run")
     table = sinks.read_metrics(tmp_path / "run" / "metrics.csv")
     train, names = table["kind"] == "train", {*TOLD, "loss", "gradient_norm", "learning_rate"}
     names |= {"dropped"} if command in ("a3c", "gorila") else {"samples_per_insert"}
@@ -107,6 +108,14 @@ def test_seeds_are_learned_side_by_side_and_are_those_of_single_runs(tmp_path):
     both, one = ([row for row in rows(tmp_path / name) if row["seed"] == "4"] for name in ("both", "one"))
     strip = lambda found: [{k: v for k, v in row.items() if k != "waiting"} for row in found]  # noqa: E731
     assert strip(both) == strip(one) and one
+
+
+def test_actors_are_shown_beside_the_bar_and_in_a_group_of_their_own():
+    file = io.StringIO()
+    progress = sinks.Progress(100, 1, file=file)
+    progress.log("train", 100, 1.0, {name: np.full(1, 2.0) for name in ("actors_alive", "actors_lost", "version_age")})
+    assert "actors 2, lost 2, version age 2" in file.getvalue()
+    assert sinks.tags.tag("train", "actors_alive") == "actors/alive"
 
 
 def test_ray_that_is_not_there_is_told(monkeypatch, tmp_path):
