@@ -96,6 +96,10 @@ class Replay(NamedTuple):
     grouped: bool = False
     """Whether lanes may be in groups, each of which adds rows of its own."""
 
+    pack: Callable[[Step], Step] | None = None
+    """`(steps[T, B]) -> steps[T, B]`: rows as they are stored, which `add` takes as well: what `add` would drop of them
+    need not be shipped. None where rows are stored as they are."""
+
     every: Callable[[Step], Sample] | None = None
     """`(steps[minimum - 1 + T, B]) -> Sample`: all windows that become complete when the last T of these rows are
     added, as `sample` would hand them out, N = T B / stride of them, lanes next to each other. So whoever acted can say

@@ -198,8 +198,9 @@ def prioritised(
         tree = sum_tree.update(state.tree, jnp.where(sound, leaf, -1), leaf_of(priority))
         return state._replace(tree=tree, largest=jnp.maximum(state.largest, jnp.max(priority)))
 
-    every = partial(windows.every, length=length, stride=stride)
-    return Replay(init, add, sample, feedback, minimum=length + 1, grouped=True, every=None if episodes else every)
+    every = None if episodes else partial(windows.every, length=length, stride=stride)
+    pack = partial(windows.pack, frames=frames) if frames > 1 else None
+    return Replay(init, add, sample, feedback, minimum=length + 1, grouped=True, pack=pack, every=every)
 
 
 def _check_number(name: str, value: Any, most: float) -> None:

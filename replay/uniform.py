@@ -50,4 +50,5 @@ def uniform(capacity: int, batch_size: int, length: int = 1, frames: int = 1) ->
         return state
 
     every = partial(windows.every, length=length)
-    return Replay(init, add, sample, feedback, minimum=length + 1, grouped=True, every=every)
+    pack = partial(windows.pack, frames=frames) if frames > 1 else None
+    return Replay(init, add, sample, feedback, minimum=length + 1, grouped=True, pack=pack, every=every)

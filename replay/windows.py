@@ -44,8 +44,15 @@ def empty(step: Step, capacity: int, length: int, frames: int, stride: int = 1, 
 
 
 def write(state: Ring, steps: Step, frames: int, group: Any = 0) -> Ring:
-    """Appends rows `steps[T, B]` of a group; see `ring.write`."""
-    return ring.write(state, _newest(steps, frames, leading=2), group)
+    """Appends rows `steps[T, B]` of a group, packed or not; see `ring.write`."""
+    held, seen = state.rows.timestep.observation, steps.timestep.observation
+    whole = [x.shape[2:] != y.shape[1:] for x, y in zip(jax.tree.leaves(seen), jax.tree.leaves(held), strict=True)]
+    return ring.write(state, _newest(steps, frames, leading=2) if any(whole) else steps, group)
+
+
+def pack(steps: Step, frames: int) -> Step:
+    """Rows `steps[T, B]` without what a replay drops of them: of a stack of frames the newest is left."""
+    return _newest(steps, frames, leading=2)
 
 
 def every(steps: Step, length: int, stride: int = 1) -> Sample:

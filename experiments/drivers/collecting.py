@@ -25,7 +25,7 @@ class Message(NamedTuple):
     """What an actor sends; numpy only."""
 
     rows: Step
-    """`[T, B]`, or `[T+1, B]` where the replay wants a peek, of the actor's lanes."""
+    """`[T, B]`, or `[T+1, B]` where the replay wants a peek, of the actor's lanes; packed where the replay can."""
     priority: Any
     """`[n]` of the windows that become complete with these rows, NaN of those that the actor did not see whole; None if
     it was not asked."""
@@ -72,6 +72,7 @@ def collector(
     own = lanes(env, make, actor=actor, actors=actors, device=device, **numbers)
     lay = devices.layout(1, devices=[device] if device else jax.devices()[:1])
     tell = _priorities(make, lay, env.spec) if priorities else None
+    pack = make({"run": 0}).replay.pack
 
     def key_for(key: Key, repeat: Any) -> Key:
         mine = jax.random.fold_in(key, actor) if actors > 1 else key
@@ -85,7 +86,10 @@ def collector(
         rows, live = own.play(playing, key)
         # Copies: what they are views of is overwritten by the next unroll.
         rows = jax.tree.map(lambda x: np.array(x)[0, 0], rows)
-        return Message(rows, tell(learned, rows, key) if tell else None, ended(live), version)
+        priority = tell(learned, rows, key) if tell else None
+        if pack is not None:
+            rows = jax.tree.map(np.ascontiguousarray, pack(rows))
+        return Message(rows, priority, ended(live), version)
 
     def evaluate(shipped: Any, words: np.ndarray, episodes: int) -> dict[str, np.ndarray]:
         del episodes  # as many as it was made for

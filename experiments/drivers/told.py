@@ -103,8 +103,9 @@ def needed(make: "Callable[[Any], Parts]", spec: Any) -> list[bool]:
 
 
 def size_of_row(make: "Callable[[Any], Parts]", spec: Any) -> int:
-    """Bytes of one row of one lane."""
-    return _bytes(jax.eval_shape(partial(_row, make, spec)))
+    """Bytes of one row of one lane, as it is shipped."""
+    pack, row = make({"run": 0}).replay.pack, partial(_row, make, spec)
+    return _bytes(jax.eval_shape(lambda: pack(jax.tree.map(lambda x: x[None], row())) if pack else row()))
 
 
 def size_of_state(make: "Callable[[Any], Parts]", spec: Any) -> int:

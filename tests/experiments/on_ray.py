@@ -120,6 +120,32 @@ def sleeping() -> dict[str, Any]:
     return {}
 
 
+def nodes() -> dict[str, Any]:
+    """A cluster of two nodes on this machine, of which one is killed."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    other = cluster.add_node(num_cpus=2)
+    on_ray.connect(cluster.address)
+    crew = Crew(on_ray.on_ray(Worker), 4, patience=30.0)
+    crew.begin(0)
+    for actor in range(4):
+        crew.ask(actor, "work", 0.0)
+    for actor in range(4):
+        crew.take("work", [actor])
+    cluster.remove_node(other, allow_graceful=False)
+    began = time.monotonic()
+    for actor in range(4):
+        crew.ask(actor, "work", 0.0)
+    generations = [crew.take("work", [actor])[1][1] for actor in range(4)]
+    found = {"generations": generations, "seconds": time.monotonic() - began, "lost": crew.lost, "alive": crew.alive}
+    crew.engine.close()
+    cluster.shutdown()
+    return found
+
+
 if __name__ == "__main__":
-    on_ray.connect("")
-    print(json.dumps({"faults": faults, "equality": equality, "sleeping": sleeping}[sys.argv[1]]()), flush=True)
+    if sys.argv[1] != "nodes":
+        on_ray.connect("")
+    scenarios = {"faults": faults, "equality": equality, "sleeping": sleeping, "nodes": nodes}
+    print(json.dumps(scenarios[sys.argv[1]]()), flush=True)

@@ -91,6 +91,13 @@ def test_a_learner_that_is_killed_leaves_no_process():
 
 
 @pytest.mark.slow
+def test_actors_of_a_node_that_is_killed_begin_anew_on_another():
+    found = scenario("nodes")
+    assert found["lost"] >= 1 and found["alive"] == 4
+    assert sum(found["generations"]) == found["lost"] and found["seconds"] < 60
+
+
+@pytest.mark.slow
 def test_a_run_on_ray_trains_and_is_resumed(tmp_path):
     words = ["--env", "bellmax/catch", "--num-envs", 4, "--agent.hidden", 8, "--steps", 2048, "--eval-episodes", 8]
     words += ["--agent.unroll", 8, "--actors", 2, "--order", "fixed", "--quiet", "--out", tmp_path / "run"]

@@ -140,6 +140,22 @@ def test_every_lists_the_windows_that_become_complete(kind):
     jax.tree.map(np.testing.assert_array_equal, relabelled, read)
 
 
+@pytest.mark.parametrize("kind", [(3, model.FRAMES, 1, False), (3, 1, 1, False)])
+def test_packed_rows_are_stored_as_whole_ones(kind):
+    frames = kind[1]
+    whole, add, _, _ = programs(*kind, 1)
+    rows = part(histories(frames), 1, 0, CHUNK)
+    state = whole.init(jax.tree.map(lambda x: x[0], rows))
+    if frames == 1:
+        assert whole.pack is None and replay.uniform(96, 4).pack is None
+        return
+    assert whole.pack is not None
+    packed = whole.pack(rows)
+    image = packed.timestep.observation["image"]
+    assert image.shape[-1] * frames == rows.timestep.observation["image"].shape[-1]
+    jax.tree.map(np.testing.assert_array_equal, add(state, packed), add(state, rows))
+
+
 def test_windows_of_a_rollout_are_put_side_by_side():
     steps = histories(1)
     storage = replay.on_policy(CHUNK)
