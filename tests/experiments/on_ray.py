@@ -121,11 +121,11 @@ def sleeping() -> dict[str, Any]:
 
 
 def nodes() -> dict[str, Any]:
-    """A cluster of two nodes on this machine, of which one is killed."""
+    """A cluster on this machine, of which the node that all actors are on is killed once there is another."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-    other = cluster.add_node(num_cpus=2)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    first = cluster.add_node(num_cpus=2)
     on_ray.connect(cluster.address)
     crew = Crew(on_ray.on_ray(Worker), 4, patience=30.0)
     crew.begin(0)
@@ -133,7 +133,8 @@ def nodes() -> dict[str, Any]:
         crew.ask(actor, "work", 0.0)
     for actor in range(4):
         crew.take("work", [actor])
-    cluster.remove_node(other, allow_graceful=False)
+    cluster.add_node(num_cpus=2)
+    cluster.remove_node(first, allow_graceful=False)
     began = time.monotonic()
     for actor in range(4):
         crew.ask(actor, "work", 0.0)

@@ -93,8 +93,8 @@ def test_a_learner_that_is_killed_leaves_no_process():
 @pytest.mark.slow
 def test_actors_of_a_node_that_is_killed_begin_anew_on_another():
     found = scenario("nodes")
-    assert found["lost"] >= 1 and found["alive"] == 4
-    assert sum(found["generations"]) == found["lost"] and found["seconds"] < 60
+    assert found["lost"] >= 4 and found["alive"] == 4
+    assert min(found["generations"]) >= 1 and found["seconds"] < 60
 
 
 @pytest.mark.slow
