@@ -67,6 +67,12 @@ def epsilon_greedy(key: Key, q: Array, epsilon: Array) -> Array:
     return jnp.where(u < epsilon, random_action, jnp.argmax(q, axis=-1).astype(jnp.int32))
 
 
+def lane_epsilons(epsilon: Array, alpha: float | Array, lanes: int) -> Array:
+    """ε^(1 + α i/(N-1)) of these lanes, `[lanes]`; i counts the N lanes of all devices, or of all actors."""
+    i = parallel.index() * lanes + jnp.arange(lanes)
+    return epsilon ** (1 + alpha * i / max(lanes * parallel.size() - 1, 1))
+
+
 def dqn(
     network: Network,
     optimiser: optax.GradientTransformation,
@@ -74,6 +80,7 @@ def dqn(
     objective: Objective | None = None,
     discount: float | Array = 0.99,
     epsilon: float | Array | optax.Schedule = 0.1,
+    ladder: float | Array | None = None,
     target_period: int | Array = 1,
     target_rate: float | Array = 1.0,
     double: bool = True,
@@ -91,6 +98,7 @@ def dqn(
       objective: what is predicted and its loss; by default the mean return and ½δ².
       discount: γ.
       epsilon: probability of a random action, or a schedule of it over updates. Evaluation is greedy.
+      ladder: α by which lanes explore less and less, `lane_epsilons`; None for all alike.
       target_period: updates between moves of the target parameters θ⁻.
       target_rate: how far θ⁻ moves towards θ each time: 1 copies, less is Polyak averaging.
       double: select a* with the online parameters.
@@ -121,7 +129,10 @@ def dqn(
             output, after = recurrence.step(network, actor.params, None, carry, timestep)
             return jnp.argmax(choice(output), -1).astype(jnp.int32), after, {}
         output, after = act_step(network, actor.params, k_network, carry, timestep)
-        return epsilon_greedy(k_explore, choice(output), actor.epsilon), after, {}
+        rate = actor.epsilon
+        if ladder is not None:
+            rate = lane_epsilons(rate, ladder, timestep.reward.shape[0])
+        return epsilon_greedy(k_explore, choice(output), rate), after, {}
 
     def errors(params: Any, target: Any, key: Key, steps: Step) -> tuple[Array, Array, Array, dict[str, Array]]:
         """Losses, priorities and what is told of each transition, and the values `[T, N, A]` there."""

@@ -25,15 +25,9 @@ import rlax
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
 from agents.common import objectives, optimisers, recurrence
-from agents.dqn import Actor, State, dqn, epsilon_greedy
+from agents.dqn import Actor, State, dqn, epsilon_greedy, lane_epsilons
 from envs import parallel
 from networks.base import Network
-
-
-def lane_epsilons(epsilon: Array, alpha: float | Array, lanes: int) -> Array:
-    """ε^(1 + α i/(N-1)) of this device's lanes, `[lanes]`; i counts the N lanes of all devices."""
-    i = parallel.index() * lanes + jnp.arange(lanes)
-    return epsilon ** (1 + alpha * i / max(lanes * parallel.size() - 1, 1))
 
 
 def td_errors(

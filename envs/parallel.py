@@ -3,7 +3,14 @@
 A data-parallel run maps `Agent.update` over devices under the axis name `AXIS`, each device holding its own lanes and
 an identical copy of the parameters. The helpers below reduce over that axis where it is bound and do nothing where it
 is not, so an agent is written once and never names a device.
+
+Actors that play for one learner share nothing but the count: `among` tells the code inside which of them it acts for,
+so that `index`, `size` and `own_key` number the lanes and keys of all of them; nothing is reduced over actors.
 """
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +18,18 @@ import jax.numpy as jnp
 from envs.base import Array, Tree
 
 AXIS = "devices"
+
+_AMONG: ContextVar[tuple[Array | int, int]] = ContextVar("among", default=(0, 1))
+
+
+@contextlib.contextmanager
+def among(index: Array | int, size: int) -> Iterator[None]:
+    """Code inside, outside of a data-parallel axis, acts for actor `index` of `size`; one of one changes nothing."""
+    token = _AMONG.set((index, size))
+    try:
+        yield
+    finally:
+        _AMONG.reset(token)
 
 
 def bound() -> bool:
@@ -23,13 +42,13 @@ def bound() -> bool:
 
 
 def index() -> Array | int:
-    """This device's place along the data-parallel axis, 0 outside one."""
-    return jax.lax.axis_index(AXIS) if bound() else 0
+    """This device's place along the data-parallel axis, or this actor's among the actors; 0 where there is one."""
+    return jax.lax.axis_index(AXIS) if bound() else _AMONG.get()[0] if _AMONG.get()[1] > 1 else 0
 
 
 def size() -> int:
-    """How many devices share the run, 1 outside a data-parallel one."""
-    return jax.lax.axis_size(AXIS) if bound() else 1
+    """How many devices share the run, or how many actors; 1 where there is one."""
+    return jax.lax.axis_size(AXIS) if bound() else _AMONG.get()[1]
 
 
 def mean(tree: Tree) -> Tree:
@@ -48,8 +67,8 @@ def largest(x: Array) -> Array:
 
 
 def own_key(key: Array) -> Array:
-    """A key that differs between devices; for acting and sampling, where each device must draw its own numbers."""
-    return jax.random.fold_in(key, index()) if bound() else key
+    """A key that differs between devices and actors; for acting and sampling, where each must draw its own numbers."""
+    return jax.random.fold_in(key, index()) if bound() or size() > 1 else key
 
 
 def masked_mean(x: Array, mask: Array) -> Array:

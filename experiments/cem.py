@@ -112,7 +112,10 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     return assembled(agent, spec, config, discrete)
 
 
-experiment = run.Experiment("cem", Flags, check, make)
+ALONE = "a generation ends when all candidates were heard, and rows of an earlier one would count for it"
+"""Why no actors may play for a search of policies."""
+
+experiment = run.Experiment("cem", Flags, check, make, alone=ALONE)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     return cem.assembled(agent, spec, config, discrete)
 
 
-experiment = run.Experiment("cma_es", Flags, check, make)
+experiment = run.Experiment("cma_es", Flags, check, make, alone=cem.ALONE)
 main = experiment.main
 
 if __name__ == "__main__":

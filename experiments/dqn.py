@@ -82,7 +82,9 @@ class Config:
     alpha: run.NonNegative = 0.5
     """Exponent of the priorities by which the replay draws."""
     beta: run.Unit = 0.4
-    """Exponent of the importance weights when learning begins; it grows to 1 by the end."""
+    """Exponent of the importance weights when learning begins."""
+    beta_end: run.Unit = 1.0
+    """Exponent of the importance weights at the end, to which it grows linearly."""
     frames: run.Count = 1
     """Frames in an image observation's stack, of which the replay keeps one."""
     warmup: run.Whole = 1_000
@@ -103,6 +105,9 @@ class Config:
     """Part of all steps over which the probability of a random action decays, linearly."""
     epsilon_steps: run.Whole = 0
     """Environment steps over which the probability of a random action decays; 0 for `epsilon_fraction` of all."""
+    ladder: run.NonNegative = 0.0
+    """How much less the last environment explores than the first, whose ε is the one above, as in Ape-X; 0 for all
+    alike."""
     hold: run.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False
@@ -192,8 +197,8 @@ def storage(config: Config, size: run.Size, updates: float) -> Any:
     else:
         memory = replay.prioritised(
             buffer, batch, config.n_step, config.frames,
-            alpha=config.alpha, beta=parts.linear(config.beta, 1.0, updates), rank=config.priorities == "rank",
-            single=True,
+            alpha=config.alpha, beta=parts.linear(config.beta, config.beta_end, updates),
+            rank=config.priorities == "rank", single=True,
         )  # fmt: skip
     relabels = [replay.rewards(lambda reward: jnp.clip(reward, -1.0, 1.0))] if config.clip_rewards else []
     relabels += [replay.n_step(config.n_step, config.discount)] if config.n_step > 1 else []
@@ -216,6 +221,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         objective=aim,
         discount=config.discount,
         epsilon=parts.linear(config.epsilon_start, config.epsilon_end, part * updates),
+        ladder=None if isinstance(config.ladder, float) and not config.ladder else config.ladder,
         target_period=config.target_period,
         target_rate=config.target_rate,
         double=config.double,

@@ -189,7 +189,9 @@ def world(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
     return parts.worlds.distorted(model, config.corrupt), params
 
 
-experiment = run.Experiment("i2a", Flags, check, make, launch=parts.staged.launch)
+experiment = run.Experiment(
+    "i2a", Flags, check, make, launch=parts.staged.launch, alone="its stages are trained one after the other"
+)
 main = experiment.main
 
 if __name__ == "__main__":

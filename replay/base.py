@@ -70,11 +70,13 @@ class Replay(NamedTuple):
     that the next unroll opens with, so that on-policy learners can bootstrap from what `act` says there.
     """
 
-    init: Callable[[Step], Any]
-    """`(step[B]) -> ReplayState`: sized from one row of B lanes."""
+    init: Callable[..., Any]
+    """`(step[B], groups=1) -> ReplayState`: sized from one row of B lanes, which are in so many groups."""
 
-    add: Callable[[Any, Step], Any]
-    """`(ReplayState, steps[T, B]) -> ReplayState`; `[T+1, B]` if `wants_next_row`."""
+    add: Callable[..., Any]
+    """`(ReplayState, steps[T, B], group=0, priority=None) -> ReplayState`; `[T+1, B]` if `wants_next_row`. With groups
+    the lanes are those of the one named, and B is theirs. `priority` `[n]` is that of the windows that become complete,
+    as `every` lists them; an entry that is negative or not finite, and None, say nothing."""
 
     sample: Callable[[Any, Key], Sample]
     """`(ReplayState, key) -> Sample` with `steps[T+1, N]`."""
@@ -96,6 +98,17 @@ class Replay(NamedTuple):
 
     played: Callable[[int], Any] | None = None
     """`(rows held) -> Replay`: the same windows of what is played, where a dataset alone is served."""
+    grouped: bool = False
+    """Whether lanes may be in groups, each of which adds rows of its own."""
+
+    pack: Callable[[Step], Step] | None = None
+    """`(steps[T, B]) -> steps[T, B]`: rows as they are stored, which `add` takes as well: what `add` would drop of them
+    need not be shipped. None where rows are stored as they are."""
+
+    every: Callable[[Step], Sample] | None = None
+    """`(steps[minimum - 1 + T, B]) -> Sample`: all windows that become complete when the last T of these rows are
+    added, as `sample` would hand them out, N = T B / stride of them, lanes next to each other. So whoever acted can say
+    with what priority they enter. None where windows are not cut from rows, or are made of rows outside them."""
 
 
 Relabel = Callable[[Step, Key], Step]
@@ -112,7 +125,7 @@ class RingRelabel(NamedTuple):
 def mapped(replay: Replay, *relabels: Relabel | RingRelabel) -> Replay:
     """A replay whose samples pass through `relabels`, in order: n-step returns, hindsight goals, augmentation.
 
-    A `RingRelabel` is handed the storage too, and comes before relabels that leave out rows.
+    A `RingRelabel` is handed the storage too, and comes before relabels that leave out rows. It knows of no groups.
 
     Raises:
       ValueError: from `sample`, if there is a `RingRelabel` and the replay stores no ring of rows.
@@ -129,9 +142,23 @@ def mapped(replay: Replay, *relabels: Relabel | RingRelabel) -> Replay:
                 steps = relabel(steps, k)
         return drawn._replace(steps=steps)
 
+    def every(rows: Step) -> Sample:
+        assert replay.every is not None
+        windows = replay.every(rows)
+        steps = windows.steps
+        for i, relabel in enumerate(relabels):
+            assert not isinstance(relabel, RingRelabel)
+            steps = relabel(steps, jax.random.key(i))
+        return windows._replace(steps=steps)
+
     played = replay.played
+    beyond = any(isinstance(relabel, RingRelabel) for relabel in relabels)
+    possible = replay.every is not None and not beyond
     return replay._replace(
-        sample=sample, played=(lambda capacity: mapped(played(capacity), *relabels)) if played else None
+        sample=sample,
+        every=every if possible else None,
+        grouped=replay.grouped and not beyond,
+        played=(lambda capacity: mapped(played(capacity), *relabels)) if played else None,
     )
 
 

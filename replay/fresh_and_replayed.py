@@ -24,12 +24,12 @@ def fresh_and_replayed(fresh: Replay, past: Replay) -> Replay:
     if past.wants_next_row:
         raise ValueError("past: a replay that wants to peek cannot stand beside another")
 
-    def init(step: Step) -> tuple[Any, Any]:
-        return fresh.init(step), past.init(step)
+    def init(step: Step, groups: int = 1) -> tuple[Any, Any]:
+        return fresh.init(step, groups), past.init(step, groups)
 
-    def add(state: tuple[Any, Any], steps: Step) -> tuple[Any, Any]:
+    def add(state: tuple[Any, Any], steps: Step, group: Any = 0, priority: Any = None) -> tuple[Any, Any]:
         rows = jax.tree.map(lambda x: x[:-1], steps) if fresh.wants_next_row else steps
-        return fresh.add(state[0], steps), past.add(state[1], rows)
+        return fresh.add(state[0], steps, group), past.add(state[1], rows, group, priority)
 
     def sample(state: tuple[Any, Any], key: Key) -> Sample:
         k_fresh, k_past = jax.random.split(key)

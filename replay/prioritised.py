@@ -6,11 +6,12 @@ Schaul, Quan, Antonoglou and Silver, "Prioritized Experience Replay", ICLR 2016.
 
 and counts by its importance weight w_i = (n P(i))^-β / max_j w_j. Draws are stratified: the cumulative mass is cut into
 as many equal parts as the batch has windows, and each part gives one. New windows enter with the largest |δ| seen, or
-with one that what acting stored tells (`initial`).
+with one that what acting stored tells (`initial`), or that whoever adds them tells.
 """
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -87,7 +88,7 @@ def prioritised(
 
     Raises:
       ValueError: if an argument is out of range, or `episodes` has a `stride`; from `init` and `add`, as
-        `replay.uniform`.
+        `replay.uniform`; from `add`, if it is told priorities of another number of windows.
     """
     windows.check(capacity, batch_size=batch_size, length=length, frames=frames, stride=stride)
     for name, value, most in (("alpha", alpha, math.inf), ("beta", beta, math.inf), ("epsilon", epsilon, math.inf)):
@@ -101,15 +102,16 @@ def prioritised(
         p = jnp.asarray(priority, jnp.float32) + epsilon
         return jnp.clip(p if rank else p**alpha, SMALLEST, LARGEST)
 
-    def init(step: Step) -> State:
-        storage = windows.empty(step, capacity, length, frames, stride)
+    def init(step: Step, groups: int = 1) -> State:
+        storage = windows.empty(step, capacity, length, frames, stride, groups)
         tree = sum_tree.init(storage.length // stride * storage.lanes)
         even = tree if mixing and not rank else ()
         return State(storage, tree[:1] if rank else tree, even, jnp.float32(1), jnp.int32(0))
 
-    def add(state: State, steps: Step) -> State:
-        storage = windows.write(state.ring, steps, frames)
-        new, filled = steps.timestep.step_type.shape[0], storage.fill
+    def add(state: State, steps: Step, group: Any = 0, priority: Any = None) -> State:
+        whole = windows.write(state.ring, steps, frames, group)
+        storage, lane = ring.alone(whole, group)
+        (new, lanes), filled = steps.timestep.step_type.shape, storage.fill
         first, _ = ring.starts(storage, length, before=frames - 1)
         # Rows in age order: those whose windows became complete, those written whose windows are not, and the oldest,
         # whose frame stacks are no longer whole. No row is in two of them.
@@ -118,33 +120,34 @@ def prioritised(
         stale, stale_in = _every(storage, jnp.int32(0), frames - 1, stride)
         age = jnp.concatenate([complete, begun, stale])
         within = jnp.concatenate([complete_in & (complete >= first), begun_in, stale_in & (stale < first)])
-        lanes = storage.lanes
         time = ring.position(storage, age)
-        leaf = time[:, None] // stride * lanes + jnp.arange(lanes, dtype=jnp.int32)[None]
+        leaf = time[:, None] // stride * storage.lanes + lane[None]
         leaf = jnp.where(within[:, None], leaf, -1).reshape(-1)
         opens = jnp.broadcast_to(jnp.arange(age.size)[:, None] < complete.size, (age.size, lanes))
         if episodes:
             kinds = storage.rows.timestep.step_type
-            opens &= ring.read(storage, time[:, None], jnp.arange(lanes)[None], kinds) == FIRST
+            opens &= ring.read(storage, time[:, None], lane[None], kinds) == FIRST
         if single or length == 1:
             after = ring.position(storage, age + 1)
             kinds = storage.rows.timestep.step_type
-            opens &= ring.read(storage, after[:, None], jnp.arange(lanes)[None], kinds) != FIRST
+            opens &= ring.read(storage, after[:, None], lane[None], kinds) != FIRST
         drawn = opens.reshape(-1).astype(jnp.float32)
-        priority = jnp.broadcast_to(state.largest, leaf.shape)
-        if initial is not None:
-            told = entering(storage, initial, complete)
+        entry = jnp.broadcast_to(state.largest, leaf.shape)
+        if priority is not None or initial is not None:
+            told = entering(storage, initial, complete, lane) if priority is None else jnp.asarray(priority)
+            if told.shape != (complete.size * lanes,):
+                raise ValueError(f"priority has shape {told.shape}; {complete.size * lanes} windows become complete")
             told = jnp.where(jnp.isfinite(told) & (told >= 0), told, state.largest)
-            priority = priority.at[: told.size].set(told)
-        tree = sum_tree.update(state.tree, leaf, drawn * leaf_of(priority))
+            entry = entry.at[: told.size].set(told)
+        tree = sum_tree.update(state.tree, leaf, drawn * leaf_of(entry))
         even = sum_tree.update(state.even, leaf, drawn) if state.even else ()
-        largest = jnp.max(jnp.where((leaf >= 0) & (drawn > 0), priority, state.largest))
-        return state._replace(ring=storage, tree=tree, even=even, largest=jnp.maximum(state.largest, largest))
+        largest = jnp.max(jnp.where((leaf >= 0) & (drawn > 0), entry, state.largest))
+        return state._replace(ring=whole, tree=tree, even=even, largest=jnp.maximum(state.largest, largest))
 
-    def entering(storage: Ring, initial: Callable[[Step], Array], age: Array) -> Array:
-        """What `initial` says of the windows that begin at rows `age`, lanes next to each other, float32 `[n * B]`."""
-        lane = jnp.tile(jnp.arange(storage.lanes, dtype=jnp.int32), age.size)
-        rows = jnp.repeat(age, storage.lanes)[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None]
+    def entering(storage: Ring, initial: Any, age: Array, lanes: Array) -> Array:
+        """What `initial` says of windows that begin at rows `age` of `lanes`, next to each other, float32 `[n * B]`."""
+        lane = jnp.tile(lanes, age.size)
+        rows = jnp.repeat(age, lanes.size)[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None]
         bare = storage.rows._replace(timestep=storage.rows.timestep._replace(observation=()), carry=())
         return initial(ring.read(storage, ring.position(storage, rows), lane[None], bare)).astype(jnp.float32)
 
@@ -180,7 +183,7 @@ def prioritised(
         leaf = jnp.where(probability >= 0, leaf, 0)
         lanes = state.ring.lanes
         time, lane = leaf // lanes * stride, leaf % lanes
-        steps, index = windows.read(state.ring, ring.age_of(state.ring, time), lane, length, frames)
+        steps, index = windows.read(state.ring, ring.age_of(state.ring, time, lane), lane, length, frames)
         rate = beta(state.learnt) if callable(beta) else beta
         return Sample(steps, index, weights(probability, rate))
 
@@ -195,7 +198,9 @@ def prioritised(
         tree = sum_tree.update(state.tree, jnp.where(sound, leaf, -1), leaf_of(priority))
         return state._replace(tree=tree, largest=jnp.maximum(state.largest, jnp.max(priority)))
 
-    return Replay(init, add, sample, feedback, minimum=length + 1)
+    every = None if episodes else partial(windows.every, length=length, stride=stride)
+    pack = partial(windows.pack, frames=frames) if frames > 1 else None
+    return Replay(init, add, sample, feedback, minimum=length + 1, grouped=True, pack=pack, every=every)
 
 
 def _check_number(name: str, value: Any, most: float) -> None:

@@ -199,6 +199,9 @@ def with_data(replay: Replay, share: float) -> Replay:
         sample=sample,
         feedback=lambda state, index, info: state._replace(own=replay.feedback(state.own, index, info)),
         serves_data=True,
+        grouped=False,
+        pack=None,
+        every=None,
     )
 
 

@@ -5,6 +5,9 @@ leaves `[R, B, ...]` a single lane is an axis of size 1 amid the others, around 
 with every write: a copy of all of it.) A row is named by its *position* in [0, R), which never changes while the row is
 held, or by its *age order*: 0 is the oldest row held, `fill - 1` the newest. A window of `length` transitions is
 `length + 1` rows of one lane, consecutive in age order, so it cannot cross the write head.
+
+Lanes may be in G groups of equally many, each of which advances on its own: a group per actor that brings rows when it
+has some. Then `head` and `fill` are `[G]`, and which group a row is of is told by its lane.
 """
 
 from typing import NamedTuple
@@ -26,9 +29,10 @@ class Ring:
     """Rows and where the next one goes."""
 
     rows: Tree  # [R * B, ...]
-    head: Array  # int32 in [0, R), position of the next write
-    fill: Array  # int32 in [0, R], rows held per lane
-    lanes: int = field(pytree_node=False)  # B
+    head: Array  # int32 in [0, R), position of the next write; [G] with groups
+    fill: Array  # int32 in [0, R], rows held per lane; [G] with groups
+    lanes: int = field(pytree_node=False)  # B, of all groups
+    groups: int = field(pytree_node=False, default=1)  # G
 
     @property
     def length(self) -> int:
@@ -43,11 +47,18 @@ class Index(NamedTuple):
     lane: Array
 
 
-def empty(row: Tree, length: int) -> Ring:
-    """A ring of `length` rows, sized from one row `[B, ...]`."""
+def empty(row: Tree, length: int, groups: int = 1) -> Ring:
+    """A ring of `length` rows, sized from one row `[B, ...]`, its lanes in so many groups.
+
+    Raises:
+      ValueError: the lanes do not divide into the groups.
+    """
     lanes = len(jax.tree.leaves(row)[0])
+    if groups < 1 or lanes % groups:
+        raise ValueError(f"groups is {groups}; it must be a divisor of the {lanes} lanes")
     rows = jax.tree.map(lambda x: jnp.zeros((length * lanes, *x.shape[1:]), x.dtype), row)
-    return Ring(rows, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), lanes)
+    each = () if groups == 1 else (groups,)
+    return Ring(rows, jnp.zeros(each, jnp.int32), jnp.zeros(each, jnp.int32), lanes, groups)
 
 
 def full(rows: Tree) -> Ring:
@@ -57,39 +68,74 @@ def full(rows: Tree) -> Ring:
     return Ring(rows, jnp.int32(0), jnp.int32(held), lanes)
 
 
-def write(ring: Ring, rows: Tree) -> Ring:
-    """Appends rows `[T, B, ...]`, over the oldest ones once the ring is full.
+def write(ring: Ring, rows: Tree, group: Array | int = 0) -> Ring:
+    """Appends rows `[T, B / G, ...]` of a group, over its oldest ones once the ring is full.
 
     Raises:
       ValueError: if T exceeds the ring, or the number of lanes is another.
     """
     held, (new, new_lanes) = ring.length, jax.tree.leaves(rows)[0].shape[:2]
-    if new > held or new_lanes != ring.lanes:
+    groups, lanes = ring.groups, ring.lanes // ring.groups
+    if new > held or new_lanes != lanes:
         raise ValueError(
-            f"rows [T, B] = [{new}, {new_lanes}] do not fit the replay's ring [{held}, {ring.lanes}]: T <= {held}"
+            f"rows [T, B] = [{new}, {new_lanes}] do not fit the replay's ring [{held}, {lanes}]: T <= {held}"
         )
-    at = (ring.head + jnp.arange(new, dtype=jnp.int32)) % held
+    head, fill = (ring.head, ring.fill) if groups == 1 else (ring.head[group], ring.fill[group])
+    at = (head + jnp.arange(new, dtype=jnp.int32)) % held
+    at = at if groups == 1 else at * groups + group
 
     def put(x: Array, y: Array) -> Array:
         where, byte = at, x.dtype.itemsize
-        flat, y = jnp.reshape(x, (held, x.size // held)), jnp.reshape(y, (new, y.size // new))
+        parts = held * groups
+        flat, y = jnp.reshape(x, (parts, x.size // parts)), jnp.reshape(y, (new, y.size // new))
         if new == 1 and (y.size * byte >= BULKY_ROW or x.size * byte >= BULKY_RING):
-            where, y = jnp.append(at, held), jnp.concatenate([y, y])
+            where, y = jnp.append(at, parts), jnp.concatenate([y, y])
         # A scatter and not dynamic_update_slice: as fast for one seed, and 8 times faster for frames of vmapped seeds.
         return jnp.reshape(flat.at[where].set(y, mode="drop", unique_indices=True), x.shape)
 
     rows = jax.tree.map(put, ring.rows, rows)
-    return Ring(rows, (ring.head + new) % held, jnp.minimum(ring.fill + new, held), ring.lanes)
+    head, fill = (head + new) % held, jnp.minimum(fill + new, held)
+    if groups > 1:
+        head, fill = ring.head.at[group].set(head), ring.fill.at[group].set(fill)
+    return Ring(rows, head, fill, ring.lanes, groups)
 
 
-def position(ring: Ring, age: Array) -> Array:
-    """Positions of rows given in age order; any integer shape."""
-    return (ring.head - ring.fill + age) % ring.length
+def alone(ring: Ring, group: Array | int) -> tuple[Ring, Array]:
+    """The ring as one group sees it, with head and fill of its own, and its lanes `[B / G]`."""
+    lane = jnp.arange(ring.lanes // ring.groups, dtype=jnp.int32)
+    if ring.groups == 1:
+        return ring, lane
+    return Ring(ring.rows, ring.head[group], ring.fill[group], ring.lanes), group * lane.size + lane
 
 
-def age_of(ring: Ring, time: Array) -> Array:
+def position(ring: Ring, age: Array, lane: Array | None = None) -> Array:
+    """Positions of rows given in age order; any integer shape, and `lane` of the same rank where there are groups.
+
+    Raises:
+      ValueError: there are groups, and the lane is not told.
+    """
+    head, fill = own(ring, lane)
+    return (head - fill + age) % ring.length
+
+
+def age_of(ring: Ring, time: Array, lane: Array | None = None) -> Array:
     """The inverse of `position`."""
-    return (time - ring.head + ring.fill) % ring.length
+    head, fill = own(ring, lane)
+    return (time - head + fill) % ring.length
+
+
+def own(ring: Ring, lane: Array | None) -> tuple[Array, Array]:
+    """Head and fill of the group that each lane is of, shaped as `lane`; scalars if there is one group.
+
+    Raises:
+      ValueError: there are groups, and the lane is not told.
+    """
+    if ring.groups == 1:
+        return ring.head, ring.fill
+    if lane is None:
+        raise ValueError(f"the ring has {ring.groups} groups: where a row lies depends on its lane")
+    group = lane // (ring.lanes // ring.groups)
+    return ring.head[group], ring.fill[group]
 
 
 def starts(ring: Ring, length: int, before: int = 0) -> tuple[Array, Array]:
@@ -102,8 +148,8 @@ def starts(ring: Ring, length: int, before: int = 0) -> tuple[Array, Array]:
         windows may then begin at the very first row.
 
     Returns:
-      `(first, count)`, int32 scalars: the rows `first, ..., first + count - 1` in age order. `count` is at most 0 while
-      there is no such window.
+      `(first, count)`, int32 scalars, `[G]` with groups: the rows `first, ..., first + count - 1` in age order. `count`
+      is at most 0 while there is no such window.
     """
     first = jnp.where(ring.fill == ring.length, before, 0).astype(jnp.int32)
     return first, ring.fill - length - first
@@ -116,10 +162,23 @@ def draw(ring: Ring, key: Key, num: int, length: int, before: int = 0) -> tuple[
       `(age, lane)`, both int32 `[num]`. If there is no window, they are in bounds and mean nothing.
     """
     first, count = starts(ring, length, before)
+    if ring.groups > 1:
+        return _draw_of_groups(ring, key, num, first, jnp.maximum(count, 0))
     # One word per draw, half of what randint takes; the probabilities differ by a fraction of count * B / 2^32.
     total = jnp.maximum(count, 1).astype(jnp.uint32) * ring.lanes
     drawn = (jax.random.bits(key, (num,), jnp.uint32) % total).astype(jnp.int32)
     return first + drawn // ring.lanes, drawn % ring.lanes
+
+
+def _draw_of_groups(ring: Ring, key: Key, num: int, first: Array, count: Array) -> tuple[Array, Array]:
+    """`draw`, each window of all groups being as likely as any other; `first` and `count` are `[G]`."""
+    lanes = ring.lanes // ring.groups
+    ends = jnp.cumsum(count * lanes)
+    total = jnp.maximum(ends[-1], 1).astype(jnp.uint32)
+    drawn = (jax.random.bits(key, (num,), jnp.uint32) % total).astype(jnp.int32)
+    group = jnp.minimum(jnp.searchsorted(ends, drawn, side="right"), ring.groups - 1).astype(jnp.int32)
+    rest = drawn - (ends - count * lanes)[group]
+    return first[group] + rest // lanes, group * lanes + rest % lanes
 
 
 def read(ring: Ring, time: Array, lane: Array, of: Tree = None) -> Tree:

@@ -1,5 +1,6 @@
 """Uniform experience replay (Lin 1992; Mnih et al. 2015) of transitions, n-step windows and sequences."""
 
+from functools import partial
 from typing import Any
 
 from envs.base import Key
@@ -33,11 +34,12 @@ def uniform(capacity: int, batch_size: int, length: int = 1, frames: int = 1) ->
     """
     windows.check(capacity, batch_size=batch_size, length=length, frames=frames)
 
-    def init(step: Step) -> Ring:
-        return windows.empty(step, capacity, length, frames)
+    def init(step: Step, groups: int = 1) -> Ring:
+        return windows.empty(step, capacity, length, frames, groups=groups)
 
-    def add(state: Ring, steps: Step) -> Ring:
-        return windows.write(state, steps, frames)
+    def add(state: Ring, steps: Step, group: Any = 0, priority: Any = None) -> Ring:
+        del priority
+        return windows.write(state, steps, frames, group)
 
     def sample(state: Ring, key: Key) -> Sample:
         age, lane = ring.draw(state, key, batch_size, length, before=frames - 1)
@@ -47,4 +49,6 @@ def uniform(capacity: int, batch_size: int, length: int = 1, frames: int = 1) ->
         del index, info
         return state
 
-    return Replay(init, add, sample, feedback, minimum=length + 1)
+    every = partial(windows.every, length=length)
+    pack = partial(windows.pack, frames=frames) if frames > 1 else None
+    return Replay(init, add, sample, feedback, minimum=length + 1, grouped=True, pack=pack, every=every)

@@ -1,11 +1,13 @@
 """What replays of windows share: a ring of rows that keeps every image once, and the windows that are cut from it."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from envs.base import FIRST, Array, batch_of
 from replay import ring
-from replay.base import Step
+from replay.base import Sample, Step
 from replay.ring import Index, Ring
 
 
@@ -22,11 +24,11 @@ def check(capacity: int, **sizes: int) -> None:
         raise ValueError(f"capacity is {capacity}; it must be in [1, 2^31)")
 
 
-def empty(step: Step, capacity: int, length: int, frames: int, stride: int = 1) -> Ring:
+def empty(step: Step, capacity: int, length: int, frames: int, stride: int = 1, groups: int = 1) -> Ring:
     """A ring for the rows of lanes like `step[B]`, `capacity // B` of each, rounded down to a multiple of `stride`.
 
     Raises:
-      ValueError: there is no room for a window, or no image to take `frames` apart.
+      ValueError: there is no room for a window, or no image to take `frames` apart, or lanes do not make `groups`.
     """
     lanes = batch_of(step)
     rows = capacity // lanes // stride * stride
@@ -38,17 +40,39 @@ def empty(step: Step, capacity: int, length: int, frames: int, stride: int = 1) 
         )
     if frames > 1:
         _check_images(step, frames)
-    return ring.empty(_newest(step, frames, leading=1), rows)
+    return ring.empty(_newest(step, frames, leading=1), rows, groups)
 
 
-def write(state: Ring, steps: Step, frames: int) -> Ring:
-    """Appends rows `steps[T, B]`; see `ring.write`."""
-    return ring.write(state, _newest(steps, frames, leading=2))
+def write(state: Ring, steps: Step, frames: int, group: Any = 0) -> Ring:
+    """Appends rows `steps[T, B]` of a group, packed or not; see `ring.write`."""
+    held, seen = state.rows.timestep.observation, steps.timestep.observation
+    whole = [x.shape[2:] != y.shape[1:] for x, y in zip(jax.tree.leaves(seen), jax.tree.leaves(held), strict=True)]
+    return ring.write(state, _newest(steps, frames, leading=2) if any(whole) else steps, group)
+
+
+def pack(steps: Step, frames: int) -> Step:
+    """Rows `steps[T, B]` without what a replay drops of them: of a stack of frames the newest is left."""
+    return _newest(steps, frames, leading=2)
+
+
+def every(steps: Step, length: int, stride: int = 1) -> Sample:
+    """All windows that become complete with the last T rows of `steps[length + T, B]`; see `Replay.every`.
+
+    Raises:
+      ValueError: T is no multiple of `stride`.
+    """
+    new = steps.timestep.step_type.shape[0] - length
+    if new < 1 or new % stride:
+        raise ValueError(f"{new} rows are added at a time; windows begin at every {stride}th, which must divide them")
+    # Rows are added `new` at a time, so that their last ends a stride, and `length` rows before it the first is.
+    begin = length % stride + jnp.arange(0, new, stride, dtype=jnp.int32)
+    rows = begin[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None]
+    return Sample(jax.tree.map(lambda x: jnp.asarray(x)[rows].reshape(length + 1, -1, *x.shape[2:]), steps))
 
 
 def read(state: Ring, age: Array, lane: Array, length: int, frames: int) -> tuple[Step, Index]:
     """The windows that begin at rows `age` (in age order) of `lane`, both `[N]`: steps `[length + 1, N]` and where."""
-    time = ring.position(state, age[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None])
+    time = ring.position(state, age[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None], lane[None])
     steps = ring.read(state, time, lane[None]) if frames == 1 else _stacked(state, age, time, lane, frames)
     return steps, Index(time[0], lane)
 
@@ -90,11 +114,12 @@ def _stacked(state: Ring, age: Array, time: Array, lane: Array, frames: int) -> 
     # Rows -(k - 1), ..., T relative to the start. For each, the earliest row whose frame it may show: the FIRST of its
     # episode, the oldest row ever written, or the earliest that a stack can reach.
     row = jnp.arange(1 - frames, time.shape[0], dtype=jnp.int32)[:, None]
-    step_type = ring.read(state, ring.position(state, age[None] + row), lane[None], rows.step_type)
+    step_type = ring.read(state, ring.position(state, age[None] + row, lane[None]), lane[None], rows.step_type)
     opened = jax.lax.cummax(jnp.where(step_type == FIRST, row, 1 - frames), axis=0)
     earliest = jnp.maximum(opened, -age[None])[frames - 1 :]
     shown = row[frames - 1 :, :, None] + jnp.arange(1 - frames, 1, dtype=jnp.int32)[None, None]
-    shown_at = ring.position(state, age[None, :, None] + jnp.maximum(shown, earliest[..., None]))  # [T + 1, N, k]
+    shown_age = age[None, :, None] + jnp.maximum(shown, earliest[..., None])  # [T + 1, N, k]
+    shown_at = ring.position(state, shown_age, lane[None, :, None])
 
     def take(x: Array) -> Array:
         if not _is_image(x, 1):

@@ -168,11 +168,12 @@ def paying(replay: Replay, extrinsic: float | Array = 1.0, clip: float | None = 
       clip: bound of r, before it is scaled.
     """
 
-    def add(state: Any, steps: Step) -> Any:
+    def add(state: Any, steps: Step, group: Any = 0, priority: Any = None) -> Any:
         reward = paid(steps.timestep.reward, steps.extras["bonus"], extrinsic, clip)
-        return replay.add(state, steps._replace(timestep=steps.timestep._replace(reward=reward)))
+        steps = steps._replace(timestep=steps.timestep._replace(reward=reward))
+        return replay.add(state, steps, group, priority)
 
-    return replay._replace(add=add)
+    return replay._replace(add=add, every=None)
 
 
 def rewarded(

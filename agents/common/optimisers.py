@@ -4,6 +4,9 @@ A chain also says what it does. `step` hands it an empty dict as optax's extra a
 that what they measured, since what they return is updates and state alone; the state stays what optax makes of it.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -61,6 +64,19 @@ def rate_at(learning_rate: optax.ScalarOrSchedule, state: Any) -> Array:
     return jnp.asarray(learning_rate, jnp.float32)
 
 
+_INSTEAD: ContextVar[Callable[..., Any] | None] = ContextVar("instead", default=None)
+
+
+@contextlib.contextmanager
+def instead(function: Callable[..., Any] | None) -> Iterator[None]:
+    """Inside, `step` is another function of its arguments: one that keeps the gradients, or that descends others."""
+    token = _INSTEAD.set(function)
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
+
+
 def step(
     optimiser: optax.GradientTransformation, gradients: Any, state: Any, params: Any, part: str = ""
 ) -> tuple[Any, Any, dict[str, Array]]:
@@ -76,6 +92,10 @@ def step(
     Returns:
       Parameters, state and metrics: `gradient_norm` before it is clipped, and `learning_rate`.
     """
+    by = _INSTEAD.get()
+    if by is not None:
+        with instead(None):
+            return by(optimiser, gradients, state, params, part)
     told: dict[str, Array] = {}
     updates, state = optax.with_extra_args_support(optimiser).update(gradients, state, params, told=told)
     return optax.apply_updates(params, updates), state, {part + name: x for name, x in told.items()}

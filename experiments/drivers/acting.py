@@ -34,6 +34,8 @@ class Unroll(NamedTuple):
     rows: Step
     peeked: tuple
     """What the row after them is made from: actor, `Live`, `TimeStep` and the keys of all unrolls; () if not wanted."""
+    place: tuple = ()
+    """Which group of lanes of the replay they are of, and the priorities of windows, as arrays; () if there is one."""
 
 
 class Acting(NamedTuple):
@@ -41,6 +43,8 @@ class Acting(NamedTuple):
 
     start: Callable[[Key, int], RunState]
     """`(keys[R], generation)`: resets the lanes; a fresh run on them."""
+    lanes: Callable[[int], Live]
+    """`(generation)`: the same for lanes alone, of an actor that holds no run: what acting carries on."""
     started: Callable[[], bool]
     """Whether there are lanes, which a run that was restored has not."""
     actor: Callable[[RunState], Any]
@@ -80,6 +84,10 @@ def acting(
         rows = jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
         return run, opening(rows) if whole else rows
 
+    def begin_lanes(hypers: Any, key: Key, timestep: TimeStep) -> tuple[Live, Step]:
+        run, rows = begin(hypers, key, timestep)  # of which XLA leaves out what is not handed on
+        return run.live, rows
+
     def act(hypers: Any, actor: Any, live: Live, rows: Step, timestep: TimeStep, keys: Key, i: Any, t: Any) -> tuple:
         # Without the barrier LLVM (of jaxlib 0.11) does not come to an end with the hash that is fused into its uses.
         key = jax.lax.optimization_barrier(jax.random.fold_in(parallel.own_key(keys[i]), t))
@@ -97,6 +105,7 @@ def acting(
 
     mapped = partial(devices.mapped, lay, backend=backend)
     begin_all, actor_all = mapped(begin, in_axes=(0, 0, 0)), mapped(partial(actor_of, make), in_axes=(0, 0))
+    begin_lanes_all = mapped(begin_lanes, in_axes=(0, 0, 0))
     act_all = mapped(act, in_axes=(0,) * 6 + (None, None), donate=(2, 3))
     begin_greedy_all = mapped(begin_greedy, in_axes=(0,))
     greedy_all = mapped(greedy, in_axes=(0,) * 5 + (None,), donate=(2,))
@@ -117,6 +126,12 @@ def acting(
         now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, 7919 * generation).reset())
         run, now["rows"] = begin_all(hypers, devices.place(lay, keys), now["timestep"])
         return run
+
+    def begun(generation: int) -> Live:
+        keys = devices.place(lay, run_keys.key(np.arange(lay.runs)))
+        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, 7919 * generation).reset())
+        live, now["rows"] = begin_lanes_all(hypers, keys, now["timestep"])
+        return jax.tree.map(jnp.copy, live)  # equal zeros may share a buffer, and are donated
 
     def play(live: Live, actor: Any, keys: Key, i: int, hand: Callable[[Unroll], None]) -> Live:
         lanes = pools["train"]
@@ -162,7 +177,7 @@ def acting(
         pools.clear()
         now.clear()
 
-    return Acting(start, lambda: bool(now), lambda run: actor_all(hypers, run), play, evaluate, shape, close)
+    return Acting(start, begun, lambda: bool(now), lambda run: actor_all(hypers, run), play, evaluate, shape, close)
 
 
 def actor_of(make: "Callable[[Any], Parts]", hypers: Any, run: RunState) -> Any:

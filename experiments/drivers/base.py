@@ -124,13 +124,30 @@ def row_keys(key: Key, rows: int) -> Key:
     return jax.vmap(jax.random.fold_in, (None, 0))(parallel.own_key(key), jnp.arange(rows))
 
 
-def begin_run(agent: Agent, replay: Replay, key: Key, timestep: TimeStep) -> RunState:
-    """A run whose lanes were just reset to `timestep[B]`, without what only the driver knows."""
+def begin_run(agent: Agent, replay: Replay, key: Key, timestep: TimeStep, groups: int = 1) -> RunState:
+    """A run whose lanes were just reset to `timestep[B]`, without what only the driver knows.
+
+    `groups` are those of the lanes in the replay, of which each adds rows by itself.
+    """
     k_agent, k_example, k_run = split(key, 3)
     agent_state = agent.init(k_agent, timestep)
     live = begin(agent, timestep.reward.shape[0])
     example, _ = act_row(agent, agent.actor(agent_state), live, k_example, timestep)
-    return RunState(agent_state, (), (), live, replay.init(example), k_run, jnp.int32(0))
+    storage = replay.init(example) if groups == 1 else replay.init(example, groups)
+    return RunState(agent_state, (), (), live, storage, k_run, jnp.int32(0))
+
+
+def warmup_keys(key: Key, warmup: int) -> tuple[Key, Key]:
+    """Of a run that begins: the key that it goes on with, and those of its warm-up's unrolls, `[warmup]`."""
+    k_warmup, k_run = split(key)
+    return k_run, split(k_warmup, warmup)
+
+
+def chunk_keys(key: Key, iterations: int) -> tuple[Key, Key, Key]:
+    """Of a run before a chunk: the key after it, and those of its unrolls and of its updates, `[iterations]` each."""
+    k_chunk, k_run = split(key)
+    keys = jax.vmap(jax.random.split)(jax.random.split(k_chunk, iterations))
+    return k_run, keys[:, 0], keys[:, 1]
 
 
 def lane_keys(key: Key, lanes: int) -> Key:

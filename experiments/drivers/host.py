@@ -7,9 +7,7 @@ the replay wants no peek, the update is dispatched while the simulator still wor
 learning and simulation overlap, and nothing is learned from later than it would have been.
 """
 
-import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -20,14 +18,12 @@ from agents.base import Key, Tree
 from envs import keys as run_keys
 from envs.base import HostEnvironment
 from experiments.drivers import base, devices
-from experiments.drivers.acting import Unroll, acting, actor_of
+from experiments.drivers.acting import Unroll, acting
 from experiments.drivers.base import Driver, Live, Loop, RunState
 from experiments.drivers.contract import Parts
 from experiments.drivers.devices import Layout, laid_out
 from experiments.drivers.learning import Learner, learning
-
-# A step takes a fraction of Python's usual 5 ms, for which a thread would keep the interpreter from the others.
-SWITCH_SECONDS = 2e-5
+from experiments.drivers.side_by_side import side_by_side
 
 
 def driver(
@@ -41,9 +37,8 @@ def driver(
 ) -> Driver:
     """Runs of one agent around a simulator: one pool of lanes for each device, driven by a thread of its own.
 
-    Runs on different devices know nothing of each other, so neither waits for the other, and while one simulates the
-    other computes. A pool is made, stepped and closed by one thread, since some simulators belong to the thread that
-    made them. Where devices share the runs there is one pool for all.
+    Runs on different devices know nothing of each other (`side_by_side`). Where devices share the runs there is one
+    pool for all.
 
     Args:
       env: opens pools of lanes.
@@ -63,44 +58,7 @@ def driver(
         around_pool(env, make, h, member, seeds=s.tolist(), data=devices.copy_on(member.devices[0], data), **numbers)
         for member, (h, s) in zip(members, chosen, strict=True)
     ]
-    threads = [ThreadPoolExecutor(1, thread_name_prefix=f"device{i}") for i in range(len(drivers))]
-
-    def each(function: Callable[[Driver], Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_SECONDS)
-        try:
-            each_own = zip(threads, drivers, *arguments, strict=True)
-            calls = [thread.submit(function(d), *own) for thread, d, *own in each_own]
-            return [call.result() for call in calls]
-        finally:
-            sys.setswitchinterval(before)
-
-    def numbers_of(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        return jax.tree.map(lambda *xs: np.concatenate(xs)[: lay.runs], *parts)
-
-    def init(keys: Key) -> RunState:
-        return devices.together(lay, each(lambda d: d.loop.init, [keys[runs] for runs in index]))
-
-    def step(run: RunState) -> tuple[RunState, dict[str, np.ndarray]]:
-        states, metrics = zip(*each(lambda d: d.loop.step, devices.apart(lay, run)), strict=True)
-        return devices.together(lay, states), numbers_of(metrics)
-
-    def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
-        return numbers_of(each(lambda d: d.loop.evaluate, devices.apart(lay, actors), [keys[runs] for runs in index]))
-
-    placed = devices.place(lay, hypers)
-    actor_all = devices.mapped(lay, partial(actor_of, make))
-
-    def shape() -> Any:
-        whole = lambda x: jax.ShapeDtypeStruct((len(drivers), *x.shape[1:]), x.dtype)  # noqa: E731
-        return laid_out(lay, jax.tree.map(whole, drivers[0].shape()))
-
-    def close() -> None:
-        each(lambda d: d.close)
-        for thread in threads:
-            thread.shutdown()
-
-    return Driver(Loop(init, step, evaluate, lambda run: actor_all(placed, run)), shape, close)
+    return side_by_side(drivers, make, hypers, lay)
 
 
 def around_pool(
@@ -145,13 +103,10 @@ def around_pool(
     # Of one run; `mapped` lays them over runs and devices.
 
     def warmup_keys(hypers: Any, key: Key) -> tuple[Key, Key]:
-        k_warmup, k_run = run_keys.split(key)
-        return k_run, run_keys.split(k_warmup, warmup)
+        return base.warmup_keys(key, warmup)
 
     def chunk_keys(hypers: Any, key: Key) -> tuple[Key, Key, Key]:
-        k_chunk, k_run = run_keys.split(key)
-        keys = jax.vmap(jax.random.split)(jax.random.split(k_chunk, iterations))
-        return k_run, keys[:, 0], keys[:, 1]
+        return base.chunk_keys(key, iterations)
 
     def close_chunk(hypers: Any, live: Live, chunks: Any, metrics: Tree) -> tuple[Live, Any, Tree]:
         live, episodes = base.summary(live)

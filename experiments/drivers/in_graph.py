@@ -60,21 +60,11 @@ def loop(
       data: the arrays of the dataset that the replay serves, if it serves one.
     """
 
-    def act_and_step(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
-        env_state, timestep, live = state
-        row, live = act_row(agent, actor, live, key, timestep)
-        env_state, timestep = jax.vmap(env.step)(env_state, env_action(env.spec, row.action))
-        return (env_state, timestep, live), kept(replay, row)
+    play = player(env, agent, replay, schedule.unroll)
 
     def unroll(run: RunState, key: Key) -> RunState:
-        actor = agent.actor(run.agent)
-        keys = row_keys(key, schedule.unroll + 1)
-        first = opening_carry(agent, replay, run.live)
         state = (run.env, run.timestep, run.live)
-        state, rows = repeat(lambda s, k: act_and_step(actor, s, k), state, keys[:-1], schedule.unroll)
-        env_state, timestep, live = state
-        rows = rows._replace(carry=first) if replay.first_carry_only else rows
-        rows = with_next_row(agent, replay, rows, actor, keys[-1], live, timestep)
+        (env_state, timestep, live), rows = play(agent.actor(run.agent), state, key)
         return run._replace(env=env_state, timestep=timestep, live=live, replay=replay.add(run.replay, rows))
 
     def init(key: Key) -> RunState:
@@ -101,6 +91,26 @@ def loop(
         return run._replace(live=live, chunks=run.chunks + 1), metrics
 
     return Loop(init, step, evaluation(evaluation_env or env, agent, eval_episodes), lambda run: agent.actor(run.agent))
+
+
+def player(env: Environment, agent: Agent, replay: Replay, unroll: int) -> Callable[..., tuple[tuple, Step]]:
+    """`(actor, (env state, TimeStep, Live), key) -> (the same after an unroll, rows as the replay takes them)`."""
+
+    def act_and_step(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
+        env_state, timestep, live = state
+        row, live = act_row(agent, actor, live, key, timestep)
+        env_state, timestep = jax.vmap(env.step)(env_state, env_action(env.spec, row.action))
+        return (env_state, timestep, live), kept(replay, row)
+
+    def play(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
+        keys = row_keys(key, unroll + 1)
+        first = opening_carry(agent, replay, state[2])
+        state, rows = repeat(lambda s, k: act_and_step(actor, s, k), state, keys[:-1], unroll)
+        _, timestep, live = state
+        rows = rows._replace(carry=first) if replay.first_carry_only else rows
+        return state, with_next_row(agent, replay, rows, actor, keys[-1], live, timestep)
+
+    return play
 
 
 def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int | None = None) -> Callable[..., Any]:

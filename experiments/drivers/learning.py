@@ -1,4 +1,4 @@
-"""The learning side of the host driver: what becomes of complete rows. It knows nothing of pools."""
+"""The learning side of the drivers outside the graph: what becomes of complete rows. It knows nothing of pools."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -41,28 +41,30 @@ def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: 
     # Of one run; `mapped` lays them over runs and devices. The replay goes only where it is donated: a function that
     # handed it through would copy it.
 
-    def add(hypers: Any, storage: Any, rows: Step, i: Any, peeked: Any) -> Any:
+    def add(hypers: Any, storage: Any, rows: Step, i: Any, peeked: Any, place: tuple) -> Any:
         parts = make(hypers)
         if peeked:
             actor, live, timestep, unroll_keys = peeked
             key = jax.random.fold_in(parallel.own_key(unroll_keys[i]), unroll)
             rows = base.with_next_row(parts.agent, parts.replay, rows, actor, key, live, timestep)
-        return parts.replay.add(storage, rows)
+        return parts.replay.add(storage, rows, *place)
 
-    def learn(hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any, data: Any) -> tuple:
+    def learn(
+        hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any, place: tuple, data: Any
+    ) -> tuple:
         parts = make(hypers)
-        storage = add(hypers, storage, rows, i, peeked)
+        storage = add(hypers, storage, rows, i, peeked, place)
         agent, storage, metrics = base.learn(parts.agent, parts.replay, updates, agent, storage, keys[i], data)
         return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
 
-    add_all = devices.mapped(lay, add, in_axes=(0, 0, 0, None, 0), donate=(1,), backend=backend)
-    learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0, None), donate=(1, 2), backend=backend)
+    add_all = devices.mapped(lay, add, in_axes=(0, 0, 0, None, 0, 0), donate=(1,), backend=backend)
+    learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0, 0, None), donate=(1, 2), backend=backend)
 
     def add_unroll(storage: Any, unroll: Unroll) -> Any:
-        return add_all(hypers, storage, unroll.rows, unroll.number, unroll.peeked)
+        return add_all(hypers, storage, unroll.rows, unroll.number, unroll.peeked, unroll.place)
 
     def learn_unroll(learner: Learner, keys: Key, unroll: Unroll) -> tuple[Learner, dict[str, Any]]:
-        where = (unroll.rows, keys, unroll.number, unroll.peeked, data)
+        where = (unroll.rows, keys, unroll.number, unroll.peeked, unroll.place, data)
         *learned, metrics = learn_all(hypers, learner.agent, learner.replay, *where)
         return Learner(*learned), metrics
 

@@ -11,7 +11,6 @@ from experiments.parts import (
     presets_policy,
     recurrent,
     staged,
-    workers,
     worlds,
 )
 from experiments.parts.builders import (
@@ -85,6 +84,5 @@ __all__ = [
     "staged",
     "torso",
     "unit_box",
-    "workers",
     "worlds",
 ]

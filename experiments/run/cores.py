@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.run import flags
+from experiments.run import actors, flags
 
 if TYPE_CHECKING:
     pass
@@ -26,11 +26,14 @@ def use_cores(config: Any = None) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     inline = config is not None and runs_inline(config)
     if "xla_force_host_platform_device_count" not in given:
-        devices = 1 if inline else cores
+        learners = (
+            config.seeds if config is not None and actors.apart(config) else 1
+        )  # each of which has a device of its own
+        devices = 1 if inline else max(cores, learners)
         os.environ["XLA_FLAGS"] = f"{given} --xla_force_host_platform_device_count={devices}".strip()
         # XLA's thread pool has NPROC threads, by default one per core. Devices occupy one each, and where none is left
         # an operation that hands out part of its work waits for ever; with one device it does that work itself.
-        os.environ.setdefault("NPROC", str(1 if inline else 4 * cores))
+        os.environ.setdefault("NPROC", str(1 if inline else 4 * devices))
 
 
 INLINE_LAYER = 128
@@ -38,11 +41,14 @@ INLINE_LAYER = 128
 
 
 def runs_inline(config: Any) -> bool:
-    """Whether a run computes on one thread: it is the only one, has small layers, and sees no Atari frames."""
+    """Whether a run computes on one thread: it is the only one, has small layers and no actors in threads, and sees no
+    Atari frames."""
     runs = config.seeds * len(flags.grid(config))
     hidden = getattr(config.agent, "hidden", ())
     widest = max(hidden, default=0) if isinstance(hidden, tuple) else hidden
     images = config.env.startswith("atari/") or getattr(config.agent, "frames", 1) > 1
+    if actors.apart(config) and config.engine == "threads":
+        return False
     return runs == 1 and config.devices == 1 and widest <= INLINE_LAYER and not images
 
 

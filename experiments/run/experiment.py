@@ -71,6 +71,9 @@ class Experiment(NamedTuple):
     launch: Callable[["Experiment", Any], dict[str, Any]] = trained
     """`(experiment, flags) -> summary`: what a start of the command does."""
 
+    alone: str = ""
+    """Why no actors may play for it, where they may not."""
+
     def main(self, argv: list[str] | None = None) -> dict[str, Any]:
         """The command: reads flags, runs, and turns what is refused into one line and exit code 2.
 

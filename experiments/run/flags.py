@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
 
 from experiments import reports
-from experiments.run import ranges
+from experiments.run import actors, ranges
 
 Config = TypeVar("Config")
 
@@ -120,7 +120,7 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Common(Keeping, Acting, Task):
+class Common(actors.Actors, Keeping, Acting, Task):
     """Flags of every experiment that acts."""
 
     counted = "steps"
@@ -166,6 +166,7 @@ class Offline(Keeping, Data, Task):
 
 
 CHANGEABLE = (
+    *actors.CHANGEABLE,
     "steps",
     "schedule_steps",
     "updates",
@@ -384,6 +385,7 @@ def check(config: Any) -> None:
     for name in ("num_envs", "eval_episodes"):
         if getattr(config, name) % config.devices:
             raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
+    actors.check(config)
     if config.out and config.resume:
         raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
     if not config.wandb_project or any(sign in config.wandb_project for sign in "/\\#?%:"):

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.run import flags
+from experiments.run import actors, flags
 
 if TYPE_CHECKING:
     from experiments.drivers.contract import Parts
@@ -98,6 +98,8 @@ def of_state(config: Any, spec: Any, shape: Any, parts: "Parts", runs: int, data
     rows = of_rows(config, spec)
     needs["environments"] = max(needs["environments"], rows["environments"])  # a simulator's are not in the state
     evaluation = needs["environments"] * config.eval_episodes // config.num_envs
+    if actors.apart(config) and config.send == "gradients":  # whose actors keep replays of their own
+        return needs | {"evaluation": evaluation}
     stored = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[2:], x.dtype), shape.replay)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Explicitly requested dtype")  # of an index into more than 2³¹ numbers

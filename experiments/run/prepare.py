@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.run import data, flags, memory
+from experiments.run import actors, crews, data, flags, memory
 from experiments.run.cores import use_cores
 from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
@@ -48,6 +48,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     """
     points = flags.grid(config)
     use_cores(config)
+    actors.connect(config)
     from experiments.drivers import devices, offline
     from experiments.run import layouts
 
@@ -56,7 +57,8 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     held = data.held(config, env.spec)
     for point in points:
         experiment.check(dataclasses.replace(config.agent, **point), env.spec, size_of(config, held.facts))
-    make = parts_maker(config, env.spec, data.beside(config, experiment.make), held.facts)
+    built = parts_maker(config, env.spec, data.beside(config, experiment.make), held.facts)
+    make = actors.scheduled(config, built)
     runs = len(points) * config.seeds
     lay = devices.layout(runs, config.devices)
     memory.check(config, runs, memory.of_rows(config, env.spec), lay)
@@ -70,6 +72,8 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
             name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
         }
         hypers["run"] = np.arange(lay.runs)
+        if actors.apart(config):
+            return crews.driver(experiment, config, env, make, judged, hypers, lay, plan.iterations, anew)
         lent = devices.common(lay, held.arrays)
         around = driver_of(
             env, make, hypers, lay, run_seeds(config, points), num_envs=config.num_envs // config.devices,
@@ -96,6 +100,13 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     if not config.resume:
         make_folder(folder, experiment, config)
     return Prepared(experiment, config, points, plan, driver, lay, folder, begun)
+
+
+def anew(config: Any, build: Callable[..., Any]) -> tuple[Any, Callable[[dict[str, Any]], "Parts"], Any]:
+    """The task, the parts and the task of evaluations of a run, for an actor in a process of its own."""
+    env = environment(config)
+    make = actors.scheduled(config, parts_maker(config, env.spec, build))
+    return env, make, evaluation_task(config, env)
 
 
 def fit(told: str, total: int, runs: int = 1) -> None:
@@ -197,7 +208,8 @@ def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
 
 def size_of(config: Any, facts: Any = None) -> Size:
     """The sizes of a run that `check` and `make` are told, with the facts of the dataset that it learns from."""
-    return Size(config.num_envs // config.devices, config.devices, config.schedule_steps or config.steps, facts)
+    lanes = actors.lanes(config) // config.devices
+    return Size(lanes, config.devices, config.schedule_steps or config.steps, facts)
 
 
 def parts_maker(

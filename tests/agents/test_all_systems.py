@@ -27,7 +27,7 @@ from tests.experiments.words import offline_systems, small
 from tests.quick import QUICK
 
 LANES = 4
-ALONE = {"a3c"}  # is experiments.a2c in processes of its own
+ALONE = {"a3c", "gorila"}  # are a2c and dqn by gradients of several actors
 NAMES = sorted(set(systems()) - ALONE - set(offline_systems()))
 
 
@@ -79,7 +79,7 @@ def stepped(system: System, begun: Any) -> Any:
 
 
 VALUES = ["dqn", "curiosity", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
-VALUES += ["dqfd", "counts", "deep_successor"]
+VALUES += ["dqfd", "counts", "deep_successor", "ape_x"]
 CRITICS = ["ddpg", "ddpgfd", "td3", "sac", "naf", "acer", "reactor", "q_prop"]
 POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
 POLICIES += ["vpg", "icm", "rnd", "surprise"]

@@ -10,7 +10,7 @@ from experiments.reports import sinks
 from tests.experiments.running import FLAGS, call
 from tests.experiments.words import small
 
-ELSEWHERE = {*FLAGS, "a3c", "i2a", "planning"}
+ELSEWHERE = {*FLAGS, "i2a", "planning"}
 """Commands whose own tests train them."""
 
 

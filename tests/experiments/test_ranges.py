@@ -40,6 +40,7 @@ POSITIVE = {
     "seeds", "steps", "num_envs", "devices", "eval_episodes", "keep", "unroll", "updates", "batch_size", "buffer_size",
     "n_step", "epochs", "minibatches", "target_period", "length", "atoms", "quantiles", "frames", "hold", "delay",
     "critics", "hidden", "rows", "workers", "population", "levels", "horizon", "period", "depth",
+    "actors", "publish_every", "patience",
 }  # fmt: skip
 ZERO = {
     ("hac", "agent.unroll"): "an episode",

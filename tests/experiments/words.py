@@ -42,7 +42,7 @@ WORDS = {
         *["--agent.width", "8", "--agent.layers", "1", "--agent.context", "4", "--agent.batch-size", "8"],
         *["--agent.dropout", "0"],
     ],
-    **{name: [*CATCH, *SMALL] for name in ("dqn", "rainbow")},
+    **{name: [*CATCH, *SMALL] for name in ("dqn", "rainbow", "ape_x", "gorila")},
     "curiosity": [*CATCH, *SMALL, "--agent.bonus", "icm", "--agent.bonus-hidden", "8", "--agent.bonus-features", "4"],
     "rnd": [*CATCH, "--agent.inner", "hidden=8", "unroll=8", "epochs=2", "minibatches=2", "--agent.bonus-hidden", "8"],
     "icm": [*CATCH, "--agent.inner", "hidden=8", "unroll=8", "--agent.bonus-hidden", "8"],
@@ -58,7 +58,7 @@ WORDS = {
     "mqn": [*MEMORY, "--agent.rows", "4", "--env", "bellmax/memory-chain"],
     "pqn": [*CATCH, *SHORT, *HALVES],
     "reactor": [*CATCH, *SMALL, "--agent.head", "8", "--agent.atoms", "5", "--agent.length", "4"],
-    **{name: [*CATCH, *SHORT] for name in ("a2c", "impala", "acktr")},
+    **{name: [*CATCH, *SHORT] for name in ("a2c", "a3c", "impala", "acktr")},
     **{name: [*CATCH, *SHORT, *HALVES] for name in ("ppo", "vpg", "trpo")},
     "gail": [*CATCH, *SHORT, *HALVES, "--agent.discriminator-hidden", "8", "--agent.discriminator-batch", "16"],
     "airl": [

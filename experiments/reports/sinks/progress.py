@@ -8,9 +8,20 @@ import numpy as np
 
 from experiments.reports.sinks.logger import Kind, Metrics
 
+SHOWN = {
+    "episode_return": "return",
+    "eval_return": "eval return",
+    "actors_alive": "actors",
+    "actors_lost": "lost",
+    "version_age": "version age",
+    "samples_per_insert": "samples per insert",
+}
+"""What is shown of a log point, where it tells it, and under what name."""
+
 
 class Progress:
-    """Percent, environment steps per second of all runs, return (mean over runs, of the last log point) and time left.
+    """Percent, environment steps per second of all runs, return (mean over runs, of the last log point) and time left;
+    of runs with actors apart also how many answer and were lost, and how old the parameters are that they act with.
 
     On a terminal a bar; elsewhere a line every ten seconds. Everything goes to stderr. What is shown is the furthest
     point so far and at most `total`: workers that run side by side report out of order, and end a little beyond it.
@@ -55,9 +66,8 @@ class Progress:
 
     def log(self, kind: Kind, env_steps: int, wall_seconds: float, metrics: Metrics) -> None:
         """Shows where the run is."""
-        for name in ("episode_return", "eval_return"):
+        for name, shown in SHOWN.items():
             if name in metrics and not np.isnan(metrics[name]).all():
-                shown = name.replace("episode_return", "return").replace("_", " ")
                 self._returns[shown] = float(np.nanmean(metrics[name]))
         before, self._done = self._done, max(self._done, min(env_steps, self._total))
         if self._bar is not None:

@@ -3,6 +3,7 @@
     episode/      return, length and count of the episodes that ended in training
     evaluation/   what evaluations found: return, length, success, cut
     losses/       everything whose name ends in `loss`
+    actors/       of runs with actors apart: how many answer and were lost, how old their parameters are
     speed/        steps_per_second or updates_per_second, and for W&B wall_seconds
     train/        all else that an agent tells: entropy, learning_rate, q_mean and so on
 
@@ -18,6 +19,12 @@ TAGS = {
     "steps_per_second": "speed/steps_per_second",
     "updates_per_second": "speed/updates_per_second",
     "wall_seconds": "speed/wall_seconds",
+    "actors_alive": "actors/alive",
+    "actors_lost": "actors/lost",
+    "version_age": "actors/version_age",
+    "waiting": "actors/waiting",
+    "samples_per_insert": "actors/samples_per_insert",
+    "dropped": "actors/dropped",
 }
 
 

@@ -1,0 +1,147 @@
+"""The flags of actors apart from the learner, what is refused of them, and what they make of a schedule."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal
+
+from experiments.run import ranges
+
+if TYPE_CHECKING:
+    from experiments.drivers.contract import Parts
+
+
+@dataclass(frozen=True)
+class Actors:
+    """Flags of actors that play apart from the learner."""
+
+    actors: ranges.Count | None = None
+    """Processes (or threads) that play for the learner of each seed, each in an equal part of `num_envs`; by default
+    none."""
+    engine: Literal["ray", "threads", "inline"] = "ray"
+    """What runs the actors: processes of Ray, threads of this process, or the learner's own thread in turn, to
+    look for faults."""
+    ray: str = ""
+    """Address of a Ray cluster to join, `auto` for the one of this machine; by default a fresh one on loopback."""
+    ahead: ranges.Whole = 1
+    """Rounds of messages that actors may be ahead of learning. With 0 they wait for each update, as without actors."""
+    order: Literal["arrival", "fixed"] = "arrival"
+    """Whose messages make a round: whichever come first, or one of each actor, which gives the same run each time."""
+    publish_every: ranges.Count = 1
+    """Rounds between new parameters for the actors."""
+    patience: ranges.Positive = 60.0
+    """Seconds that an actor may take for a message before another takes its place."""
+    actor_rows: ranges.Whole = 0
+    """Steps in each environment that make a message, of an agent with a replay; 0 for those of `agent.unroll`."""
+    actor_priorities: bool = False
+    """Let actors say with what priorities their windows enter the replay, as in Ape-X; else it is the
+    largest seen so far."""
+
+    send: Literal["rows", "gradients"] = "rows"
+    """What actors send: rows for the learner's replay; or gradients, from rows and a replay that each keeps, which are
+    descended one after the other as in A3C and Gorila."""
+    most_age: ranges.Whole | None = None
+    """Updates that a gradient may lack before it is dropped; by default any number."""
+    outliers: ranges.NonNegative = 0.0
+    """Standard deviations above the running mean of errors from which an actor leaves out what it replays; 0 for
+    never."""
+
+
+CHANGEABLE = ("engine", "ray", "patience")
+"""Flags of actors that may change when a run is resumed."""
+
+
+def apart(config: Any) -> bool:
+    """Whether actors play apart from the learner."""
+    return getattr(config, "actors", None) is not None
+
+
+def check(config: Any) -> None:
+    """Refuses flags of actors that do not go together.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    plain = Actors()
+    if not apart(config):
+        for field in dataclasses.fields(Actors):
+            if getattr(config, field.name, getattr(plain, field.name)) != getattr(plain, field.name):
+                raise ValueError(f"{typed(config, field.name)}: of use only with --actors")
+        return
+    told = typed(config, "actors")
+    if config.devices != 1:
+        raise ValueError(f"{typed(config, 'devices')}: with {told} each seed is learned on one device")
+    if config.sweep:
+        raise ValueError(f"--sweep {' '.join(config.sweep)}: with {told} there is one point")
+    for name in ("data", "start_from"):
+        if getattr(config, name, ""):
+            raise ValueError(
+                f"{typed(config, name)}: with {told} a run begins anew and learns from what is played alone"
+            )
+    if config.num_envs % config.actors:
+        raise ValueError(f"--num-envs {config.num_envs}: must be a multiple of {told}, which share them")
+    for name in ("most_age", "outliers") if config.send == "rows" else ("actor_rows", "actor_priorities"):
+        if getattr(config, name) != getattr(plain, name):
+            other = "gradients" if config.send == "rows" else "rows"
+            raise ValueError(f"{typed(config, name)}: of use only with --send {other}")
+    if config.ray and config.engine != "ray":
+        raise ValueError(f"{typed(config, 'ray')}: of use only with --engine ray")
+    if config.engine == "ray" and find_spec("ray") is None:
+        raise ValueError(
+            f"{told} --engine ray: needs the package ray, which is not installed (pip install 'ray==2.60.0'); "
+            f"--engine threads does without"
+        )
+
+
+def typed(config: Any, name: str) -> str:
+    """A flag as it is typed."""
+    value = getattr(config, name)
+    word = f"--{name.replace('_', '-')}"
+    return word if value is True else f"{word} {value}"
+
+
+def connect(config: Any) -> None:
+    """Joins or starts what the actors are to run on; before JAX starts.
+
+    Raises:
+      ValueError: it does not answer.
+    """
+    if apart(config) and config.engine == "ray":
+        from experiments.drivers import on_ray
+
+        on_ray.connect(config.ray)
+
+
+def lanes(config: Any) -> int:
+    """Environments that an agent's parts are built for: those of the run, or of one actor that learns."""
+    return config.num_envs // (config.actors if apart(config) and config.send == "gradients" else 1)
+
+
+def scheduled(config: Any, make: "Callable[[Any], Parts]") -> "Callable[[Any], Parts]":
+    """`make` with the schedule of longer messages, as many updates for each row as before, or of actors that learn.
+
+    Raises:
+      ValueError: `--actor-rows` is no multiple of the agent's unroll.
+    """
+    if not apart(config):
+        return make
+    rows, learns = config.actor_rows, config.send == "gradients"
+    if not (rows or learns):
+        return make
+
+    def rescheduled(hypers: Any) -> "Parts":
+        parts = make(hypers)
+        unroll, updates, warmup = parts.schedule
+        if learns:  # the steps of a warm-up are those of all actors; each needs enough for a sample
+            least = min(warmup, -(-parts.replay.minimum // unroll))
+            warmup = max(-(-warmup // config.actors), least)
+            return parts._replace(schedule=parts.schedule._replace(warmup=warmup))
+        if rows % unroll or parts.replay.first_carry_only:
+            told = f"must be a multiple of --agent.unroll {unroll}, of an agent with a replay"
+            raise ValueError(f"--actor-rows {rows}: {told}")
+        more = rows // unroll
+        schedule = parts.schedule._replace(unroll=rows, updates=updates * more, warmup=-(-warmup // more))
+        return parts._replace(schedule=schedule)
+
+    return rescheduled
