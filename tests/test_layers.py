@@ -100,7 +100,7 @@ def test_files_of_experiments_are_commands():
 
 
 def test_files_of_experiments_have_few_arrows_between_them():
-    """An `__init__.py` only hands names on, and is no end of an arrow."""
+    """An `__init__.py` only hands names on, and is no end of an arrow. A room without order has several per file."""
     inside = {m for m, path in MODULES.items() if m.startswith("experiments.") and path.name != "__init__.py"}
     arrows = [(a, b) for a in inside for b in ARROWS[a] if b in inside]
-    assert 50 < len(arrows) <= 212
+    assert 50 < len(arrows) <= 1.35 * len(inside)
