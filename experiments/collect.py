@@ -134,6 +134,9 @@ def held(config: Config) -> Any:
     Raises:
       ValueError: naming the flag.
     """
+    import numpy as np
+
+    from envs.base import Box
     from replay import dataset
 
     found = run.load(config.folder, trust=config.trust)
@@ -143,6 +146,10 @@ def held(config: Config) -> Any:
     episodes = run.recording.replayed(found.folder, config.number, lanes, shared)
     if not episodes:
         raise ValueError(f"--replay {config.folder}: its replay holds no whole episode")
+    space = found.env.spec.action
+    if isinstance(space, Box):  # the task was given what the agent keeps within its bounds
+        low, high = (np.asarray(bound, np.float32) for bound in space[1:3])
+        episodes = [each._replace(action=np.clip(each.action, low, high)) for each in episodes]
     known = {"env": found.flags.env, "env_options": found.flags.env_options}
     data = dataset.joined(episodes, about={"policy": f"{found.experiment.name}, replay"}, **known)
     with run.data.naming(f"--replay {config.folder}:"):
