@@ -130,7 +130,7 @@ PRESETS: run.Presets = {
     },
     "dac": {
         "env": "bellmax/pendulum",
-        "steps": 50_000,
+        "steps": 20_000,
         "num_envs": 4,
         "agent.learner": "sac",
         "agent.every": 5,

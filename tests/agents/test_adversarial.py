@@ -161,7 +161,7 @@ def test_a_learned_reward_is_handed_to_a_run_whose_actions_are_exchanged(tmp_pat
     first = airl_command.experiment.train(preset="grid", steps=80_000, out=str(tmp_path / "reward"), eval_episodes=200)
     handed = {"reward": str(first.folder)}
     heir = airl_command.experiment.train(preset="grid-transfer", agent=handed, out=str(tmp_path / "heir"), seed=1)
-    assert first.summary["eval_returns"][0] > 30 and heir.summary["eval_returns"][0] > 30
+    assert first.summary["eval_returns_best"][0] > 30 and heir.summary["eval_returns_best"][0] > 30
     wrong = {"env": "bellmax/pendulum", "steps": 2048, "num_envs": 4, "out": str(tmp_path / "other")}
     with pytest.raises(ValueError, match="is of bellmax/grid, which has other observations or actions"):
         airl_command.experiment.train(agent=handed, **wrong)
