@@ -90,7 +90,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     module = networks.DecisionTransformer(
         parts.torso(spec, (), config.cnn),
         head,
-        spec.action,
+        0 if continuous else spec.action.num,
         networks.Transformer(config.layers, config.heads, 0, 0, config.pre_norm, nn.relu, config.dropout),
         config.width,
         spec.time_limit or config.times,

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from envs.base import Array, Discrete, Key, Space, Tree
+from envs.base import Array, Key, Tree
 from networks.base import Network
 from networks.transformer import INIT, Transformer, dropped
 
@@ -22,7 +22,7 @@ class DecisionTransformer(nn.Module):
 
     torso: nn.Module
     head: nn.Module
-    actions: Space
+    num_actions: int  # 0 for continuous ones
     transformer: Transformer
     width: int = 128
     times: int = 1024
@@ -34,7 +34,7 @@ class DecisionTransformer(nn.Module):
         """`to_go`, `time` and `mask` are `[B, K]`, the others `[B, K, ...]`; the head's output is `[B, K, ...]`."""
         batch, rows = to_go.shape
         when = nn.Embed(self.times, self.width, embedding_init=INIT)(jnp.clip(time, 0, self.times - 1))
-        done = jax.nn.one_hot(action, self.actions.num) if isinstance(self.actions, Discrete) else action
+        done = jax.nn.one_hot(action, self.num_actions) if self.num_actions else action
         flat = jax.tree.map(lambda x: x.reshape(batch * rows, *x.shape[2:]), observation)
         seen = self.torso(flat).reshape(batch, rows, -1)
         parts = [nn.Dense(self.width, kernel_init=INIT)(x) + when for x in (to_go[..., None], seen, done)]

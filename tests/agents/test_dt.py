@@ -61,7 +61,7 @@ def test_the_return_that_is_asked_for_falls_by_what_was_obtained_and_starts_anew
 
 def small(actions=3, width=32):
     module = networks.DecisionTransformer(
-        networks.Torso(Box((6,)), (), cnn=None), networks.CategoricalPolicy(actions), Discrete(actions),
+        networks.Torso(Box((6,)), (), cnn=None), networks.CategoricalPolicy(actions), actions,
         networks.Transformer(1, 2), width, 20,
     )  # fmt: skip
     return networks.decision(module)

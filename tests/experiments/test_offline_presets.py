@@ -12,12 +12,12 @@ from envs import keys
 from envs.base import blank
 from experiments.run import data, flags, prepare
 from tests.experiments.running import call
-from tests.experiments.words import offline_systems
 from tests.sets import path_of
 
+LEARN_VALUES = ("iql", "cql", "td3_bc", "awac", "bcq", "bear", "edac", "mopo")
 ALL = [
     (name, preset)
-    for name in offline_systems()
+    for name in (*LEARN_VALUES, "dt", "bc")
     for preset in ("", *import_module(f"experiments.{name}").experiment.presets)
 ]
 
@@ -42,10 +42,10 @@ REFUSED = [
     ("cql", "bellmax/pendulum", ["--agent.gap", "5", "--agent.penalty", "0"], "--agent.gap 5.0: of use only with"),
     ("cql", "bellmax/catch", ["--agent.gap", "5"], "--agent.gap 5.0: is for continuous actions"),
     ("cql", "bellmax/pendulum", ["--agent.temperature", "0"], "--agent.temperature 0.0: must be above 0"),
-    ("td3_bc", "bellmax/catch", [], "--env catch: td3_bc needs a vector of bounded actions"),
+    ("td3_bc", "bellmax/catch", [], "--env bellmax/catch: td3_bc needs a vector of bounded actions"),
     ("td3_bc", "bellmax/pendulum", ["--agent.no-clone", "--agent.weight", "1"], "--agent.weight 1.0: of use only with"),
     ("edac", "bellmax/pendulum", ["--agent.critics", "1"], "--agent.critics 1: must be 2 or more"),
-    ("bear", "bellmax/catch", [], "--env catch: bear needs a vector of bounded actions"),
+    ("bear", "bellmax/catch", [], "--env bellmax/catch: bear needs a vector of bounded actions"),
     (
         "mopo",
         "bellmax/pendulum",
