@@ -132,7 +132,7 @@ def test_actors_play_lanes_of_their_own_and_say_so():
 
 
 def test_a_ladder_of_exploration_spans_the_lanes_of_all_actors():
-    whole = lane_epsilons(jnp.float32(0.4), 7.0, 8)
+    whole = np.asarray(lane_epsilons(jnp.float32(0.4), 7.0, 8))
     own = []
     for actor in range(4):
         with parallel.among(actor, 4):
