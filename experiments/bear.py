@@ -22,7 +22,7 @@ class Config(parts.offline.Learning):
     discrepancy: run.Positive = 0.05
     """The discrepancy ε from the data's actions that the policy is held to."""
     kernel: Kernel = "laplacian"
-    """Of the discrepancy."""
+    """Kernel that the discrepancy between two sets of actions is measured by."""
     width: run.Positive = 10.0
     """Width σ of the kernel; the authors have 10 for laplacian and 20 for gaussian."""
     samples: run.Count = 10

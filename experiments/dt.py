@@ -31,7 +31,7 @@ class Config:
     cnn: parts.Convolutions = "auto"
     """Convolutions for image observations, `auto` by their size."""
     learning_rate: run.Positive = 1e-4
-    """AdamW's step size."""
+    """Step size of AdamW for all parameters."""
     weight_decay: run.NonNegative = 1e-4
     """Decoupled decay of the weights."""
     warmup: run.Whole = 10_000

@@ -205,7 +205,9 @@ def test_a_long_run_says_once_how_long_it_takes(finished, tmp_path, monkeypatch)
 
 def test_how_long_a_run_takes_is_that_of_the_chunks_that_are_left():
     plan = SimpleNamespace(chunk_steps=1000)
-    prepared = SimpleNamespace(plan=plan, lay=SimpleNamespace(runs=3), config=SimpleNamespace(steps=10_000_000))
+    prepared = SimpleNamespace(
+        plan=plan, lay=SimpleNamespace(runs=3), config=SimpleNamespace(steps=10_000_000, counted="steps")
+    )
     for chunks, seconds, told in (
         (1800, 1.0, None),
         (1801, 1.0, "about 30 minutes to go at 3,000 steps/s of all "),

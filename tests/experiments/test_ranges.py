@@ -18,8 +18,10 @@ NEGATIVE = {
     "v_max": "returns may all be negative",
     "target_low": "values may be negative",
     "target_high": "values may be negative",
+    "target_return": "returns may all be negative",
     "entropy": "the differential entropy of a narrow density is negative",
     "goal_range": "has a check of its own, which names the task's observation",
+    "reward_shift": "rewards may be moved down, so that each step costs",
     "subgoal_low": "a bound of a box around 0",
     "subgoal_high": "a bound of a box around 0",
 }
@@ -46,6 +48,7 @@ ZERO = {
     ("hac", "agent.unroll"): "an episode",
     ("hiro", "agent.updates"): "the paper's number",
     ("cma_es", "agent.population"): "the number that goes with the dimension",
+    ("bcq", "agent.threshold"): "all actions are allowed",
     ("i2a", "eval_episodes"): "the number that goes with the steps",
 }
 
