@@ -11,7 +11,7 @@ from envs import keys
 from envs.base import Box, Spec
 from envs.tasks.catch import catch
 from envs.tasks.grid import grid
-from experiments.parts import demonstrations
+from experiments.parts import experts
 from experiments.parts.experts import Shown
 from experiments.run import Size
 from replay import dataset
@@ -33,18 +33,18 @@ def file(tmp_path_factory):
 
 
 def test_episodes_of_a_file_stand_side_by_side(file):
-    rows = demonstrations.episodes(Shown(file, demonstrations=2), SPEC, keys.key(0), None, 0.9)
+    rows = experts.episodes(Shown(file, demonstrations=2), SPEC, keys.key(0), None, 0.9)
     assert rows.timestep.reward.shape == (6, 2)
     np.testing.assert_array_equal(valid(rows).sum(0), [3, 5])
     np.testing.assert_array_equal(rows.timestep.observation[:4, 0, 0], [0, 1, 2, 3])
     np.testing.assert_array_equal(rows.timestep.observation[:, 1, 0], [4, 5, 6, 7, 8, 9])
-    cut = demonstrations.episodes(Shown(file, demonstrations=2), SPEC, keys.key(0), 2, 0.9)
+    cut = experts.episodes(Shown(file, demonstrations=2), SPEC, keys.key(0), 2, 0.9)
     np.testing.assert_array_equal(valid(cut).sum(0), [2, 2])
 
 
 @pytest.mark.parametrize("every", [1, 2])
 def test_transitions_are_pairs_of_rows_that_follow_each_other(file, every):
-    shown = demonstrations.transitions(Shown(file, demonstrations=2), SPEC, every, 0.9)(keys.key(1))
+    shown = experts.transitions(Shown(file, demonstrations=2), SPEC, every, 0.9)(keys.key(1))
     inside = np.asarray(valid(shown))[0]
     before, after = np.asarray(shown.timestep.observation)[:, inside, 0]
     np.testing.assert_array_equal(after, before + 1)
@@ -56,13 +56,13 @@ def test_transitions_are_pairs_of_rows_that_follow_each_other(file, every):
 
 def test_who_is_asked_by_name_plays_in_the_task():
     spec = catch().spec._replace(name="bellmax/catch")
-    rows = jax.jit(lambda key: demonstrations.episodes(Shown(), spec, key, 9, 0.9))(keys.key(0))
+    rows = jax.jit(lambda key: experts.episodes(Shown(), spec, key, 9, 0.9))(keys.key(0))
     assert rows.timestep.reward.shape == (10, 5) and (rows.timestep.reward.sum(0) == 1).all()
 
 
 def test_planners_are_soft_or_optimal():
     spec = grid(3).spec
-    plan = jax.jit(lambda key, who: demonstrations.episodes(who, spec, key, 12, 0.9), static_argnums=1)
+    plan = jax.jit(lambda key, who: experts.episodes(who, spec, key, 12, 0.9), static_argnums=1)
     scores = [
         float(jnp.mean(plan(keys.key(0), Shown(who, temperature, 32)).timestep.observation[-1] == 8))
         for who, temperature in (("optimal", 1.0), ("soft", 0.1), ("soft", 100.0))
@@ -81,9 +81,9 @@ def test_planners_are_soft_or_optimal():
 )
 def test_what_cannot_be_shown_is_refused(file, shown, told):
     with pytest.raises(ValueError, match=told):
-        demonstrations.check(Shown(**{"expert": file, "demonstrations": 2, **shown}), SPEC, SIZE)
+        experts.check(Shown(**{"expert": file, "demonstrations": 2, **shown}), SPEC, SIZE)
 
 
 def test_a_file_of_another_task_is_refused(file):
     with pytest.raises(ValueError, match=r"--agent.expert .*line.npz"):
-        demonstrations.check(Shown(file, demonstrations=2), SPEC._replace(observation=Box((2,))), SIZE)
+        experts.check(Shown(file, demonstrations=2), SPEC._replace(observation=Box((2,))), SIZE)
