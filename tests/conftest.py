@@ -1,8 +1,10 @@
 """Every test runs with rank promotion forbidden, four host devices and a compilation cache shared by all processes."""
 
+import gc
 import inspect
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from experiments.run.cores import cache_folder
@@ -35,6 +37,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return f"{file}::{next((a for a in arguments if a not in ('pmap', 'shard_map')), '')}"
 
     return ByFileAndAgent(config, log)
+
+
+MAPS = 25_000
+"""Memory maps after which a process forgets what it compiled: Linux allows 65,530, and a program takes several."""
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Between files, since a process that runs out of maps dies without a word."""
+    maps = Path("/proc/self/maps")
+    if (nextitem is None or nextitem.path != item.path) and maps.exists() and maps.read_bytes().count(b"\n") > MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 def claims(items: Iterable[pytest.Item]) -> list[str]:
