@@ -97,9 +97,7 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
     (actions,) = spec.action.shape
     nets = parts.action_model(spec, config.generator_hidden, config.cnn, config.dtype)
-    critic = parts.critics(
-        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
-    )
+    critic = parts.off_policy.critics(config, spec, config.critics)
     rates = (config.generator_learning_rate, config.learning_rate, config.policy_learning_rate)
     agent = bcq(
         nets,

@@ -60,12 +60,8 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.common.critics import apply
 
     (actions,) = spec.action.shape
-    policy = networks.q_network(
-        parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), networks.TanhGaussianPolicy(actions)
-    )
-    critic = parts.critics(
-        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
-    )
+    policy = parts.offline.policy(config, spec, networks.TanhGaussianPolicy(actions))
+    critic = parts.off_policy.critics(config, spec, config.critics)
     rates = (
         config.generator_learning_rate,
         config.learning_rate,

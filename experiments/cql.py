@@ -94,12 +94,8 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.sac import Constraint, Params, sac
 
     (actions,) = spec.action.shape
-    policy = networks.q_network(
-        parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), networks.TanhGaussianPolicy(actions)
-    )
-    critic = parts.critics(
-        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
-    )
+    policy = parts.offline.policy(config, spec, networks.TanhGaussianPolicy(actions))
+    critic = parts.off_policy.critics(config, spec, config.critics)
     rates = (config.policy_learning_rate, config.learning_rate, config.policy_learning_rate)
     agent = sac(
         policy,

@@ -47,9 +47,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.sac import Params, sac
 
     (actions,) = spec.action.shape
-    policy = networks.q_network(
-        parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), networks.TanhGaussianPolicy(actions)
-    )
+    policy = parts.offline.policy(config, spec, networks.TanhGaussianPolicy(actions))
     member = parts.critic(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
     critic = networks.ensemble(member, config.critics)
     rates = (config.policy_learning_rate, config.learning_rate, config.policy_learning_rate)

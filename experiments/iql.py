@@ -63,11 +63,9 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         )
         critic, head = networks.ensemble(values, config.critics), networks.CategoricalPolicy(spec.action.num)
     else:
-        critic = parts.critics(
-            spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
-        )
+        critic = parts.off_policy.critics(config, spec, config.critics)
         head = networks.GaussianPolicy(spec.action.shape[0], bounded=True)
-    policy = networks.q_network(parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), head)
+    policy = parts.offline.policy(config, spec, head)
     value = networks.q_network(
         parts.torso(spec, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype), networks.Value()
     )

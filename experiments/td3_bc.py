@@ -58,12 +58,8 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.ddpg import Cloning, Params, ddpg
 
     (actions,) = spec.action.shape
-    policy = networks.q_network(
-        parts.torso(spec, config.hidden, config.cnn, dtype=config.dtype), networks.DeterministicPolicy(actions)
-    )
-    critic = parts.critics(
-        spec, config.critics, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype
-    )
+    policy = parts.offline.policy(config, spec, networks.DeterministicPolicy(actions))
+    critic = parts.off_policy.critics(config, spec, config.critics)
     weight = 1 / actions if config.weight is None else config.weight
     agent = ddpg(
         policy,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from experiments import run
-from experiments.parts import builders, checks
+from experiments.parts import builders, checks, offline
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def scaled(agent: "run.Agent", config: Learning) -> "run.Agent":
     return wrappers.rewards(agent, lambda reward: config.reward_scale * reward)
 
 
-def critics(config: Learning, spec: "run.Spec", num: int) -> "run.Network":
+def critics(config: "Learning | offline.Learning", spec: "run.Spec", num: int) -> "run.Network":
     """The ensemble of `num` critics that the flags describe."""
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import run
-from experiments.parts import checks
+from experiments.parts import builders, checks
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from agents.base import Agent
@@ -58,6 +58,13 @@ def check(config: Learning, spec: "Spec", size: run.Size) -> None:
     """
     checks.check_images(spec, config.cnn)
     size.per_device(config.batch_size, "agent.batch_size")
+
+
+def policy(config: Learning, spec: "Spec", head: Any) -> "run.Network":
+    """The network of a policy with such a head, never normalised between its layers."""
+    import networks
+
+    return networks.q_network(builders.torso(spec, config.hidden, config.cnn, dtype=config.dtype), head)
 
 
 def parts(

@@ -28,7 +28,7 @@ def test_experts_make_expert_sets_and_random_play_random_ones(tmp_path):
     ("env", "options", "least"),
     [("bellmax/cartpole", ("time_limit=60",), 60), ("bellmax/pendulum", (), -420), ("envpool/CartPole-v1", (), 500)],
 )
-def test_experts_of_the_atlas_reach_what_they_should(env, options, least, tmp_path):
+def test_analytic_experts_reach_what_they_should(env, options, least, tmp_path):
     data = collected(tmp_path / "a.npz", policy="expert", env=env, env_options=options, episodes=4)
     assert (data.returns() >= least).all() and data.env_options == options
     discount = data.rows.timestep.discount[data.begins[1:] - 1]
