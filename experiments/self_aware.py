@@ -14,7 +14,7 @@ class Config:
     """What the world model predicts: the next observation, or the action between two, as in the paper."""
     horizon: run.Count = 3
     """Steps T whose losses the self-model predicts."""
-    beta: run.NonNegative = 12.0
+    beta: run.NonNegative = 30.0
     """Inverse temperature β of the choice among actions; 1 in the paper."""
     candidates: run.Count = 100
     """Actions drawn to choose from, where they are not discrete; 1000 in the paper."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from experiments.drivers.contract import Parts
 
 SPAN = 0.01
-"""Weight of a new batch in the running mean and variance of errors that outliers are told by."""
+"""Least weight of a new batch in the running mean and variance of errors that outliers are told by. Outliers count as
+well, so that errors which stay large are usual in the end."""
 
 
 class Gradient(NamedTuple):
@@ -58,7 +59,8 @@ def grader(
       actor: which one it is.
       actors: of how many.
       num_envs: its lanes.
-      outliers: standard deviations above the running mean of errors from which windows count for nothing; 0 for none.
+      outliers: standard deviations above the running mean of batches' errors from which a batch's gradient is 0; 0 for
+        never.
       warmup: unrolls before it learns, if it was not told to play them.
       device: where it computes; by default the first.
     """
@@ -78,17 +80,15 @@ def grader(
         (agent, replay, _), state = make({"run": 0}), whole(leaves)
         k_sample, k_update = run_keys.split(key)
         sample = replay.sample(storage, jax.random.fold_in(k_sample, actor) if actors > 1 else k_sample)
-        if outliers:
-            error = gradient(agent, state, k_update, sample)[1].priority
-            mean, variance, count = level
-            seen = jnp.where(count > 0, SPAN, 1.0)
-            kept = (count == 0) | (error <= mean + outliers * jnp.sqrt(variance))
-            shift = jnp.sum(jnp.where(kept, error - mean, 0.0)) / jnp.maximum(jnp.sum(kept), 1)
-            spread = jnp.sum(jnp.where(kept, (error - mean) ** 2, 0.0)) / jnp.maximum(jnp.sum(kept), 1)
-            variance = (1 - seen) * variance + seen * (spread - jnp.where(count > 0, 0.0, shift**2))
-            level = (mean + seen * shift, jnp.maximum(variance, 0.0), count + 1)
-            sample = sample._replace(weight=sample.weight * kept.astype(jnp.float32))
         slope, info = gradient(agent, state, k_update, sample)
+        if outliers:
+            # Of the batch, as in the paper: from single windows with a large error there is most to learn.
+            mean, variance, count = level
+            off = jnp.mean(info.priority) - mean
+            usual = (count < 2) | (off <= outliers * jnp.sqrt(variance))
+            slope = jax.tree.map(lambda x: jnp.where(usual, x, 0.0), slope)
+            share = jnp.maximum(SPAN, 1 / (count + 1))
+            level = (mean + share * off, (1 - share) * (variance + share * off**2), count + 1)
         return slope, replay.feedback(storage, sample.index, info), level, dict(info.metrics)
 
     begin_all, add_all = mapped(begin, in_axes=(0,)), mapped(add, in_axes=(0, 0), donate=(0,))

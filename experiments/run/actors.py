@@ -44,8 +44,8 @@ class Actors:
     most_age: ranges.Whole | None = None
     """Updates that a gradient may lack before it is dropped; by default any number."""
     outliers: ranges.NonNegative = 0.0
-    """Standard deviations above the running mean of errors from which an actor leaves out what it replays; 0 for
-    never."""
+    """Standard deviations above the running mean of the errors of its batches from which an actor drops a gradient; 0
+    for never."""
 
 
 CHANGEABLE = ("engine", "ray", "patience")

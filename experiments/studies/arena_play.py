@@ -39,7 +39,7 @@ def player(kind: str, iterations: int, beta: float) -> Callable[[Key], Array]:
 
 
 @cache
-def shares(seed: int, kind: str, iterations: int, beta: float = 12.0) -> np.ndarray:
+def shares(seed: int, kind: str, iterations: int, beta: float = 30.0) -> np.ndarray:
     """The share of steps at the object in each tenth of a run, `[10]`.
 
     Args:

@@ -14,7 +14,7 @@ from envs.base import Array, Box, Discrete, Key, Spec
 
 SIZE, ACTIONS, COUNT = 4, 3, 256
 SPEC = Spec("noise_region", Box((SIZE + 1,)), Discrete(ACTIONS))
-"""An entry that tells the region, and numbers that are turned by the action in the one and drawn in the other."""
+"""An entry that tells the region, and numbers that are turned by the action in the one. In the other all are drawn."""
 
 
 def transitions(key: Key) -> Step:
@@ -24,8 +24,8 @@ def transitions(key: Key) -> Step:
     before = jax.random.normal(k_before, (COUNT, SIZE))
     action = jax.random.randint(k_action, (COUNT,), 0, ACTIONS)
     turned = jnp.take_along_axis(before, (jnp.arange(SIZE)[None] + action[:, None]) % SIZE, -1)
-    after = jnp.where(lawful > 0, turned, jax.random.normal(k_noise, (COUNT, SIZE)))
-    rows = jnp.stack([jnp.concatenate([lawful, x], -1) for x in (before, after)])
+    told, follows = (jnp.concatenate([lawful, x], -1) for x in (before, turned))
+    rows = jnp.stack([told, jnp.where(lawful > 0, follows, jax.random.normal(k_noise, (COUNT, SIZE + 1)))])
     zeros = jnp.zeros((2, COUNT))
     return Step(TimeStep(zeros.astype(jnp.int8) + MID, zeros, zeros + 1, rows), jnp.stack([action, action]))
 
@@ -35,6 +35,7 @@ def left(
     kind: Literal["progress", "surprisal"] = "progress",
     region: Literal["noise", "law"] = "noise",
     updates: int = 600,
+    over: Literal["first", "entropy"] = "first",
 ) -> np.ndarray:
     """The mean bonus in a region over the last 50 updates, over that in the first 50, in absolute value.
 
@@ -43,6 +44,8 @@ def left(
       kind: of bonus.
       region: where it is paid.
       updates: each of one window, whose bonuses are computed before it is learned from.
+      over: what the bonus is divided by; "entropy" is that of the noise, which is what surprisal of it comes to where
+        the model knows its distribution.
 
     Returns:
       `[seeds]`.
@@ -67,4 +70,7 @@ def left(
         return jax.lax.scan(step, state, jax.random.split(k_run, updates))[1]
 
     found = [np.asarray(jax.jit(run)(keys.key(seed))) for seed in seeds]
-    return np.array([abs(each[-50:].mean()) / abs(each[:50].mean()) for each in found])
+    whole = {"first": lambda each: abs(each[:50].mean()), "entropy": lambda _: SIZE / 2 * np.log(2 * np.pi * np.e)}[
+        over
+    ]
+    return np.array([abs(each[-50:].mean()) / whole(each) for each in found])
