@@ -211,7 +211,7 @@ def orlax_updates(agent: str, calls: int, transitions: int, batch_size: int, hid
     import orlax
 
     rng = np.random.default_rng(0)
-    normal = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    normal = lambda *shape: np.asarray(rng.normal(size=shape), np.float32)  # noqa: E731
     buffer = orlax.ReplayBuffer(transitions)
     actions = rng.uniform(-1, 1, (transitions, 6)).astype(np.float32)
     names = ("observations", "actions", "rewards", "next_observations", "dones")
