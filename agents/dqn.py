@@ -13,13 +13,10 @@ and, with Munchausen and π = softmax(Q(·; θ⁻) / τ),
 
 The behaviour is ε-greedy. Windows of any length serve: with a recurrent network this is
 DRQN, with `replay.n_step` n-step DQN, with `replay.prioritised` prioritised DQN, with noisy layers NoisyNet.
-
-With `demonstrations` it is DQfD (Hester et al., AAAI 2018), which learns from windows of n transitions: with J_1 the
-loss of the first, J_n that of all folded into one, and ℓ(a) = m for all but the demonstrated action a_E,
-
-    J = J_1 + λ_n J_n + λ_E E_demonstrations[max_a (Q(x, a) + ℓ(a)) - Q(x, a_E)].
+With another loss of the errors of transitions it is DQfD (`agents.dqfd`).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -29,7 +26,6 @@ import optax
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, over_window, valid
 from agents.common import objectives, optimisers, recurrence
-from agents.common.demonstrations import Demonstrations, one_and_n
 from agents.common.objectives import Objective
 from envs import parallel
 from networks.base import Network
@@ -49,6 +45,24 @@ class Actor(NamedTuple):
 
     params: Any
     epsilon: Array
+
+
+class Errors(NamedTuple):
+    """What is wrong with the values of transitions, `[T, N]` each."""
+
+    each: Array
+    """The losses."""
+    priority: Array
+    q_tm1: Array
+    """The values there, `[T, N, A]`."""
+    told: dict[str, Array]
+    """What is logged."""
+
+
+ErrorsOf = Callable[[Any, Any, Key, Step], Errors]
+"""`(params, target's params, key, steps[T+1, N])`."""
+Descended = Callable[[Any, Any, Key, Sample], tuple[Array, tuple[Array, dict[str, Array]]]]
+"""`(params, target's params, key, sample) -> loss, (priority[N], metrics)`."""
 
 
 class Munchausen(NamedTuple):
@@ -73,6 +87,20 @@ def lane_epsilons(epsilon: Array, alpha: float | Array, lanes: int) -> Array:
     return epsilon ** (1 + alpha * i / max(lanes * parallel.size() - 1, 1))
 
 
+def weighted(errors: ErrorsOf) -> Descended:
+    """The mean over transitions of their losses times the windows' weights."""
+
+    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
+        steps = sample.steps
+        each, priority, _, told = errors(params, target, key, steps)
+        weight = jnp.broadcast_to(jnp.asarray(sample.weight), each.shape[1:])[None]
+        means = {name: parallel.masked_mean(x, valid(steps)) for name, x in told.items()}
+        value = parallel.masked_mean(each * weight, valid(steps))
+        return value, (over_window(priority, steps), means)
+
+    return loss
+
+
 def dqn(
     network: Network,
     optimiser: optax.GradientTransformation,
@@ -87,7 +115,7 @@ def dqn(
     munchausen: Munchausen | None = None,
     noisy: bool = False,
     sampled: bool = False,
-    demonstrations: Demonstrations | None = None,
+    loss_of: Callable[[ErrorsOf], Descended] | None = None,
     conservatism: float | Array | None = None,
 ) -> Agent:
     """The DQN agent.
@@ -106,7 +134,7 @@ def dqn(
       noisy: the network has noisy layers: every lane draws its own noise at every step. Evaluation is without noise.
       sampled: the network's outputs are of levels that it draws (IQN), and those by which a* or π of θ⁻ is chosen are
         drawn apart from the target's.
-      demonstrations: how they enter the loss; for `replay.with_demonstrations`, feed-forward networks alone.
+      loss_of: what is descended, of the errors of transitions; by default their weighted mean, `weighted`.
       conservatism: weight of CQL's penalty ln Σ_a exp Q(x_{t-1}, a) - Q(x_{t-1}, a_{t-1}), for learning from data alone
         (Kumar et al., NeurIPS 2020); None for none.
     """
@@ -134,8 +162,7 @@ def dqn(
             rate = lane_epsilons(rate, ladder, timestep.reward.shape[0])
         return epsilon_greedy(k_explore, choice(output), rate), after, {}
 
-    def errors(params: Any, target: Any, key: Key, steps: Step) -> tuple[Array, Array, Array, dict[str, Array]]:
-        """Losses, priorities and what is told of each transition, and the values `[T, N, A]` there."""
+    def errors(params: Any, target: Any, key: Key, steps: Step) -> Errors:
         k_online, k_target = jax.random.split(key)
         output_tm1, online_t = recurrence.pairs(network, params, k_online, steps)
         target_tm1, target_t = recurrence.pairs(network, target, k_target, steps)
@@ -159,34 +186,12 @@ def dqn(
         if conservatism is not None:
             told["penalty"] = losses.conservative_gap(q_tm1, a_tm1)
             each = each + conservatism * told["penalty"]
-        return each, priority, q_tm1, told
+        return Errors(each, priority, q_tm1, told)
 
-    def loss(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
-        steps = sample.steps
-        each, priority, _, told = errors(params, target, key, steps)
-        weight = jnp.broadcast_to(jnp.asarray(sample.weight), each.shape[1:])[None]
-        means = {name: parallel.masked_mean(x, valid(steps)) for name, x in told.items()}
-        value = parallel.masked_mean(each * weight, valid(steps))
-        return value, (over_window(priority, steps), means)
-
-    def guided(params: Any, target: Any, key: Key, sample: Sample) -> tuple[Array, tuple[Array, dict[str, Array]]]:
-        """The same of DQfD."""
-        assert demonstrations is not None
-        both, windows = one_and_n(sample.steps, demonstrations, discount), sample.steps.timestep.reward.shape[1]
-        each, priority, q_tm1, told = errors(params, target, key, both)
-        single = jax.tree.map(lambda x: x[:, :windows], both)
-        weight = jnp.broadcast_to(jnp.asarray(sample.weight), (1, windows))
-        mean = lambda x: parallel.masked_mean(x, valid(single))  # noqa: E731
-        margin = losses.large_margin(q_tm1[:, :windows], single.action[:-1], demonstrations.margin)
-        margin = mean(jnp.where(single.extras["demonstrated"][:-1], margin, 0.0) * weight)
-        value = mean(each[:, :windows] * weight) + demonstrations.n_weight * mean(each[:, windows:] * weight)
-        means = {name: mean(x[:, :windows]) for name, x in told.items()}
-        means |= {"margin_loss": margin, "demonstrated": mean(single.extras["demonstrated"][:-1].astype(jnp.float32))}
-        value = value + demonstrations.margin_weight * margin
-        return value, (over_window(priority[:, :windows], single), means)
+    loss = (loss_of or weighted)(errors)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        descent = jax.value_and_grad(loss if demonstrations is None else guided, has_aux=True)
+        descent = jax.value_and_grad(loss, has_aux=True)
         (value, (priority, means)), gradients = descent(state.params, state.target, key, sample)
         params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params)
         count = state.updates + 1

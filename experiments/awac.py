@@ -24,9 +24,11 @@ class Flags(run.Offline):
 check, make = iql.check, iql.make
 PRESETS: run.Presets = {
     "locomotion": parts.merge({"updates": 1_000_000, "eval_episodes": 10}, inverse_temperature=3.0),
+    "pendulum": parts.offline.PENDULUM,
     "cross": parts.merge(dict(iql.PRESETS["cross"]), inverse_temperature=10.0),
 }
-"""`locomotion` is CORL's setting on D4RL's locomotion tasks; `cross` is that of docs/results/awac.md."""
+"""`locomotion` is CORL's setting on D4RL's locomotion tasks; `cross` is that of docs/results/awac.md,
+`pendulum` that of docs/results/offline.md."""
 
 experiment = run.Experiment("awac", Flags, check, make, PRESETS)
 main = experiment.main

@@ -126,7 +126,19 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     return run.Parts(agent, memory, run.Schedule())
 
 
-experiment = run.Experiment("bc", Flags, check, make)
+PRESETS: run.Presets = {
+    "pendulum": {
+        "updates": 5_000,
+        "eval_episodes": 100,
+        "agent.hidden": (64, 64),
+        "agent.batch_size": 128,
+        "agent.objective": "squared",
+        "agent.normalise_observations": False,
+    }
+}
+"""`pendulum` is that of docs/results/offline.md."""
+
+experiment = run.Experiment("bc", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ PRESETS: run.Presets = {
     "locomotion": parts.merge(
         {"updates": 1_000_000, "eval_episodes": 10}, batch_size=100, normalise_observations=False
     ),
+    "pendulum": parts.merge(parts.offline.PENDULUM, generator_hidden=(64, 64), choices=20),
     "cross": parts.merge(
         {"dataset": "made/cross", "updates": 6_000},
         hidden=(64, 64),
@@ -145,7 +146,8 @@ PRESETS: run.Presets = {
         normalise_observations=False,
     ),
 }
-"""`locomotion` is the authors' setting on continuous control; the crosses are those of docs/results/bcq.md."""
+"""`locomotion` is the authors' setting on continuous control; the crosses are those of docs/results/bcq.md,
+`pendulum` that of docs/results/offline.md."""
 
 experiment = run.Experiment("bcq", Flags, check, make, PRESETS)
 main = experiment.main

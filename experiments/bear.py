@@ -99,6 +99,7 @@ PRESETS: run.Presets = {
         imitated=20_000,
         normalise_observations=False,
     ),
+    "pendulum": parts.merge(parts.offline.PENDULUM, generator_hidden=(64, 64), imitated=500),
     "continuous-cross": parts.merge(
         {"dataset": "made/continuous-cross", "updates": 5_000},
         hidden=(64, 64),
@@ -110,7 +111,8 @@ PRESETS: run.Presets = {
         normalise_observations=False,
     ),
 }
-"""`locomotion` is the authors' setting on MuJoCo; `continuous-cross` is that of docs/results/bear.md."""
+"""`locomotion` is the authors' setting on MuJoCo; `continuous-cross` is that of docs/results/bear.md, `pendulum` that
+of docs/results/offline.md."""
 
 experiment = run.Experiment("bear", Flags, check, make, PRESETS)
 main = experiment.main

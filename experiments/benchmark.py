@@ -22,20 +22,21 @@ from experiments.benchmarks.cases import PARTS, Case, Part, cases
 from experiments.benchmarks.ours import ROOT, WORK
 from experiments.benchmarks.page import Row, machine, short, table, write
 
-Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx"]
-PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx")
+Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax"]
+PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax")
 INSTALL = 'pip install -e ".[bench]"'
 
 
 @dataclass(frozen=True)
 class Config:
-    """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3 and SBX, and
-    writes a table and a plot."""
+    """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3, SBX and
+    ORLax, and writes a table and a plot."""
 
     only: tuple[Part, ...] = PARTS
     """Parts of the benchmark to measure."""
     peers: tuple[Peer, ...] = PEERS
-    """Libraries to compare with; none for bellmax alone. They come with the extra `bench`."""
+    """Libraries to compare with; none for bellmax alone. They come with the extra `bench`, but for
+    ORLax, whose pins exclude the others'."""
     repeats: run.Count = 5
     """Number of rounds, of which the median counts."""
     scale: run.Positive = 1.0

@@ -17,6 +17,9 @@ class Config(parts.offline.Learning):
     """Actions of each kind (uniform, the policy's, the policy's one step on) that the penalty is estimated from."""
     gap: run.Positive | None = None
     """What `penalty` times the penalty is kept at, by a multiplier that is learned; with none it is 1."""
+    calibrated: bool = False
+    """Count values of the policy's actions for no less than what followed in the data, as Cal-QL does; usually to go on
+    with `online`."""
     soft_targets: bool = False
     """Count the policy's entropy in the targets of the values."""
     cloned: run.Whole = 0
@@ -27,7 +30,7 @@ class Config(parts.offline.Learning):
 
 @dataclass(frozen=True)
 class Flags(run.Offline):
-    """Train CQL from recorded episodes (Kumar, Zhou, Tucker and Levine, 2020)."""
+    """Train CQL from recorded episodes (Kumar, Zhou, Tucker and Levine, 2020), or Cal-QL (Nakamoto et al., 2023)."""
 
     agent: Config = field(default_factory=Config)
 
@@ -42,9 +45,13 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
 
     if config.gap is not None and not config.penalty:
         raise ValueError(f"--agent.gap {config.gap}: of use only with --agent.penalty above 0")
+    if config.calibrated and not config.penalty:
+        raise ValueError("--agent.calibrated: of use only with --agent.penalty above 0")
     if isinstance(spec.action, Discrete):
         if config.gap is not None:
             raise ValueError(f"--agent.gap {config.gap}: is for continuous actions; {spec.name} has discrete ones")
+        if config.calibrated:
+            raise ValueError(f"--agent.calibrated: is for continuous actions; {spec.name} has discrete ones")
     else:
         if not config.temperature:
             raise ValueError(f"--agent.temperature {config.temperature}: must be above 0, since it is learned")
@@ -105,7 +112,7 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
         temperature=config.temperature,
         target_entropy=-float(actions),
         target_rate=config.target_rate,
-        penalty=penalties.conservative(critic, config.samples),
+        penalty=penalties.conservative(critic, config.samples, calibrated=config.calibrated),
         penalty_weight=config.penalty,
         constraint=None if config.gap is None else Constraint(config.gap, optimisers.adam(config.learning_rate)),
         soft_targets=config.soft_targets,
@@ -116,7 +123,9 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
         action = apply(policy, state.policy.params, timestep).mode()
         return jnp.min(apply(critic, state.critic.params, timestep, action), axis=0)
 
-    return parts.offline.parts(agent, spec, config, size, worth)
+    longest = max(size.data.longest, spec.time_limit or 0)
+    followed = longest if config.calibrated else 0
+    return parts.offline.parts(agent, spec, config, size, worth, followed=followed)
 
 
 PRESETS: run.Presets = {
@@ -126,6 +135,7 @@ PRESETS: run.Presets = {
         cloned=40_000,
         normalise_observations=False,
     ),
+    "pendulum": parts.merge(parts.offline.PENDULUM, temperature=0.1, samples=4),
     "cross": parts.merge(
         {"dataset": "made/cross", "updates": 6_000},
         hidden=(64, 64),
@@ -138,7 +148,7 @@ PRESETS: run.Presets = {
     ),
 }
 """`locomotion` is the authors' code's setting on D4RL's locomotion tasks, whose weight of 10 beside δ² is 5 beside ½δ²;
-`cross` is that of docs/results/cql.md."""
+`cross` is that of docs/results/cql.md, `pendulum` that of docs/results/offline.md."""
 
 experiment = run.Experiment("cql", Flags, check, make, PRESETS)
 main = experiment.main

@@ -67,6 +67,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     import jax.numpy as jnp
 
     import replay
+    from agents.dqfd import guided
     from agents.dqn import dqn as learner
 
     per_iteration = config.unroll * size.num_envs * size.devices
@@ -75,6 +76,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     part = config.epsilon_steps / size.steps if config.epsilon_steps else config.epsilon_fraction
     epsilon = parts.linear(config.epsilon_start, config.epsilon_end, part * updates)
     rate = parts.linear(config.learning_rate, 0.0, before + updates) if config.anneal else config.learning_rate
+    weighed = parts.demonstrations.weighed(config, margin=config.margin, margin_weight=config.margin_weight)
     agent = learner(
         dqn.network(config, spec),
         parts.demonstrations.adam(rate, config.weight_decay, config.max_grad_norm, config.adam_eps),
@@ -85,7 +87,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         target_rate=config.target_rate,
         double=config.double,
         sampled=config.objective == "implicit",
-        demonstrations=parts.demonstrations.weighed(config, margin=config.margin, margin_weight=config.margin_weight),
+        loss_of=guided(weighed, config.discount),
     )
     beta = parts.linear(config.beta, 1.0, updates)
     memory = parts.demonstrations.memory(config, *parts.shares(config, size), beta)

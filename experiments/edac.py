@@ -75,6 +75,7 @@ LOCOMOTION = parts.merge({"updates": 1_000_000, "eval_episodes": 10}, normalise_
 PRESETS: run.Presets = {
     "locomotion": LOCOMOTION,
     "sac-n": parts.merge(LOCOMOTION, critics=50, diversity=0.0),
+    "pendulum": parts.merge(parts.offline.PENDULUM, temperature=0.1),
     "continuous-cross": parts.merge(
         {"dataset": "made/continuous-cross", "updates": 10_000},
         hidden=(64, 64),
@@ -85,7 +86,7 @@ PRESETS: run.Presets = {
     ),
 }
 """`locomotion` and `sac-n` are the authors' settings on D4RL's locomotion tasks, where the number of critics and η
-differ by dataset; `continuous-cross` is that of docs/results/edac.md."""
+differ by dataset; `continuous-cross` is that of docs/results/edac.md, `pendulum` that of docs/results/offline.md."""
 
 experiment = run.Experiment("edac", Flags, check, make, PRESETS)
 main = experiment.main

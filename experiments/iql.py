@@ -99,6 +99,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 LOCOMOTION = parts.merge({"updates": 1_000_000, "eval_episodes": 10}, span_returns=True)
 PRESETS: run.Presets = {
     "locomotion": LOCOMOTION,
+    "pendulum": parts.offline.PENDULUM,
     "cross": parts.merge(
         {"dataset": "made/cross", "updates": 6_000},
         hidden=(64, 64),
@@ -123,7 +124,8 @@ PRESETS: run.Presets = {
         normalise_observations=False,
     ),
 }
-"""`locomotion` is the authors' setting on D4RL's locomotion tasks; the crosses are those of docs/results/iql.md."""
+"""`locomotion` is the authors' setting on D4RL's locomotion tasks; the crosses are those of docs/results/iql.md,
+`pendulum` that of docs/results/offline.md."""
 
 experiment = run.Experiment("iql", Flags, check, make, PRESETS)
 main = experiment.main

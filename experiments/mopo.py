@@ -123,26 +123,28 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 
 LOCOMOTION = {"updates": 1_000_000, "eval_episodes": 10}
+PENDULUM = parts.merge(
+    {"updates": 8_000, "eval_episodes": 32},
+    hidden=(64, 64),
+    learning_rate=1e-3,
+    policy_learning_rate=1e-3,
+    model_hidden=(64, 64),
+    members=4,
+    starts=48,
+    depth=3,
+    real=16,
+    batch_size=256,
+    model_warmup=1_000,
+    ends=False,
+)
 PRESETS: run.Presets = {
     "locomotion": LOCOMOTION,
-    "pendulum": parts.merge(
-        {"updates": 8_000, "eval_episodes": 32},
-        hidden=(64, 64),
-        learning_rate=1e-3,
-        policy_learning_rate=1e-3,
-        model_hidden=(64, 64),
-        members=4,
-        starts=48,
-        depth=3,
-        real=16,
-        batch_size=256,
-        model_warmup=1_000,
-        ends=False,
-    ),
+    "pendulum": PENDULUM,
+    "pendulum-combo": parts.merge(PENDULUM, penalty=0.0, conservatism=0.5, real=48),
     "combo": parts.merge(LOCOMOTION, penalty=0.0, conservatism=0.5, real=128, starts=28),
 }
 """`locomotion` and `combo` are settings for D4RL's locomotion tasks, where λ, the depth and COMBO's weight differ by
-dataset; `pendulum` is that of docs/results/mopo.md."""
+dataset; `pendulum` is that of docs/results/mopo.md, and of docs/results/offline.md with `pendulum-combo`."""
 
 experiment = run.Experiment("mopo", Flags, check, make, PRESETS)
 main = experiment.main

@@ -94,6 +94,16 @@ PRESETS: run.Presets = {
         policy_learning_rate=1e-3,
         normalise_observations=False,
     ),
+    "pendulum": parts.offline.PENDULUM | {"updates": 2_500},
+    "pendulum-rebrac": parts.merge(
+        parts.offline.PENDULUM,
+        {"updates": 2_500},
+        alpha=1.0,
+        weight=0.1,
+        critic_weight=0.1,
+        least=True,
+        layer_norm=True,
+    ),
     "continuous-cross": parts.merge(
         {"dataset": "made/continuous-cross", "updates": 10_000},
         hidden=(64, 64),
@@ -104,7 +114,8 @@ PRESETS: run.Presets = {
     ),
 }
 """`locomotion` is TD3+BC's setting on D4RL's locomotion tasks, `rebrac` ReBRAC's, whose weights differ by dataset;
-`continuous-cross` is that of docs/results/td3_bc.md."""
+`continuous-cross` is that of docs/results/td3_bc.md, `pendulum` and `pendulum-rebrac` are those of
+docs/results/offline.md."""
 
 experiment = run.Experiment("td3_bc", Flags, check, make, PRESETS)
 main = experiment.main

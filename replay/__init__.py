@@ -10,7 +10,7 @@ from replay.hindsight import hindsight
 from replay.on_policy import on_policy
 from replay.prioritised import prioritised
 from replay.recorded import Arrays, arrays, check_beside, contexts, recorded, with_data
-from replay.relabel import n_step, rewards
+from replay.relabel import n_step, rewards, to_go
 from replay.segments import segments
 from replay.subgoal_attempts import Levels, subgoal_attempts
 from replay.uniform import uniform
@@ -39,6 +39,7 @@ __all__ = [
     "save",
     "segments",
     "subgoal_attempts",
+    "to_go",
     "uniform",
     "with_data",
     "with_demonstrations",

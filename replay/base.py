@@ -137,7 +137,7 @@ def mapped(replay: Replay, *relabels: Relabel | RingRelabel) -> Replay:
         steps = drawn.steps
         for relabel, k in zip(relabels, keys, strict=True):
             if isinstance(relabel, RingRelabel):
-                steps = relabel.relabel(_ring_of(state), drawn.index, steps, k)
+                steps = relabel.relabel(_ring_of(state), _place(drawn.index), steps, k)
             else:
                 steps = relabel(steps, k)
         return drawn._replace(steps=steps)
@@ -160,6 +160,11 @@ def mapped(replay: Replay, *relabels: Relabel | RingRelabel) -> Replay:
         grouped=replay.grouped and not beyond,
         played=(lambda capacity: mapped(played(capacity), *relabels)) if played else None,
     )
+
+
+def _place(index: Any) -> Index:
+    """Where windows begin; those of a dataset, whose rows are one lane, say it by the row alone."""
+    return index if isinstance(index, Index) else Index(index, jnp.zeros_like(index))
 
 
 def _ring_of(state: Any) -> Ring:

@@ -41,6 +41,11 @@ class Lent(NamedTuple):
     data: Any
     """`Arrays` where a driver has put them, else ()."""
 
+    @property
+    def ring(self) -> ring.Ring:
+        """The rows of the dataset as a ring of one lane, for maps that look beyond their windows."""
+        return ring.full(jax.tree.map(lambda x: x[:, None], self.data.rows))
+
 
 def arrays(dataset: Dataset) -> Arrays:
     """A dataset's rows, and what finds windows in them: `Arrays` of numpy arrays."""

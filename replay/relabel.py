@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from envs.base import Array, Key
+from envs.base import FIRST, LAST, Array, Key
 from replay import ring
-from replay.base import Relabel, Step, valid
+from replay.base import Relabel, RingRelabel, Step, valid
+from replay.ring import Index, Ring
 
 
 def rewards(fn: Callable[[Array], Array]) -> Relabel:
@@ -60,3 +61,37 @@ def n_step(n: int, discount: Array | float) -> Relabel:
         return ends._replace(timestep=timestep)
 
     return relabel
+
+
+def to_go(discount: Array | float, horizon: int, fn: Callable[[Array], Array] = lambda reward: reward) -> RingRelabel:
+    """Tells what followed the first row of each window: `extras["to_go"]`, float32 `[T + 1, N]`, alike in all rows.
+
+    It is the discounted sum of the rewards until the episode ended or was cut, and -inf where its LAST row is not among
+    the next `horizon` rows, as of an episode that is under way. For rows without extras, before `n_step`.
+
+    Args:
+      discount: γ, beside the environment's.
+      horizon: how many rows the episode is followed.
+      fn: maps the rewards of single transitions, as `rewards` does those of windows.
+
+    Raises:
+      ValueError: horizon < 1.
+    """
+    if horizon < 1:
+        raise ValueError(f"horizon is {horizon}; it must be at least 1")
+
+    def relabel(storage: Ring, index: Index, steps: Step, key: Key) -> Step:
+        del key
+        age = ring.age_of(storage, index.time)[None] + jnp.arange(1, horizon + 1, dtype=jnp.int32)[:, None]
+        held = storage.rows.timestep
+        of = (held.step_type, held.reward, held.discount)
+        kind, reward, gamma = ring.read(storage, ring.position(storage, age), index.lane[None], of)
+        inside = jnp.cumprod(((kind != FIRST) & (age < storage.fill)).astype(jnp.int32), axis=0)
+        scale = jnp.cumprod(discount * gamma[:-1], axis=0)
+        scale = jnp.concatenate([jnp.ones_like(gamma[:1]), scale])
+        total = jnp.sum(jnp.where(inside == 1, scale * fn(reward), 0.0), axis=0)
+        complete = jnp.any((inside == 1) & (kind == LAST), axis=0)
+        found = jnp.broadcast_to(jnp.where(complete, total, -jnp.inf), steps.timestep.reward.shape)
+        return steps._replace(extras={"to_go": found.astype(jnp.float32)})
+
+    return RingRelabel(relabel)

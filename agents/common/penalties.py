@@ -19,7 +19,7 @@ from networks.base import Network
 Penalty = Callable[[Any, Callable[[TimeStep], Any], Key, Step], Array]
 
 
-def conservative(critic: Network, samples: int = 10, discrete: bool = False) -> Penalty:
+def conservative(critic: Network, samples: int = 10, discrete: bool = False, calibrated: bool = False) -> Penalty:
     """CQL's: how far the soft maximum of the values lies above that of the data's action, per critic `[E, T, N]`.
 
     Kumar, Zhou, Tucker and Levine, "Conservative Q-learning for offline reinforcement learning", NeurIPS 2020. For
@@ -30,6 +30,8 @@ def conservative(critic: Network, samples: int = 10, discrete: bool = False) -> 
       critic: the ensemble.
       samples: of each kind.
       discrete: whether actions are; the penalty is exact then.
+      calibrated: whether values of the policy's actions count for no less than what followed in the data, from samples
+        of `replay.to_go` (Cal-QL: Nakamoto et al., NeurIPS 2023); of continuous actions alone.
     """
 
     def penalty(params: Any, policy: Callable[[TimeStep], Any], key: Key, steps: Step) -> Array:
@@ -38,8 +40,12 @@ def conservative(critic: Network, samples: int = 10, discrete: bool = False) -> 
         if discrete:
             return jax.vmap(losses.conservative_gap, (0, None))(apply(critic, params, before), a_tm1)
         action, log_density = candidates(policy, parallel.own_key(key), before, after, a_tm1, samples)
-        q_tm1 = apply(critic, params, before, a_tm1)
-        return losses.sampled_conservative_gap(many(critic, params, before, action), log_density[None], q_tm1)
+        q_tm1, q_sampled = apply(critic, params, before, a_tm1), many(critic, params, before, action)
+        least = None
+        if calibrated:  # the first of the three kinds is uniform, and is not of the policy
+            own = jnp.arange(3 * samples) >= samples
+            least = jnp.where(own, steps.extras["to_go"][:-1, :, None], -jnp.inf)[None]
+        return losses.sampled_conservative_gap(q_sampled, log_density[None], q_tm1, least)
 
     return penalty
 

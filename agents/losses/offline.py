@@ -51,20 +51,23 @@ def conservative_gap(q_tm1: Array, a_tm1: Array) -> Array:
     return -jnp.sum(jnp.where(actions == a_tm1[..., None], jax.nn.log_softmax(q_tm1), 0.0), axis=-1)
 
 
-def sampled_conservative_gap(q_sampled: Array, log_density: Array, q_tm1: Array) -> Array:
+def sampled_conservative_gap(q_sampled: Array, log_density: Array, q_tm1: Array, least: Array | None = None) -> Array:
     """ln Σ_k exp(q(a_k) - ln μ(a_k)) - q(aₜ₋₁): CQL's penalty for continuous actions, by importance (appendix F).
 
-    The sum is not divided by the number of samples, which is a constant.
+    The sum is not divided by the number of samples, which is a constant. With `least` it is of max(q(a_k), V), so that
+    values which are below V already are not lowered further (Cal-QL: arXiv:2303.05479, equation 5.1).
 
     Args:
       q_sampled: values of actions a_k that were drawn, `[..., K]`.
       log_density: ln μ of each under what it was drawn from, `[..., K]`; no gradient flows into it.
       q_tm1: values of the data's actions, `[...]`.
+      least: V, what each of q(a_k) counts for at least, to be broadcast to `[..., K]`; no gradient flows into it.
 
     Returns:
       `[...]`.
     """
-    return jax.nn.logsumexp(q_sampled - jax.lax.stop_gradient(log_density), axis=-1) - q_tm1
+    q = q_sampled if least is None else jnp.maximum(q_sampled, jax.lax.stop_gradient(least))
+    return jax.nn.logsumexp(q - jax.lax.stop_gradient(log_density), axis=-1) - q_tm1
 
 
 def multiplier_loss(log_multiplier: Array, excess: Array) -> Array:

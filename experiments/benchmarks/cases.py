@@ -5,8 +5,10 @@ from typing import Any, Literal, NamedTuple
 
 from experiments.benchmarks import settings
 
-Part = Literal["env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "returns", "compile"]
-PARTS: tuple[Part, ...] = ("env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "returns", "compile")
+Part = Literal["env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "data", "returns", "compile"]
+PARTS: tuple[Part, ...] = (
+    "env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "data", "returns", "compile",
+)  # fmt: skip
 
 
 class Work(NamedTuple):
@@ -56,6 +58,7 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
         "minds": mind_cases,
         "replay": replay_cases,
         "learning": learning_cases,
+        "data": data_cases,
         "returns": returns_cases,
         "compile": compile_cases,
     }
@@ -181,6 +184,21 @@ def learning_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     }
     name, goals = "learning step of SAC, 256-256, batches of 256", {"one critic": 1 / 1.5}
     yield Case("learning", name, 1, "µs", own, rate=False, scale=1e6, against="one critic", goals=goals)
+
+
+def data_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """Updates from recorded transitions, 256-256, batches of 256; of a peer, whose seeds run one after another, one."""
+    transitions = scaled(1_000_000, 2_000)
+    for agent, config in settings.FROM_DATA.items():
+        theirs = {"transitions": transitions, "hidden": config["hidden"], "batch_size": config["batch_size"]}
+        for seeds in (1, 8):
+            calls = scaled(2_000 if seeds == 1 else 500, 4)
+            work = {"agent": agent, "config": config, "seeds": seeds, "transitions": transitions, "calls": calls}
+            own = {f"experiments.{agent}": Work("offline_updates", work)}
+            peer = {"orlax": Work("orlax_updates", {"agent": agent, "calls": scaled(500, 2), **theirs})}
+            goals = {"orlax": 3.0} if seeds > 1 else {}
+            name = f"{agent}: learning from {transitions:,} recorded transitions"
+            yield Case("data", name, seeds, "updates/s", own, peer, goals=goals)
 
 
 def returns_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from experiments.benchmarks import components
+from experiments.benchmarks import components, from_data
 from experiments.benchmarks.worker import Run
 from experiments.run import Size
 
@@ -182,6 +182,6 @@ def first_chunk(experiment: str, env: str) -> Run:
 
 PIECES: tuple[Any, ...] = (
     in_graph, environment, on_host, compilation, command, first_chunk,
-    components.replay_of, components.learning, components.critics, components.returns,
+    components.replay_of, components.learning, components.critics, components.returns, from_data.offline_updates,
 )  # fmt: skip
 WORK: dict[str, Callable[..., Run]] = {piece.__name__: piece for piece in PIECES}

@@ -6,7 +6,7 @@ another interpreter, and each library is used the way its own documentation does
 """
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -204,6 +204,37 @@ def stable_baselines(library: str, env: str, agent: str, steps: int, num_envs: i
     return run
 
 
+def orlax_updates(agent: str, calls: int, transitions: int, batch_size: int, hidden: Sequence[int]) -> Run:
+    """Updates of one seed of ORLax's, as its runner makes them, from random numbers of HalfCheetah's shapes."""
+    import jax
+    import numpy as np
+    import orlax
+
+    rng = np.random.default_rng(0)
+    normal = lambda *shape: np.asarray(rng.normal(size=shape), np.float32)  # noqa: E731
+    buffer = orlax.ReplayBuffer(transitions)
+    actions = rng.uniform(-1, 1, (transitions, 6)).astype(np.float32)
+    names = ("observations", "actions", "rewards", "next_observations", "dones")
+    columns = (normal(transitions, 17), actions, normal(transitions), normal(transitions, 17), np.zeros(transitions))
+    buffer.load_dataset(dict(zip(names, columns, strict=True)))
+    kind = {"iql": orlax.IQL, "cql": orlax.CQL, "td3_bc": orlax.TD3BC}[agent]
+    training = orlax.TrainingCfg(agent, "none", batch_size=batch_size, wandb_mode="disabled")
+    model = orlax.ModelCfg(hidden_dims=tuple(hidden))
+    algorithm = kind(17, 6, training, model, orlax.AlgoCfg(alpha=5.0 if agent == "cql" else 1.0))
+    held = [(algorithm.init(jax.random.PRNGKey(0)), jax.random.PRNGKey(1))]
+
+    def run() -> float:
+        state, key = held[0]
+        for _ in range(calls):
+            key, k_batch, k_update = jax.random.split(key, 3)
+            state, _ = algorithm.update(state, buffer.sample(batch_size, k_batch), k_update)
+        held[0] = jax.block_until_ready((state, key))
+        return calls
+
+    run()
+    return run
+
+
 WORK: dict[str, Callable[..., Run]] = {
     "gymnax_environment": gymnax_environment,
     "jumanji_environment": jumanji_environment,
@@ -212,4 +243,5 @@ WORK: dict[str, Callable[..., Run]] = {
     "flashbax": flashbax,
     "flashbax_prioritised": flashbax_prioritised,
     "stable_baselines": stable_baselines,
+    "orlax_updates": orlax_updates,
 }

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 Run = Callable[[], float]
 PACKAGES = {
     **{"rejax": "rejax", "gymnax": "gymnax", "jumanji": "jumanji", "flashbax": "flashbax"},
-    **{"sb3": "stable-baselines3", "sbx": "sbx-rl"},
+    **{"sb3": "stable-baselines3", "sbx": "sbx-rl", "orlax": "orlax"},
     **{"jax": "jax", "jaxlib": "jaxlib", "flax": "flax", "torch": "torch", "gymnasium": "gymnasium"},
 }
 

@@ -1,14 +1,14 @@
-"""What the experiments of off-policy continuous control share: their flags, replay and schedule."""
+"""What experiments share that learn values from transitions: flags, and of off-policy ones replay and schedule."""
 
 from dataclasses import dataclass
 
 from experiments import run
-from experiments.parts import builders, checks, offline
+from experiments.parts import builders, checks
 
 
 @dataclass(frozen=True)
-class Learning:
-    """Flags of an agent that learns from a replay of transitions."""
+class Values:
+    """Flags of an agent that learns values from transitions, played or recorded."""
 
     learning_rate: run.Positive = 1e-3
     """Adam's step size for the values."""
@@ -26,6 +26,16 @@ class Learning:
     """Transitions folded into each target."""
     batch_size: run.Count = 128
     """Transitions that a gradient step learns from."""
+    target_rate: run.Share = 0.005
+    """How far the targets move towards what is learned after each update; 1 is no target network."""
+    reward_scale: run.Positive = 1.0
+    """Factor of the rewards that are learned from; those reported are the task's."""
+
+
+@dataclass(frozen=True)
+class Learning(Values):
+    """The same with a replay of what is played."""
+
     buffer_size: run.Count = 100_000
     """Transitions that the replay keeps."""
     warmup: run.Whole = 1_000
@@ -34,10 +44,6 @@ class Learning:
     """Steps in each environment between learning phases."""
     updates: run.Count = 4
     """Updates per learning phase. The update-to-data ratio is this times `delay` / (unroll x environments)."""
-    target_rate: run.Share = 0.005
-    """How far the targets move towards what is learned after each update; 1 is no target network."""
-    reward_scale: run.Positive = 1.0
-    """Factor of the rewards that are learned from; those reported are the task's."""
     normalise_observations: bool = False
     """Bring observations that are not images to running mean 0 and variance 1."""
 
@@ -58,7 +64,7 @@ def scaled(agent: "run.Agent", config: Learning) -> "run.Agent":
     return wrappers.rewards(agent, lambda reward: config.reward_scale * reward)
 
 
-def critics(config: "Learning | offline.Learning", spec: "run.Spec", num: int) -> "run.Network":
+def critics(config: Values, spec: "run.Spec", num: int) -> "run.Network":
     """The ensemble of `num` critics that the flags describe."""
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 

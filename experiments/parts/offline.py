@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experiments import run
-from experiments.parts import builders, checks
+from experiments.parts import builders, checks, off_policy
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from agents.base import Agent
@@ -13,41 +13,38 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
 
 
 @dataclass(frozen=True)
-class Learning:
+class Learning(off_policy.Values):
     """Flags of an agent that learns values from recorded transitions."""
 
     learning_rate: run.Positive = 3e-4
-    """Adam's step size for the values."""
+    hidden: tuple[run.Count, ...] = (256, 256)
+    batch_size: run.Count = 256
     policy_learning_rate: run.Positive = 3e-4
     """Adam's step size for the policy."""
-    discount: run.Unit = 0.99
-    """Discount γ of later rewards, per step."""
-    hidden: tuple[run.Count, ...] = (256, 256)
-    """Sizes of the dense layers of each network."""
-    layer_norm: bool = False
-    """Normalise dense layers of the values before each of their activations."""
-    cnn: checks.Convolutions = "auto"
-    """Convolutions for image observations, `auto` by their size; `hidden` follows them."""
-    dtype: checks.Precision = "float32"
-    """What the layers compute in; parameters and losses are float32 in either case."""
-    n_step: run.Count = 1
-    """Transitions folded into each target."""
-    batch_size: run.Count = 256
-    """Transitions that a gradient step learns from."""
     critics: run.Count = 2
     """Number of critics, of which targets take the least value."""
-    target_rate: run.Share = 0.005
-    """How far the targets move towards what is learned after each update; 1 is no target network."""
     top: run.Share = 1.0
     """Share of the episodes to learn from, those with the greatest returns."""
-    reward_scale: run.Positive = 1.0
-    """Factor of the rewards that are learned from; returns are told as the task pays them."""
     reward_shift: run.Real = 0.0
-    """What is added to the rewards that are learned from after that; -1 for IQL's and CQL's AntMaze."""
+    """What is added to the rewards that are learned from after their factor; -1 for IQL's and CQL's AntMaze."""
     span_returns: bool = False
     """Divide rewards further so that the returns of the dataset span 1000, as IQL does for locomotion."""
     normalise_observations: bool = True
     """Bring observations that are not images to mean 0 and variance 1 over the dataset."""
+
+
+PENDULUM: dict[str, Any] = {
+    "updates": 5_000,
+    "eval_episodes": 100,
+    "agent.hidden": (64, 64),
+    "agent.batch_size": 128,
+    "agent.learning_rate": 1e-3,
+    "agent.policy_learning_rate": 1e-3,
+    "agent.discount": 0.95,
+    "agent.target_rate": 0.02,
+    "agent.normalise_observations": False,
+}
+"""What presets have in common by which methods are compared on sets of Pendulum, in docs/results/offline.md."""
 
 
 def check(config: Learning, spec: "Spec", size: run.Size) -> None:
@@ -74,6 +71,7 @@ def parts(
     size: run.Size,
     value: Callable[[Any, Any], Any] | None = None,
     steps: int = 1,
+    followed: int = 0,
 ) -> run.Parts:
     """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 
@@ -84,6 +82,7 @@ def parts(
       size: of the run.
       value: `(state, timestep[T, N]) -> [T, N]`, of which the mean at the starts of episodes is told.
       steps: gradient steps of an update, each on a batch of its own.
+      followed: rows for which an episode is followed to tell what came of a transition (`replay.to_go`); 0 not to.
     """
     import replay
     from agents.common import starts, wrappers
@@ -94,7 +93,9 @@ def parts(
     memory = replay.recorded(size.per_device(config.batch_size, "agent.batch_size") * steps, config.n_step, among)
     span = float(data.returns[0] - data.returns[-1]) if config.span_returns else 0.0
     factor = config.reward_scale * (1000.0 / span if span > 0 else 1.0)
-    relabels = [replay.rewards(lambda reward: factor * reward + config.reward_shift)]
+    paid = lambda reward: factor * reward + config.reward_shift  # noqa: E731
+    relabels: list[Any] = [replay.to_go(config.discount, followed, paid)] if followed else []
+    relabels += [replay.rewards(paid)]
     relabels += [replay.n_step(config.n_step, config.discount)] if config.n_step > 1 else []
     memory = replay.mapped(memory, *relabels)
     agent = agent if value is None else starts.told(agent, value)

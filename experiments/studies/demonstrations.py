@@ -21,6 +21,7 @@ from agents.common import action_noise, optimisers
 from agents.common.critics import with_action
 from agents.common.demonstrations import Demonstrations, pretrained
 from agents.ddpg import Params, ddpg
+from agents.dqfd import guided
 from agents.dqn import dqn
 from envs import keys
 from envs.base import LAST, Array, Box, Environment, Spec, episodic
@@ -162,8 +163,8 @@ def deep_sea_episodes(
     settings: dict[str, Any] = {"epsilon": 0.01, "target_period": 100, "discount": 0.99}
     if demonstrated:
         memory = replay.with_demonstrations(optimal(env, size), capacity, BATCH, n, permanent=permanent)
-        weighing = Demonstrations(n, margin_weight=margin)
-        agent = pretrained(dqn(network, optimiser, demonstrations=weighing, **settings), memory, updates)
+        loss = guided(Demonstrations(n, margin_weight=margin), settings["discount"])
+        agent = pretrained(dqn(network, optimiser, loss_of=loss, **settings), memory, updates)
     else:
         plain = replay.prioritised(capacity, BATCH, n, alpha=0.4, beta=0.6, epsilon=1e-3, single=True)
         agent, memory = dqn(network, optimiser, **settings), replay.mapped(plain, replay.n_step(n, 0.99))

@@ -12,6 +12,7 @@ from agents.base import Sample, Step, TimeStep
 from agents.common.critics import with_action
 from agents.common.demonstrations import Demonstrations, pretrained
 from agents.ddpg import Params, ddpg
+from agents.dqfd import guided
 from agents.dqn import dqn
 from envs import keys
 from envs.base import FIRST, LAST, MID, Box
@@ -58,7 +59,7 @@ def test_dqfd_s_loss_is_the_sum_of_its_parts():
     steps, weight = windows(), np.array([0.2, 0.5, 1.0, 0.7, 0.3])
     network = networks.q_network(networks.Torso(Box((2,)), (8,), cnn=None), networks.QValues(3))
     weighing = Demonstrations(N, n_weight=0.7, margin=0.5, margin_weight=0.3)
-    agent = dqn(network, optax.sgd(0.1), discount=DISCOUNT, demonstrations=weighing)
+    agent = dqn(network, optax.sgd(0.1), discount=DISCOUNT, loss_of=guided(weighing, DISCOUNT))
     state = agent.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
     state = state._replace(target=jax.tree.map(lambda x: 0.9 * x, state.params))
     values = lambda params: np.asarray(  # noqa: E731
@@ -90,7 +91,7 @@ def test_the_margin_is_for_demonstrations_alone():
     first = jax.tree.map(lambda x: x[0], steps.timestep)
     found = []
     for weight in (0.0, 5.0):
-        agent = dqn(network, optax.sgd(0.1), demonstrations=Demonstrations(N, margin_weight=weight))
+        agent = dqn(network, optax.sgd(0.1), loss_of=guided(Demonstrations(N, margin_weight=weight), 0.99))
         state = agent.init(keys.key(0), first)
         update = jax.jit(agent.update, compiler_options=QUICK)
         found.append([update(state, keys.key(1), Sample(each))[0].params for each in (own, steps)])
@@ -133,7 +134,7 @@ def test_pretraining_alone_follows_one_demonstration():
     assert float(rows.timestep.reward.sum()) == pytest.approx(0.99, rel=1e-5)
     memory = replay.with_demonstrations(rows, 100, 32, N)
     network = networks.q_network(networks.Torso(env.spec.observation, (32,), cnn=None), networks.QValues(2))
-    agent = dqn(network, optax.adam(3e-3), epsilon=0.01, demonstrations=Demonstrations(N))
+    agent = dqn(network, optax.adam(3e-3), epsilon=0.01, loss_of=guided(Demonstrations(N), 0.99))
     first = jax.vmap(env.reset)(keys.split(keys.key(0), 2))[1]
     assert pretrained(agent, memory, 0) is agent
     state = jax.jit(pretrained(agent, memory, 150).init, compiler_options=QUICK)(keys.key(0), first)

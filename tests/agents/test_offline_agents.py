@@ -120,11 +120,11 @@ def test_conservative_values_of_actions_that_were_not_done_fall():
     np.testing.assert_allclose(slope[:2], 0, atol=5e-3)
 
 
-def conservative_sac(**settings: Any) -> Any:
+def conservative_sac(calibrated: bool = False, **settings: Any) -> Any:
     policy = networks.q_network(mlp(), networks.TanhGaussianPolicy(1))
     critic = networks.ensemble(networks.q_network(mlp(16, action=True), networks.Value()), 2)
     chains = soft.Params(*(optimisers.adam(1e-2) for _ in range(3)))
-    gap = penalties.conservative(critic, 4)
+    gap = penalties.conservative(critic, 4, calibrated=calibrated)
     return critic, soft.sac(policy, critic, chains, temperature=0.05, soft_targets=False, penalty=gap, **settings)
 
 
@@ -147,6 +147,21 @@ def test_cql_holds_values_beside_the_data_below_it_and_its_multiplier_holds_the_
     state, _ = trained(cloned, data(jnp.full((LANES, 1), 0.4), jnp.zeros(LANES)), 400)
     action, _, _ = cloned.act(cloned.actor(state), keys.key(1), (), seen(), False)
     np.testing.assert_allclose(action, [[0.4]], atol=0.05)
+
+
+def test_calibrated_values_of_the_policy_do_not_fall_below_what_followed():
+    """Where one action was done and paid 1, a strong penalty lowers what is beside it, and so the policy's values."""
+    sample = data(jnp.full((LANES, 1), 0.4), jnp.ones(LANES))
+    told = sample._replace(steps=sample.steps._replace(extras={"to_go": jnp.ones((2, LANES))}))
+    worth = {}
+    for calibrated in (False, True):
+        critic, agent = conservative_sac(calibrated, penalty_weight=5.0)
+        state, _ = trained(agent, told, 400)
+        rows = jax.tree.map(lambda x: x[None], seen(64))
+        policy = networks.q_network(mlp(), networks.TanhGaussianPolicy(1))
+        own = apply(policy, state.policy.params, rows).sample(keys.key(2))
+        worth[calibrated] = float(jnp.mean(apply(critic, state.critic.params, rows, own)))
+    assert worth[True] > worth[False] + 0.1, worth
 
 
 def test_the_gap_is_of_each_critic_and_its_gradient_passes_through_critics_alone():

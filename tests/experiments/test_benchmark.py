@@ -79,6 +79,12 @@ def test_learning_steps_are_counted() -> None:
     assert run() == 3
 
 
+def test_updates_from_recorded_transitions_are_counted_over_seeds_and_critic_steps() -> None:
+    config = {**settings.FROM_DATA["td3_bc"], "hidden": (8,), "batch_size": 4}
+    run = ours.WORK["offline_updates"](agent="td3_bc", config=config, seeds=2, transitions=2_000, calls=6)
+    assert run() == 2 * 6
+
+
 def test_updates_and_returns_are_counted() -> None:
     assert ours.WORK["critics"](number=2, calls=2)() == 2
     for name in ("vtrace", "gae"):

@@ -178,6 +178,18 @@ def test_what_was_learned_offline_goes_on_online(whole, catch, tmp_path):
     assert sum(played) / 2 == 3 * (60 + 2) // 10  # of ten rows each; two were played before the first update
 
 
+def test_calibrated_values_go_on_online_where_episodes_are_under_way(tmp_path):
+    words = ["--dataset", path_of("bellmax/pendulum"), *TINY, "--agent.calibrated", "--agent.samples", 2, "--quiet"]
+    succeed("cql", *words, "--updates", 20, "--out", tmp_path / "before")
+    on = ["--start-from", tmp_path / "before", "--online", "--online-envs", 2]
+    for name, updates in (("whole", 40), ("part", 20)):
+        succeed("cql", *words, *on, "--updates", updates, "--out", tmp_path / name)
+    succeed("cql", "--resume", tmp_path / "part", "--updates", 40, "--quiet")
+    assert_same_state(tmp_path / "whole", tmp_path / "part")
+    told = [float(row["penalty"]) for row in rows(tmp_path / "whole") if row["penalty"]]
+    assert told and np.isfinite(told).all()
+
+
 def test_data_beside_needs_a_replay_that_draws_uniformly(tmp_path):
     data = ["--data", path_of("bellmax/catch"), "--env", "bellmax/catch", "--out", tmp_path / "run"]
     outcome = call("a2c", *data)

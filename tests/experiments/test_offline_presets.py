@@ -41,6 +41,13 @@ REFUSED = [
     ("iql", "bellmax/catch", ["--agent.level", "1"], "--agent.level 1.0: must be below 1"),
     ("cql", "bellmax/pendulum", ["--agent.gap", "5", "--agent.penalty", "0"], "--agent.gap 5.0: of use only with"),
     ("cql", "bellmax/catch", ["--agent.gap", "5"], "--agent.gap 5.0: is for continuous actions"),
+    ("cql", "bellmax/catch", ["--agent.calibrated"], "--agent.calibrated: is for continuous actions"),
+    (
+        "cql",
+        "bellmax/pendulum",
+        ["--agent.calibrated", "--agent.penalty", "0"],
+        "--agent.calibrated: of use only with --agent.penalty above 0",
+    ),
     ("cql", "bellmax/pendulum", ["--agent.temperature", "0"], "--agent.temperature 0.0: must be above 0"),
     ("td3_bc", "bellmax/catch", [], "--env bellmax/catch: td3_bc needs a vector of bounded actions"),
     ("td3_bc", "bellmax/pendulum", ["--agent.no-clone", "--agent.weight", "1"], "--agent.weight 1.0: of use only with"),

@@ -36,7 +36,7 @@ WORDS = {
     "bear": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.samples", "2"],
     "bcq": [*BATCH, "--agent.generator-hidden", "8", "--agent.candidates", "2", "--agent.choices", "4"],
     "edac": [*BATCH, "--agent.critics", "3"],
-    "cql": [*BATCH, "--agent.samples", "2", "--agent.gap", "5", "--agent.cloned", "4"],
+    "cql": [*BATCH, "--agent.samples", "2", "--agent.gap", "5", "--agent.cloned", "4", "--agent.calibrated"],
     "td3_bc": BATCH,
     "dt": [
         *["--agent.width", "8", "--agent.layers", "1", "--agent.context", "4", "--agent.batch-size", "8"],

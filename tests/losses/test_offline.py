@@ -54,6 +54,18 @@ def test_the_sampled_gap_is_corrected_for_what_actions_were_drawn_from():
     assert not np.any(gradients[1]) and np.all(gradients[2] == -1)
 
 
+def test_values_below_what_followed_count_for_that_and_are_not_lowered():
+    rng = np.random.default_rng(2)
+    q, log_density, taken = rng.normal(size=(5, 6)), rng.normal(size=(5, 6)), rng.normal(size=5)
+    least = np.where(np.arange(6) < 2, -np.inf, rng.normal(size=(5, 1)))
+    expected = np.log(np.exp(np.maximum(q, least) - log_density).sum(-1)) - taken
+    arrays = single(q, log_density, taken, least)
+    close(losses.sampled_conservative_gap(*arrays), expected)
+    slope = jax.grad(lambda *x: losses.sampled_conservative_gap(*x).sum(), (0, 3))(*arrays)
+    assert not np.any(slope[1]) and np.array_equal(np.asarray(slope[0]) == 0, q < least)
+    close(losses.sampled_conservative_gap(*arrays[:3]), np.log(np.exp(q - log_density).sum(-1)) - taken)
+
+
 def test_a_multiplier_rises_while_the_constraint_is_broken():
     slope = jax.grad(lambda x, gap: losses.multiplier_loss(x, gap - 2.0))
     assert slope(jnp.float32(0.3), jnp.float32(5.0)) < 0 < slope(jnp.float32(0.3), jnp.float32(1.0))

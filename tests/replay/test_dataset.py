@@ -143,6 +143,37 @@ def test_n_step_returns_stop_at_the_end():
     assert left == {0: 0.0, 1: 0.0, 2: 0.0, 4: 0.5, 5: 1.0}
 
 
+def test_what_followed_is_told_of_a_dataset_and_of_what_is_played():
+    """From rewards of 1, 2, ..., whose row says which; the last episode of what is played is under way."""
+    data = dataset.of(rows(3, 2, 4))
+    follows = replay.to_go(0.5, 4, lambda reward: 2 * reward + 1)
+    ends = np.array([3, 3, 3, 3, 6, 6, 6, *[11] * 5])
+
+    def expected(row: int) -> float:
+        return sum(0.5**k * (2 * (row + 1 + k) + 1) for k in range(ends[row] - row))
+
+    sample = jax.jit(replay.mapped(replay.recorded(256), follows, replay.rewards(lambda r: 0 * r)).sample)(
+        lent(data), jax.random.key(0)
+    )
+    told = np.asarray(sample.steps.extras["to_go"])
+    np.testing.assert_allclose(told[0], [expected(int(row)) for row in sample.index], rtol=1e-6)
+    assert np.array_equal(told[0], told[1]) and not np.any(sample.steps.timestep.reward)
+    kept = jax.tree.map(lambda x: x[:9, None], data.rows)  # of the last episode two rows
+    memory = replay.mapped(replay.uniform(9, 64), follows)
+    state = memory.add(memory.init(jax.tree.map(lambda x: x[0], kept)), kept)
+    sample = jax.jit(memory.sample)(state, jax.random.key(1))
+    told, row = np.asarray(sample.steps.extras["to_go"])[0], np.asarray(sample.index.time)
+    assert set(row) == set(range(8))
+    known = (row != 7) & (row != 3) & (row != 6)  # from a LAST row, which is masked, nothing follows
+    np.testing.assert_allclose(told[known], [expected(int(each)) for each in row[known]], rtol=1e-6)
+    assert np.all(told[row == 7] == -np.inf)
+    near = jax.jit(replay.mapped(replay.recorded(64), replay.to_go(0.5, 2)).sample)(lent(data), jax.random.key(0))
+    seen = np.isfinite(near.steps.extras["to_go"][0])
+    np.testing.assert_array_equal(seen, ends[near.index] - np.asarray(near.index) <= 2)
+    with pytest.raises(ValueError, match="horizon is 0; it must be at least 1"):
+        replay.to_go(0.5, 0)
+
+
 def test_among_draws_from_the_best_episodes_alone():
     data = dataset.of(rows(3, 2, 4))
     sample = jax.jit(replay.recorded(256, among=6).sample)(lent(data), jax.random.key(0))
