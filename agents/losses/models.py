@@ -51,6 +51,23 @@ def two_hot_cross_entropy(logits: Array, x: Array, atoms: Array) -> Array:
     return -jnp.sum(target * jax.nn.log_softmax(logits), -1)
 
 
+def symmetric_mean(logits: Array, atoms: Array) -> Array:
+    """Σ_k softmax(logits)_k b_k, with each atom added to its mirror image before all are summed.
+
+    Of atoms b_k = -b_{K-1-k} that reach to 10⁸ the mean is then exactly 0 where the logits are all alike, where a sum
+    in another order is not (Hafner et al., "Mastering diverse domains through world models", 2023).
+
+    Args:
+      logits: `[..., K]`.
+      atoms: `[K]`, of which the i-th and the i-th last are each other's negatives.
+
+    Returns:
+      Means `[...]`.
+    """
+    weighted = jax.nn.softmax(logits) * atoms.reshape((1,) * (logits.ndim - 1) + (-1,))
+    return 0.5 * jnp.sum(weighted + jnp.flip(weighted, -1), -1)
+
+
 def pixel_cross_entropy(logits: Array, kind: Array) -> Array:
     """-Σ_hw ln softmax(logits)[kind], the categorical loss of a frame (Racanière et al., 2017, appendix B).
 
