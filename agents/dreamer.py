@@ -88,7 +88,7 @@ def dreamer(
     actions: Space,
     modelling: Modelling,
     values: Scalar,
-    behaviour: Behaviour = Behaviour(),
+    behaviour: Behaviour,
     planner: Planner | None = None,
     remember: bool = True,
     sampled: bool = True,
@@ -190,10 +190,9 @@ def dreamer(
         step_type, r, d, _ = steps.timestep
         boot = returns[0].reshape(shape)
         real = over_lanes(r[1:], discount * d[1:], boot[1:], step_type, behaviour.lambda_, True)
-        output = call(critic, params["critic"], seen.features[:-1])
-        each = values.nll(output, real) + behaviour.slow_cost * values.nll(
-            output, value(state.slow, seen.features[:-1])
-        )
+        before = seen.features[:-1]
+        output = call(critic, params["critic"], before)
+        each = values.nll(output, real) + behaviour.slow_cost * values.nll(output, value(state.slow, before))
         replayed = parallel.masked_mean(each, valid(steps) & (step_type[:-1] != LAST))
         told = {
             "policy_loss": policy_loss,

@@ -204,12 +204,12 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     import replay
     from agents.common import wrappers
     from agents.dreamer import Behaviour, dreamer
-    from agents.world import latent_models, planning, tree_search
+    from agents.world import dreams, latent_models, planning, tree_search
     from envs.base import Box, Discrete
     from networks.world import Head, Policy
 
     discrete = isinstance(spec.action, Discrete)
-    actions = spec.action if discrete else Box(spec.action.shape, -1.0, 1.0)
+    actions: Any = spec.action if discrete else Box(spec.action.shape, -1.0, 1.0)
     model, how = world_of(config, spec)
     style = model.style
     number = actions.num if discrete else actions.shape[0]
@@ -221,8 +221,8 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         gradient = "reinforce" if discrete else "dynamics"
 
     def heuristic(params: Any, state: Any) -> Any:
-        pi = actor.apply({"params": params["actor"]}, state.features)
-        return pi.logits, how.rewards.mean(critic.apply({"params": params["critic"]}, state.features))
+        pi = dreams.call(actor, params["actor"], state.features)
+        return pi.logits, how.rewards.mean(dreams.call(critic, params["critic"], state.features))
 
     planner = None
     if config.planner == "search":

@@ -151,4 +151,5 @@ def rewritten(state: Ring, index: Index, extras: Any) -> Ring:
     def put(x: Array, y: Array) -> Array:
         return x.at[at].set(y.reshape((-1, *x.shape[1:])).astype(x.dtype), mode="promise_in_bounds")
 
-    return state.replace(rows=state.rows._replace(extras=jax.tree.map(put, state.rows.extras, extras)))
+    rows = state.rows._replace(extras=jax.tree.map(put, state.rows.extras, extras))
+    return Ring(rows, state.head, state.fill, state.lanes, state.groups)

@@ -161,7 +161,7 @@ def imagine(
     actions: Space,
     depth: int,
 ) -> tuple[Latent, Array]:
-    """States of rows 0, ..., depth, `[depth + 1, N]`, and the actions `[depth, N]` that were taken from all but the last.
+    """States of rows 0, ..., depth, `[depth + 1, N]`, and the actions `[depth, N]` taken from all but the last.
 
     Gradients pass through draws of latents and actions (straight-through where they are discrete), and not into the
     policy through what it reads.

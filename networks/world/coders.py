@@ -26,7 +26,8 @@ def sides(shape: tuple[int, ...]) -> list[tuple[int, int]]:
     """Heights and widths of an image's maps, halved (odd ones rounded up) until none is above `LEAST`."""
     found = [(shape[0], shape[1])]
     while max(found[-1]) > LEAST:
-        found.append(tuple(-(-n // 2) for n in found[-1]))
+        height, width = found[-1]
+        found.append((-(-height // 2), -(-width // 2)))
     return found
 
 
