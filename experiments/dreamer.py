@@ -121,7 +121,7 @@ class Config:
 class Flags(run.Common):
     """Train Dreamer (Hafner et al., 2020, 2021, 2023), which learns to act in the imagination of a world model."""
 
-    env: str = "gymnax/CartPole-v1"
+    env: str = "bellmax/cartpole"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     steps: run.Steps = 20_000
     """Environment steps that each seed trains for."""

@@ -54,6 +54,7 @@ from agents.losses.inverse import (
 from agents.losses.models import (
     distillation,
     gaussian_nll,
+    mixture_nll,
     pixel_cross_entropy,
     symexp,
     symlog,
@@ -189,6 +190,7 @@ __all__ = [
     "large_margin",
     "likely",
     "mean_discrepancy",
+    "mixture_nll",
     "multiplier_loss",
     "munchausen_bonus",
     "n_step_returns",

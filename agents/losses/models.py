@@ -1,5 +1,7 @@
 """Losses of models of the world, and of policies that are learned from others: one number per step or frame."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -95,6 +97,23 @@ def gaussian_nll(mean: Array, log_variance: Array, x: Array) -> Array:
     """
     error = jax.lax.stop_gradient(x) - mean
     return 0.5 * jnp.sum(jnp.square(error) * jnp.exp(-log_variance) + log_variance, -1)
+
+
+def mixture_nll(logits: Array, mean: Array, log_std: Array, x: Array) -> Array:
+    """-ln Σ_k π_k N(x; μ_k, σ_k) of every number by itself (Bishop, "Mixture density networks", 1994).
+
+    Args:
+      logits: of π, `[..., D, K]`.
+      mean: μ, `[..., D, K]`.
+      log_std: ln σ, `[..., D, K]`.
+      x: `[..., D]`; no gradient flows into it.
+
+    Returns:
+      Losses `[..., D]`.
+    """
+    z = (jax.lax.stop_gradient(x)[..., None] - mean) * jnp.exp(-log_std)
+    each = -0.5 * jnp.square(z) - log_std - 0.5 * math.log(2 * math.pi)
+    return -jax.nn.logsumexp(jax.nn.log_softmax(logits) + each, -1)
 
 
 def distillation(teacher_logits: Array, logits: Array) -> Array:
