@@ -7,6 +7,9 @@ from typing import Any
 from experiments import run
 from experiments.parts import dream_learning, dream_search, staged
 
+TOLD = ("losses", "eval_iqm", "eval_returns", "dream_returns", "kept")
+"""What is printed of the stages' summaries."""
+
 
 def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     """Runs the stages, or where there are none the controller's search in the run folder itself.
@@ -32,10 +35,13 @@ def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
         found["controller"] = run.trained(experiment, staged.stage(config, folder / "controller", model=model))
     if "dream" in config.stages:
         found["dream"] = dream_search.dream(config, folder)
+    if {"controller", "dream"} <= found.keys():
+        pairs = zip(found["dream"]["eval_returns"], found["controller"]["eval_returns"], strict=True)
+        found["dream"]["kept"] = [dreamt / awake if awake else 0.0 for dreamt, awake in pairs]
     run.records.write_json(folder / "summary.json", found)
     if not config.quiet:
         for name, summary in found.items():
-            print(f"{name}: { {k: v for k, v in summary.items() if k in ('eval_iqm', 'eval_returns', 'losses')} }")
+            print(f"{name}: " + ", ".join(f"{key} {summary[key]}" for key in TOLD if key in summary))
     return found
 
 
