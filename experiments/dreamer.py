@@ -43,6 +43,8 @@ class Config:
     """Encode and predict vectors as sign(x) ln(1 + |x|)."""
     two_hot: bool = True
     """Tell rewards and values by distributions over bins, whose losses do not grow with the numbers; else by a mean."""
+    bins: run.Pair = 63
+    """Bins of such a distribution, from -e^20 to e^20; 255 in v3."""
     kl_dynamics: run.NonNegative = 1.0
     """Weight of the divergence by which the prior learns; 0 leaves the dynamics unlearned, an ablation."""
     kl_representation: run.NonNegative = 0.1
@@ -173,7 +175,7 @@ def world_of(config: Config, spec: Any) -> tuple[Any, Any]:
     style = world.Style(config.activation, config.norm)
     kind = world.Kind(config.latent, config.latent_size, config.classes, 0.01 if config.unimix else 0.0)
     rssm = world.RSSM(kind, config.deter, config.hidden, config.core, config.blocks, config.prior_layers, style)
-    rewards = scalars.two_hot() if config.two_hot else scalars.normal()
+    rewards = scalars.two_hot(config.bins) if config.two_hot else scalars.normal()
     sizes = (config.units, config.layers, 1, config.channels)
     model = world.World(modalities(spec.observation), rssm, rewards.outputs, *sizes, config.symlog, style)
     balance = dreams.Balance(config.kl_dynamics, config.kl_representation, config.free_nats, config.free_averaged)
@@ -300,7 +302,7 @@ def sized(deter: int, hidden: int, classes: int, channels: int) -> dict[str, Any
     """v3 in one of its sizes, with the settings of its state-based control."""
     return parts.merge(
         SWING_UP, deter=deter, hidden=hidden, units=hidden, classes=classes, channels=channels, latent_size=32,
-        layers=3, prior_layers=2, learning_rate=4e-5, rate_warmup=1_000, length=64, replay_ratio=512,
+        layers=3, prior_layers=2, bins=255, learning_rate=4e-5, rate_warmup=1_000, length=64, replay_ratio=512,
         buffer_size=500_000,
     )  # fmt: skip
 
