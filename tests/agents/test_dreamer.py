@@ -61,7 +61,7 @@ def timesteps() -> TimeStep:
 def acted(**arguments: Any) -> tuple[Any, Step]:
     """A state and what the agent did with it."""
     it, rows = agent(**arguments), timesteps()
-    state = it.init(jax.random.key(0), jax.tree.map(lambda x: x[0], rows))
+    state = quick(it.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], rows))
 
     def step(carry: Any, row: tuple) -> tuple[Any, Step]:
         key, timestep = row
@@ -210,7 +210,7 @@ def learned(actions: str) -> tuple[models.Learner, Any]:
     how = dreams.Modelling(scalars.two_hot(21), 1.0)
     learner = latent_models.learner(world(), space, optimisers.adam(1e-2), how, sampled=False)
     steps = paying(space)
-    state = learner.init(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+    state = quick(learner.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
     keys = jax.random.split(jax.random.key(1), 200)
     update = lambda state, key: learner.update(state, key, steps)  # noqa: E731
     state, metrics = quick(lambda state: jax.lax.scan(update, state, keys))(state)
@@ -239,7 +239,7 @@ def test_dyna_learns_from_what_the_model_says_of_transitions() -> None:
     torso = networks.Torso(SEEN, (8,), cnn=None)
     inner = dqn(networks.q_network(torso, networks.QValues(3)), optimisers.adam(1e-2), discount=0.9, epsilon=0.1)
     around = dyna(inner, learner, 1)
-    whole = around.init(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+    whole = quick(around.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
     after, info = quick(around.update)(whole, jax.random.key(1), Sample(steps))
     assert after.updates == 1 and np.isfinite(info.metrics["model_loss"]) and np.isfinite(info.metrics["loss"])
 

@@ -30,7 +30,7 @@ quick = partial(jax.jit, compiler_options=QUICK)
 @cache
 def world() -> Parts:
     vision, memory = VAE(modalities(Box((3,))), Z, 8, 1), MixtureMemory(Z, H, 2)
-    params = world_models.fresh(vision, memory, ACTIONS, jax.random.key(0), jnp.zeros((1, 3)))
+    params = quick(lambda: world_models.fresh(vision, memory, ACTIONS, jax.random.key(0), jnp.zeros((1, 3))))()
     return Parts(vision, memory, params)
 
 

@@ -1,5 +1,8 @@
 """Latent world models: the three cores against numpy, resets, draws, and observations of all kinds."""
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +12,17 @@ from envs.base import Box, Discrete
 from networks.predictor import modalities
 from networks.world import RSSM, Classes, Decoder, Encoder, Kind, Latent, Normal, Policy, Style
 from networks.world.rssm import Block, Normed
+from tests.quick import QUICK
 
 H, Z, A, B = 8, 6, 2, 3
 KEY = jax.random.key(0)
+quick = partial(jax.jit, compiler_options=QUICK)
 KINDS = {"gaussian": Kind("gaussian", Z), "categorical": Kind("categorical", 2, 3)}
+
+
+def begun(module: Any, *args: Any, method: str = "__call__") -> Any:
+    """What a module with fresh parameters makes of its arguments, and the parameters."""
+    return quick(lambda *args: module.init_with_output(KEY, *args, method=method))(*args)
 
 
 def drawn(*shape):
@@ -66,18 +76,17 @@ def reference_block(p, h, z, a):
 )
 def test_a_core_is_its_formula(core, reference):
     h, z, a = drawn(B, H), drawn(B, Z), drawn(B, A)
-    params = core.init(KEY, h, z, a)["params"]
-    expected = reference(params, *(np.float64(x) for x in (h, z, a)))
-    np.testing.assert_allclose(core.apply({"params": params}, h, z, a), expected, rtol=1e-4, atol=1e-5)
+    made, params = begun(core, h, z, a)
+    expected = reference(params["params"], *(np.float64(x) for x in (h, z, a)))
+    np.testing.assert_allclose(made, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("core", ["gru", "norm", "block"])
 def test_an_opening_row_knows_nothing_of_what_was_before(core):
     rssm = RSSM(KINDS["categorical"], H, 5, core, 4)
     before, action, first = Latent(drawn(B, H), drawn(B, Z)), drawn(B, A), jnp.array([True, False, True])
-    params = rssm.init(KEY, before, action, first, method="recur")
-    h = rssm.apply(params, before, action, first, method="recur")
-    fresh = rssm.apply(params, rssm.begin(B), 0 * action, 0 * first, method="recur")
+    h, _ = begun(rssm, before, action, first, method="recur")
+    fresh, _ = begun(rssm, rssm.begin(B), 0 * action, 0 * first, method="recur")
     np.testing.assert_array_equal(h[0], fresh[0])
     np.testing.assert_array_equal(h[2], fresh[2])
     assert not np.allclose(h[1], fresh[1])
@@ -94,8 +103,8 @@ def test_draws_are_one_hot_with_the_gradient_of_their_probabilities():
     z = Classes(logits).sample(KEY).reshape((B, 2, 3))
     np.testing.assert_allclose(np.sort(z, -1), np.broadcast_to([0.0, 0.0, 1.0], (B, 2, 3)), atol=1e-6)
     weight = drawn(B, 2, 3) + 1
-    through = jax.grad(lambda x: (Classes(x).sample(KEY).reshape((B, 2, 3)) * weight).sum())(logits)
-    plain = jax.grad(lambda x: (jax.nn.softmax(x) * weight).sum())(logits)
+    through = quick(jax.grad(lambda x: (Classes(x).sample(KEY).reshape((B, 2, 3)) * weight).sum()))(logits)
+    plain = quick(jax.grad(lambda x: (jax.nn.softmax(x) * weight).sum()))(logits)
     np.testing.assert_allclose(through, plain, rtol=1e-6)
     assert (Classes(logits).sample(None).reshape((B, 2, 3)).argmax(-1) == logits.argmax(-1)).all()
 
@@ -142,8 +151,8 @@ def test_observations_of_all_kinds_are_encoded_and_decoded():
         "odd": jnp.full((B, 21, 10, 2), 255, jnp.uint8),
         "tiny": jnp.ones((B, 4, 3, 1)),
     }
-    code, _ = Encoder(seen, 5, 1, 2).init_with_output(KEY, observation)
-    made, _ = Decoder(seen, 5, 1, 2).init_with_output(KEY, drawn(B, 9))
+    code, _ = begun(Encoder(seen, 5, 1, 2), observation)
+    made, _ = begun(Decoder(seen, 5, 1, 2), drawn(B, 9))
     assert code.ndim == 2 and len(code) == B
     shapes = {name: x.shape[1:] for name, x in made.items()}
     assert shapes == {name: space.shape or (4,) for name, space in SPACES.items()}
@@ -153,17 +162,16 @@ def test_observations_of_all_kinds_are_encoded_and_decoded():
 def test_vectors_are_seen_as_symlogs():
     seen, x = modalities(Box((2,))), jnp.array([[1e6, -3.0]])
     plain, squashed = Encoder(seen, 5, symlog=False, style=Style()), Encoder(seen, 5)
-    params = plain.init(KEY, x)
     symlog = jnp.sign(x) * jnp.log1p(jnp.abs(x))
-    np.testing.assert_allclose(squashed.apply(params, x), plain.apply(params, symlog), rtol=1e-5)
+    np.testing.assert_allclose(begun(squashed, x)[0], begun(plain, symlog)[0], rtol=1e-5)
 
 
 def test_policies_begin_close_to_even_and_within_their_bounds():
     x = drawn(B, 9)
-    pi, _ = Policy("categorical", 4, 5, 1).init_with_output(KEY, x)
+    pi, _ = begun(Policy("categorical", 4, 5, 1), x)
     np.testing.assert_allclose(jax.nn.softmax(pi.logits), 0.25, atol=0.1)
-    bounded, _ = Policy("bounded", 2, 5, 1).init_with_output(KEY, x)
+    bounded, _ = begun(Policy("bounded", 2, 5, 1), x)
     assert (jnp.abs(bounded.mean) < 0.5).all()
     assert ((bounded.log_std > np.log(0.1)) & (bounded.log_std < 0)).all()
-    squashed, _ = Policy("tanh", 2, 5, 1).init_with_output(KEY, x)
+    squashed, _ = begun(Policy("tanh", 2, 5, 1), x)
     assert (jnp.abs(squashed.sample(KEY)) <= 1).all()
