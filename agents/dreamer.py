@@ -154,11 +154,11 @@ def dreamer(
         def value(params: Any, features: Array) -> Array:
             return values.mean(call(critic, jax.lax.stop_gradient(params), features))
 
-        policy = lambda features: call(actor, params["actor"], features)  # noqa: E731
+        acting = jax.lax.stop_gradient(params["actor"]) if reinforce else params["actor"]
+        policy = lambda features: call(actor, acting, features)  # noqa: E731
         begun = jax.lax.stop_gradient(flat(seen))
         states, taken = imagine(world, frozen, key, begun, policy, actions, behaviour.horizon)
         features = states.features
-        features = jax.lax.stop_gradient(features) if reinforce else features
         reward = modelling.rewards.mean(call(world, frozen, features[1:], method="reward"))
         going = dreams.discounts(world, frozen, features[1:])
         v = value(state.slow if behaviour.bootstrap == "slow" else params["critic"], features)
@@ -171,10 +171,9 @@ def dreamer(
         reach = behaviour.range_decay * state.range + (1 - behaviour.range_decay) * reach
         scale = jnp.maximum(1.0, reach[1] - reach[0]) if behaviour.normalise else 1.0
         fixed = jax.lax.stop_gradient(features[:-1])
-        pi = policy(fixed)
+        pi = call(actor, params["actor"], fixed)
         entropy = pi.entropy()
         if reinforce:
-            taken = jax.lax.stop_gradient(taken)
             each = losses.policy_gradient(pi.log_prob(taken), (returns - v[:-1]) / scale)
         else:
             each = -returns / scale
