@@ -173,10 +173,8 @@ def dreamer(
         fixed = jax.lax.stop_gradient(features[:-1])
         pi = call(actor, params["actor"], fixed)
         entropy = pi.entropy()
-        if reinforce:
-            each = losses.policy_gradient(pi.log_prob(taken), (returns - v[:-1]) / scale)
-        else:
-            each = -returns / scale
+        advantage = (returns - v[:-1]) / scale
+        each = losses.policy_gradient(pi.log_prob(taken), advantage) if reinforce else -returns / scale
         policy_loss = jnp.mean(weight * (each - behaviour.entropy_cost * entropy))
 
         output = call(critic, params["critic"], fixed)

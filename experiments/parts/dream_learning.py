@@ -47,11 +47,14 @@ def played(config: Any) -> "Step":
 
 def inner_actions(spec: Any, action: Any) -> Any:
     """The task's actions as an agent in [-1, 1] took them."""
+    import numpy as np
+
     from envs.base import Discrete
 
     if isinstance(spec.action, Discrete):
         return action
-    low, high = spec.action.low, spec.action.high
+    bounds = (np.asarray(bound, np.float32) for bound in (spec.action.low, spec.action.high))
+    low, high = (np.broadcast_to(bound, spec.action.shape)[None, None] for bound in bounds)
     return 2 * (action - low) / (high - low) - 1
 
 

@@ -141,11 +141,11 @@ def test_dreams_follow_the_controller() -> None:
     candidates = jnp.stack([9 * biases, -9 * biases, 9 * biases])
     found = quick(
         lambda c: world_models.dreamt(
-            it, policy, unravel, ACTIONS, jax.random.key(0), jnp.zeros((2, Z)), c, steps=5, temperature=1e-6
+            it, policy, unravel, ACTIONS, jax.random.key(0), jnp.zeros((2, Z)), c, steps=5, temperature=1e-12
         )
     )(candidates)
     assert found[0] != found[1]
-    np.testing.assert_allclose(found[0], found[2], rtol=1e-4)
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-3)
 
 
 TINY = [
