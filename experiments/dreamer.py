@@ -92,7 +92,7 @@ class Config:
     """Adam's step size for the critic."""
     rate_warmup: run.Whole = 100
     """Updates over which step sizes grow to what they are; 1000 in v3."""
-    clip: run.Positive = 0.3
+    clip: run.Limit = 0.3
     """LaProp's largest gradient of a tensor, as a share of the tensor's norm."""
     max_grad_norm: run.Limit = 100.0
     """Global norm that Adam's gradients are clipped to, for each part."""

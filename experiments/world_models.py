@@ -59,17 +59,17 @@ class Flags(run.Common):
     transitions: run.Count = 100_000
     """Transitions of random actions that vision and memory learn from."""
     vision_updates: run.Count = 4_000
-    """Gradient steps of vision."""
+    """Gradient steps that vision learns in."""
     vision_batch: run.Count = 128
-    """Observations of each."""
+    """Observations of a gradient step of vision."""
     memory_updates: run.Count = 4_000
-    """Gradient steps of the memory."""
+    """Gradient steps that the memory learns in."""
     memory_batch: run.Count = 32
-    """Windows of each."""
+    """Windows of a gradient step of the memory."""
     memory_length: run.Count = 64
-    """Transitions of a window."""
+    """Transitions of such a window."""
     generations: run.Count = 60
-    """Generations of the search in dreams."""
+    """Generations that the search in dreams takes."""
     temperature: run.Positive = 1.15
     """Temperature τ of the dreams; below 1 the memory is surer of what comes than it has learned to be."""
     dream_steps: run.Count = 1_000
