@@ -24,7 +24,7 @@ class Config:
     latent_size: run.Count = 8
     """How many numbers or groups of classes; 30 in v1, 32 in v2 and v3."""
     classes: run.Pair = 8
-    """Classes of a group."""
+    """Classes in a group of the stochastic state."""
     unimix: bool = True
     """Mix 1 % of the uniform distribution into all classes and discrete actions, as v3 does."""
     units: run.Count = 128
@@ -36,21 +36,21 @@ class Config:
     channels: run.Count = 8
     """Channels of the first convolution for image observations; each next one has twice as many."""
     activation: Literal["elu", "silu"] = "silu"
-    """What follows a layer."""
+    """Activation that follows each layer."""
     norm: Literal["none", "rms"] = "rms"
-    """Normalisation before it."""
+    """Normalisation before each activation."""
     symlog: bool = True
     """Encode and predict vectors as sign(x) ln(1 + |x|)."""
     two_hot: bool = True
     """Tell rewards and values by distributions over bins, whose losses do not grow with the numbers; else by a mean."""
     bins: run.Pair = 63
-    """Bins of such a distribution, from -e^20 to e^20; 255 in v3."""
+    """Bins in a distribution of rewards or values, from -e^20 to e^20; 255 in v3."""
     kl_dynamics: run.NonNegative = 1.0
     """Weight of the divergence by which the prior learns; 0 leaves the dynamics unlearned, an ablation."""
     kl_representation: run.NonNegative = 0.1
     """Weight of the divergence by which the posterior learns."""
     free_nats: run.NonNegative = 1.0
-    """Divergence below which neither learns."""
+    """Divergence of posterior and prior below which neither learns."""
     free_averaged: bool = False
     """Compare the mean divergence of a batch with the free nats, as v1 and v2 do, and not that of each step."""
     reconstruction_cost: run.NonNegative = 1.0

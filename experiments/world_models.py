@@ -67,7 +67,7 @@ class Flags(run.Common):
     memory_batch: run.Count = 32
     """Windows of a gradient step of the memory."""
     memory_length: run.Count = 64
-    """Transitions of such a window."""
+    """Transitions in a window of the memory."""
     generations: run.Count = 60
     """Generations that the search in dreams takes."""
     temperature: run.Positive = 1.15

@@ -148,8 +148,8 @@ def model_loss(
     means = {name: parallel.masked_mean(x, jnp.ones_like(x, bool)) for name, x in each.items()}
     scales = {"reconstruction": 1.0, "reward": 1.0, "ends": how.ends, "kl": 1.0}
     total = losses.weighted(means, scales)
-    told = {"reconstruction": means["reconstruction"], "reward_loss": means["reward"], "end_loss": means["ends"]}
-    return total, {"model_loss": total, "kl": means["kl"], **told}
+    words = {"reconstruction": "reconstruction", "reward": "reward", "ends": "end", "kl": "kl"}
+    return total, {"model_loss": total} | {f"{word}_loss": means[name] for name, word in words.items()}
 
 
 def imagine(
