@@ -29,19 +29,26 @@ ACTIONS = {"discrete": Discrete(3), "continuous": Box((1,), -1.0, 1.0)}
 quick = partial(jax.jit, compiler_options=QUICK)
 
 
-def world(kind: str = "categorical") -> World:
-    latent = Kind("categorical", 2, 3) if kind == "categorical" else Kind("gaussian", 4)
-    return World(modalities(SEEN), RSSM(latent, 8, 8, "block", 2, 1), 21, 8, 1)
+def world(version: str = "v3") -> World:
+    latent = Kind("categorical", 2, 3) if version == "v3" else Kind("gaussian", 4)
+    core: Any = "block" if version == "v3" else "gru"
+    return World(modalities(SEEN), RSSM(latent, 8, 8, core, 2, 1), 21, 8, 1)
 
 
-@cache
-def agent(actions: str = "discrete", kind: str = "categorical", remember: bool = True, **behaviour: Any) -> Agent:
+VERSIONS: dict[str, dict[str, Any]] = {
+    "v3": {},
+    "v1": {"gradient": "dynamics", "bootstrap": "slow", "target_period": 2, "target_rate": 1.0, "normalise": False},
+}
+"""`v3` has discrete actions, `v1` a range of them; the latter with v2's copied critic."""
+
+
+def agent(version: str, remember: bool = True, **behaviour: Any) -> Agent:
     how = dreams.Modelling(scalars.two_hot(21), 0.9)
-    policy: Any = ("categorical", 3) if actions == "discrete" else ("bounded", 1)
+    actor = Policy("categorical", 3, 8, 1) if version == "v3" else Policy("bounded", 1, 8, 1)
     return dreamer(
-        world(kind), Policy(*policy, 8, 1), Head(21, 8, 1, scale=0.0), optimisers.chain(optax.sgd(0.1)),
-        actions=ACTIONS[actions], modelling=how, values=how.rewards, sampled=False, remember=remember,
-        behaviour=Behaviour(**{"horizon": 3, **behaviour}),
+        world(version), actor, Head(21, 8, 1, scale=0.0), optimisers.chain(optax.sgd(0.1)),
+        actions=ACTIONS["discrete" if version == "v3" else "continuous"], modelling=how, values=how.rewards,
+        sampled=False, remember=remember, behaviour=Behaviour(**{"horizon": 3, **VERSIONS[version], **behaviour}),
     )  # fmt: skip
 
 
@@ -51,39 +58,55 @@ def timesteps() -> TimeStep:
     kinds[0], kinds[4, 0], kinds[5, 0], kinds[3, 1] = FIRST, LAST, FIRST, FIRST
     rng = np.random.default_rng(0)
     discount = np.where(kinds == LAST, 0.0, 1.0)
-    observation = rng.normal(size=(ROWS, LANES, 2))
-    return TimeStep(
-        jnp.asarray(kinds), *(jnp.float32(x) for x in (rng.normal(size=(ROWS, LANES)), discount, observation))
-    )
+    reward, observation = rng.normal(size=(ROWS, LANES)), rng.normal(size=(ROWS, LANES, 2))
+    return TimeStep(jnp.asarray(kinds), *(jnp.float32(x) for x in (reward, discount, observation)))
 
 
 @cache
-def acted(**arguments: Any) -> tuple[Any, Step]:
+def acted(version: str = "v3", remember: bool = True) -> tuple[Any, Step]:
     """A state and what the agent did with it."""
-    it, rows = agent(**arguments), timesteps()
-    state = quick(it.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], rows))
+    it, rows = agent(version, remember), timesteps()
 
-    def step(carry: Any, row: tuple) -> tuple[Any, Step]:
-        key, timestep = row
-        action, carry, extras = it.act(it.actor(state), key, carry, timestep, True)
-        return carry, Step(timestep, action, extras)
+    @quick
+    def play() -> tuple[Any, Step]:
+        state = it.init(jax.random.key(0), jax.tree.map(lambda x: x[0], rows))
 
-    keys = jax.random.split(jax.random.key(1), ROWS)
-    return state, quick(lambda: jax.lax.scan(step, it.begin(LANES), (keys, rows)))()[1]
+        def step(carry: Any, row: tuple) -> tuple[Any, Step]:
+            key, timestep = row
+            action, carry, extras = it.act(it.actor(state), key, carry, timestep, True)
+            return carry, Step(timestep, action, extras)
+
+        keys = jax.random.split(jax.random.key(1), ROWS)
+        return state, jax.lax.scan(step, it.begin(LANES), (keys, rows))[1]
+
+    return play()
 
 
 @cache
-def updated(**arguments: Any) -> tuple[Any, Any]:
-    state, steps = acted(**arguments)
-    return quick(agent(**arguments).update)(state, jax.random.key(2), Sample(steps))
+def learn(version: str) -> Any:
+    """An update that is compiled once for all costs, `(state, steps, entropy_cost, replay_cost) -> (state, info)`."""
+
+    @quick
+    def update(state: Any, steps: Step, entropy: Any, replay: Any) -> Any:
+        costs = {"entropy_cost": entropy, "replay_cost": replay}
+        return agent(version, **costs).update(state, jax.random.key(2), Sample(steps))
+
+    return update
 
 
-@pytest.mark.parametrize("kind", ["categorical", "gaussian"])
-@pytest.mark.parametrize("actions", ["discrete", "continuous"])
-def test_a_window_becomes_what_was_acted_with(kind: str, actions: str) -> None:
+def same(some: Any, others: Any) -> bool:
+    """Whether two trees are, but for rounding."""
+    return all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(jnp.abs(a - b).max() < 1e-6), some, others)))
+
+
+versions = pytest.mark.parametrize("version", VERSIONS)
+
+
+@versions
+def test_a_window_becomes_what_was_acted_with(version: str) -> None:
     """Before parameters change, the states that learning infers are those that acting had, across episodes too."""
-    _, steps = acted(kind=kind, actions=actions)
-    _, info = updated(kind=kind, actions=actions)
+    state, steps = acted(version)
+    _, info = learn(version)(state, steps, 0.0, 0.3)
     assert info.rewrite["h"].shape == (ROWS, LANES, 8)
     for name in ("h", "z"):
         np.testing.assert_allclose(info.rewrite[name], steps.extras[name], atol=1e-5)
@@ -92,7 +115,7 @@ def test_a_window_becomes_what_was_acted_with(kind: str, actions: str) -> None:
 def test_the_context_decides_until_an_episode_opens() -> None:
     state, steps = acted()
     other = steps._replace(extras=steps.extras | {"h": steps.extras["h"].at[0].add(1.0)})
-    _, info = quick(agent().update)(state, jax.random.key(2), Sample(other))
+    _, info = learn("v3")(state, other, 0.0, 0.3)
     changed = np.abs(info.rewrite["h"] - steps.extras["h"]).max(-1) > 1e-4
     assert changed[:3].all() and changed[4, 0] and changed[:, 2].all()
     assert not changed[5:, 0].any() and not changed[3:, 1].any()
@@ -104,32 +127,26 @@ def test_without_recurrence_a_state_is_of_its_row_alone() -> None:
     assert np.ptp(acted()[1].extras["h"], axis=(0, 1)).max() > 0
 
 
-@pytest.mark.parametrize("gradient", ["reinforce", "dynamics"])
-def test_the_actor_does_not_bend_the_world(gradient: str) -> None:
-    shared = {"gradient": gradient, "replay_cost": 0.0}
-    some, others = (updated(**shared, entropy_cost=cost)[0].params for cost in (0.0, 1.0))
-    same = jax.tree.map(lambda a, b: bool(jnp.abs(a - b).max() < 1e-6), some, others)
-    assert all(jax.tree.leaves([same["world"], same["critic"]]))
-    assert not all(jax.tree.leaves(same["actor"]))
+@versions
+def test_the_actor_does_not_bend_the_world(version: str) -> None:
+    some, others = (learn(version)(*acted(version), cost, 0.0)[0].params for cost in (0.0, 1.0))
+    assert same(some["world"], others["world"]) and same(some["critic"], others["critic"])
+    assert not same(some["actor"], others["actor"])
 
 
-def test_replayed_values_reach_the_world_and_imagined_ones_do_not() -> None:
-    rng, before = np.random.default_rng(1), acted()[0]
+@versions
+def test_replayed_values_reach_the_world_and_imagined_ones_do_not(version: str) -> None:
+    rng, (before, steps) = np.random.default_rng(1), acted(version)
     noisy = jax.tree.map(lambda x: x + jnp.float32(0.1 * rng.normal(size=x.shape)), before.params["critic"])
     given = before._replace(params=before.params | {"critic": noisy})
-    after = [
-        quick(agent(replay_cost=cost).update)(given, jax.random.key(2), Sample(acted()[1]))[0].params["world"]
-        for cost in (0.0, 1.0)
-    ]
-    assert not all(jax.tree.leaves(jax.tree.map(lambda a, b: bool((a == b).all()), *after)))
-    plain = quick(agent(replay_cost=0.0).update)(before, jax.random.key(2), Sample(acted()[1]))[0].params["world"]
-    for a, b in zip(jax.tree.leaves(after[0]), jax.tree.leaves(plain), strict=True):
-        np.testing.assert_array_equal(a, b)
+    none, some = (learn(version)(given, steps, 0.0, cost)[0].params["world"] for cost in (0.0, 1.0))
+    assert same(none, learn(version)(before, steps, 0.0, 0.0)[0].params["world"])
+    assert not same(none, some)
 
 
 def test_the_slow_critic_follows_and_the_range_of_returns_is_kept() -> None:
-    state, _ = acted()
-    after, info = updated()
+    state, steps = acted()
+    after, info = learn("v3")(state, steps, 0.0, 0.3)
     for old, new, slow in zip(*map(jax.tree.leaves, (state.slow, after.params["critic"], after.slow)), strict=True):
         np.testing.assert_allclose(slow, 0.98 * old + 0.02 * new, atol=1e-6)
     assert after.updates == 1 and after.range.shape == (2,)
@@ -137,13 +154,22 @@ def test_the_slow_critic_follows_and_the_range_of_returns_is_kept() -> None:
 
 
 def test_copied_critics_move_at_their_period() -> None:
-    arguments: Any = {"bootstrap": "slow", "target_period": 2, "target_rate": 1.0}
-    state, steps = acted(**arguments)
-    update = quick(agent(**arguments).update)
-    once, _ = update(state, jax.random.key(2), Sample(steps))
-    twice, _ = update(once, jax.random.key(3), Sample(steps))
-    same = lambda a, b: all(jax.tree.leaves(jax.tree.map(lambda x, y: bool((x == y).all()), a, b)))  # noqa: E731
-    assert same(once.slow, state.slow) and same(twice.slow, twice.params["critic"])
+    state, steps = acted("v1")
+    once, _ = learn("v1")(state, steps, 0.0, 0.0)
+    twice, _ = learn("v1")(once, steps, 0.0, 0.0)
+    assert same(once.slow, state.slow) and not same(once.params["critic"], state.params["critic"])
+    assert same(twice.slow, twice.params["critic"])
+
+
+def test_gradients_through_the_model_raise_what_it_imagines() -> None:
+    rng, (state, steps) = np.random.default_rng(2), acted("v1")
+    told = state.params["world"]["of_reward"]
+    told = jax.tree.map(lambda x: x + jnp.float32(0.1 * rng.normal(size=x.shape)), told)
+    given = state._replace(params=state.params | {"world": state.params["world"] | {"of_reward": told}})
+    after, info = learn("v1")(given, steps, 0.0, 0.0)
+    better = given._replace(params=given.params | {"actor": after.params["actor"]})
+    _, then = learn("v1")(better, steps, 0.0, 0.0)
+    assert then.metrics["imagined_return"] > info.metrics["imagined_return"]
 
 
 def test_imagination_follows_the_policy_and_the_prior() -> None:
