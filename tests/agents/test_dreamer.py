@@ -18,9 +18,10 @@ from agents.dreamer import Behaviour, dreamer
 from agents.dyna import dyna, imagined
 from agents.world import dreams, latent_models, models, planning, scalars, tree_search
 from envs.base import Box, Discrete
-from experiments.run import plans
+from experiments.run import plans, prepare
 from networks.predictor import modalities
 from networks.world import RSSM, Head, Kind, Latent, Policy, World
+from tests.experiments.running import call
 from tests.quick import QUICK
 
 LANES, ROWS = 3, 9
@@ -192,6 +193,32 @@ def test_each_step_is_replayed_exactly_as_often_as_the_flag_says(
     config = experiments.dreamer.Config(replay_ratio=ratio, batch_size=batch, length=length)
     made = experiments.dreamer.schedule(config, plans.Size(lanes, 1, 1000))
     assert made.updates * batch * length == ratio * made.unroll * lanes
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--agent.deter", "100"], "--agent.deter 100: must be a multiple of --agent.blocks, 8"),
+        (["--agent.starts", "40"], "--agent.starts 40: must be at most --agent.length, 32"),
+        (["--agent.starts", "1"], "--agent.starts 1: the critic's replayed returns need 2 rows or more"),
+        (["--agent.buffer-size", "20"], "--agent.buffer-size 20: holds 20 steps of each of 1 environments"),
+        (["--agent.length", "1"], "--agent.length 1: must be at least 2"),
+    ],
+)
+def test_refusals(words: list[str], told: str, tmp_path: Any) -> None:
+    outcome = call("dreamer", *words, "--out", tmp_path / "run")
+    assert outcome.code == 2 and told in outcome.err, outcome.err
+
+
+@pytest.mark.parametrize("preset", experiments.dreamer.PRESETS)
+def test_presets_are_accepted_and_built(preset: str) -> None:
+    experiment = experiments.dreamer.experiment
+    config = experiment.parse(["--preset", preset])
+    spec, size = prepare.environment(config).spec, prepare.size_of(config)
+    experiment.check(config.agent, spec, size)
+    parts = experiment.make(config.agent, spec, size)
+    rows = config.agent.batch_size * config.agent.length * parts.schedule.updates
+    assert rows == config.agent.replay_ratio * parts.schedule.unroll * config.num_envs
 
 
 def test_laprop_is_its_formula() -> None:
