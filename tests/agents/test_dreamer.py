@@ -244,7 +244,7 @@ def test_laprop_is_its_formula() -> None:
 
 
 def paying(actions: Any, seed: int = 0, number: int = 128) -> Step:
-    """Transitions `[2, number]` of a task that pays for the last, or the least, of its actions; without the last it ends."""
+    """Transitions `[2, number]` that pay for the last, or the least, of the actions; without the last they end."""
     rng = np.random.default_rng(seed)
     if isinstance(actions, Discrete):
         action = rng.integers(0, actions.num, (2, number)).astype(np.int32)
