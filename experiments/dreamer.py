@@ -115,7 +115,7 @@ class Config:
     else the cross-entropy method."""
     plan_horizon: run.Count = 12
     """Steps of a plan of the cross-entropy method."""
-    simulations: run.Count = 32
+    simulations: run.Pair = 32
     """Simulations of the tree search, or plans in each of three iterations of the cross-entropy method."""
 
 
