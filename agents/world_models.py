@@ -77,8 +77,9 @@ def memory_loss(
     first = steps.timestep.first()[:-1].at[0].set(True)
     done = encoded(actions, jax.tree.map(lambda x: x[:-1], steps.action))
     _, told = call(memory, params, memory.begin(shape[1]), z[:-1], done, first)
+    mixture = told.z
     terms = {
-        "mixture_loss": jnp.mean(losses.mixture_nll(*told.z, z[1:]), -1),
+        "mixture_loss": jnp.mean(losses.mixture_nll(mixture.logits, mixture.mean, mixture.log_std, z[1:]), -1),
         "reward_loss": losses.squared(told.reward - steps.timestep.reward[1:]),
         "end_loss": losses.bernoulli_nll(told.going, steps.timestep.discount[1:], 0),
     }

@@ -25,7 +25,8 @@ def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     run.use_cores()
     folder = run.folders.folder_of("world_models", config)
     refuse(experiment, config, folder)
-    run.folders.make_folder(folder, experiment, config)
+    if not config.resume:
+        run.folders.make_folder(folder, experiment, config)
     found: dict[str, Any] = {}
     for name in ("vision", "memory"):
         if name in config.stages:
