@@ -141,11 +141,10 @@ def test_dreams_follow_the_controller() -> None:
     candidates = jnp.stack([9 * biases, -9 * biases, 9 * biases])
     found = quick(
         lambda c: world_models.dreamt(
-            it, policy, unravel, ACTIONS, jax.random.key(0), jnp.zeros((2, Z)), c, steps=5, temperature=1e-12
+            it, policy, unravel, ACTIONS, jax.random.key(0), jnp.zeros((2, Z)), c, steps=5, temperature=1e-6
         )
     )(candidates)
-    assert found[0] != found[1]
-    np.testing.assert_allclose(found[0], found[2], rtol=1e-3)
+    assert abs(found[0] - found[2]) < 0.1 * abs(found[0] - found[1])
 
 
 TINY = [
