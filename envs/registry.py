@@ -21,6 +21,7 @@ TASKS = {
     "cartpole": ("envs.tasks.cartpole", "cartpole"),
     "cartpole-no-velocity": ("envs.tasks.partly_hidden", "cartpole_no_velocity"),
     "cartpole-swingup": ("envs.tasks.swingup", "swingup"),
+    "cartpole-swingup-no-velocity": ("envs.tasks.partly_hidden", "swingup_no_velocity"),
     "card-pairs": ("envs.tasks.card_pairs", "card_pairs"),
     "continuous-cross": ("envs.tasks.cross", "continuous_cross"),
     "copy": ("envs.tasks.copy", "copy"),

@@ -14,7 +14,7 @@ def uniform(capacity: int, batch_size: int, length: int = 1, frames: int = 1) ->
 
     A window is `length + 1` consecutive rows of one lane. Windows may span the end of an episode; `agents.base.valid`
     tells losses which transitions join two episodes. `Sample.index` is a `ring.Index`, weights are 1, and `feedback`
-    does nothing.
+    stores what `Info.rewrite` says in the rows' extras.
 
     With `frames = k > 1`, images are kept once. An image is an observation leaf of rank 3 per lane, `[H, W, k * c]`,
     and holds the last k frames of c channels, oldest first. Only its newest frame is stored, `[H, W, c]` and of the
@@ -46,8 +46,7 @@ def uniform(capacity: int, batch_size: int, length: int = 1, frames: int = 1) ->
         return Sample(*windows.read(state, age, lane, length, frames))
 
     def feedback(state: Ring, index: Any, info: Info) -> Ring:
-        del index, info
-        return state
+        return state if info.rewrite is None else windows.rewritten(state, index, info.rewrite)
 
     every = partial(windows.every, length=length)
     pack = partial(windows.pack, frames=frames) if frames > 1 else None

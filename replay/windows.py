@@ -130,3 +130,26 @@ def _stacked(state: Ring, age: Array, time: Array, lane: Array, frames: int) -> 
     bare = state.rows._replace(timestep=rows._replace(observation=()))
     steps = ring.read(state, time, lane[None], bare)
     return steps._replace(timestep=steps.timestep._replace(observation=jax.tree.map(take, rows.observation)))
+
+
+def rewritten(state: Ring, index: Index, extras: Any) -> Ring:
+    """The ring with other extras in the rows of windows: what an update found out anew about them (`Info.rewrite`).
+
+    Where windows share a row, either's may be what is kept. Windows that an earlier `write` has overwritten since they
+    were read are none of this function's business: drivers learn from what they have just sampled.
+
+    Args:
+      state: the ring.
+      index: where the windows begin, `[N]`.
+      extras: of their rows, as stored, `[length + 1, N, ...]`.
+    """
+    length = len(jax.tree.leaves(extras)[0])
+    age = ring.age_of(state, index.time, index.lane)
+    time = ring.position(state, age[None] + jnp.arange(length, dtype=jnp.int32)[:, None], index.lane[None])
+    at = (time * state.lanes + index.lane[None]).reshape(-1)
+
+    def put(x: Array, y: Array) -> Array:
+        return x.at[at].set(y.reshape((-1, *x.shape[1:])).astype(x.dtype), mode="promise_in_bounds")
+
+    rows = state.rows._replace(extras=jax.tree.map(put, state.rows.extras, extras))
+    return Ring(rows, state.head, state.fill, state.lanes, state.groups)

@@ -17,6 +17,7 @@ from agents.losses.distributional import (
     quantile_huber,
     soft_policy,
 )
+from agents.losses.dreams import dream_weights, percentile_range
 from agents.losses.goals import (
     Relabelled,
     action_log_prob,
@@ -53,9 +54,11 @@ from agents.losses.inverse import (
 from agents.losses.models import (
     distillation,
     gaussian_nll,
+    mixture_nll,
     pixel_cross_entropy,
     symexp,
     symlog,
+    symmetric_mean,
     two_hot,
     two_hot_cross_entropy,
 )
@@ -161,6 +164,7 @@ __all__ = [
     "discriminator_loss",
     "distillation",
     "double_q_learning",
+    "dream_weights",
     "endless_gae",
     "entropy",
     "entropy_of",
@@ -186,10 +190,12 @@ __all__ = [
     "large_margin",
     "likely",
     "mean_discrepancy",
+    "mixture_nll",
     "multiplier_loss",
     "munchausen_bonus",
     "n_step_returns",
     "occupancy_gap",
+    "percentile_range",
     "pessimistic_target",
     "pixel_control",
     "pixel_cross_entropy",
@@ -224,6 +230,7 @@ __all__ = [
     "surrogate",
     "symexp",
     "symlog",
+    "symmetric_mean",
     "temperature_loss",
     "text_nll",
     "total_returns",

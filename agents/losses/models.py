@@ -1,5 +1,7 @@
 """Losses of models of the world, and of policies that are learned from others: one number per step or frame."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -51,6 +53,23 @@ def two_hot_cross_entropy(logits: Array, x: Array, atoms: Array) -> Array:
     return -jnp.sum(target * jax.nn.log_softmax(logits), -1)
 
 
+def symmetric_mean(logits: Array, atoms: Array) -> Array:
+    """Σ_k softmax(logits)_k b_k, with each atom added to its mirror image before all are summed.
+
+    Of atoms b_k = -b_{K-1-k} that reach to 10⁸ the mean is then exactly 0 where the logits are all alike, where a sum
+    in another order is not (Hafner et al., "Mastering diverse domains through world models", 2023).
+
+    Args:
+      logits: `[..., K]`.
+      atoms: `[K]`, of which the i-th and the i-th last are each other's negatives.
+
+    Returns:
+      Means `[...]`.
+    """
+    weighted = jax.nn.softmax(logits) * atoms.reshape((1,) * (logits.ndim - 1) + (-1,))
+    return 0.5 * jnp.sum(weighted + jnp.flip(weighted, -1), -1)
+
+
 def pixel_cross_entropy(logits: Array, kind: Array) -> Array:
     """-Σ_hw ln softmax(logits)[kind], the categorical loss of a frame (Racanière et al., 2017, appendix B).
 
@@ -78,6 +97,23 @@ def gaussian_nll(mean: Array, log_variance: Array, x: Array) -> Array:
     """
     error = jax.lax.stop_gradient(x) - mean
     return 0.5 * jnp.sum(jnp.square(error) * jnp.exp(-log_variance) + log_variance, -1)
+
+
+def mixture_nll(logits: Array, mean: Array, log_std: Array, x: Array) -> Array:
+    """-ln Σ_k π_k N(x; μ_k, σ_k) of every number by itself (Bishop, "Mixture density networks", 1994).
+
+    Args:
+      logits: of π, `[..., D, K]`.
+      mean: μ, `[..., D, K]`.
+      log_std: ln σ, `[..., D, K]`.
+      x: `[..., D]`; no gradient flows into it.
+
+    Returns:
+      Losses `[..., D]`.
+    """
+    z = (jax.lax.stop_gradient(x)[..., None] - mean) * jnp.exp(-log_std)
+    each = -0.5 * jnp.square(z) - log_std - 0.5 * math.log(2 * math.pi)
+    return -jax.nn.logsumexp(jax.nn.log_softmax(logits) + each, -1)
 
 
 def distillation(teacher_logits: Array, logits: Array) -> Array:

@@ -74,6 +74,7 @@ def balanced_kl(
     dynamics: float | Array = 0.5,
     representation: float | Array = 0.1,
     free: float | Array = 1.0,
+    mean: Callable[[Array], Array] | None = None,
 ) -> Array:
     """β_dyn max(f, KL(q̄ ‖ p)) + β_rep max(f, KL(q ‖ p̄)), where a bar stops the gradient, `[...]`.
 
@@ -88,10 +89,18 @@ def balanced_kl(
       dynamics: β_dyn.
       representation: β_rep.
       free: f, nats per step.
+      mean: over all steps, which is compared with f in place of each step, as in DreamerV1 and V2: where it is below f
+        every entry is f, and elsewhere they are the divergences; None compares step by step.
     """
+
+    def floored(each: Array) -> Array:
+        if mean is None:
+            return jnp.maximum(free, each)
+        return jnp.where(jax.lax.stop_gradient(mean(each)) > free, each, free)
+
     fixed_posterior, fixed_prior = jax.lax.stop_gradient((posterior, prior))
-    towards_posterior = jnp.maximum(free, kl(*fixed_posterior, *prior))
-    towards_prior = jnp.maximum(free, kl(*posterior, *fixed_prior))
+    towards_posterior = floored(kl(*fixed_posterior, *prior))
+    towards_prior = floored(kl(*posterior, *fixed_prior))
     return dynamics * towards_posterior + representation * towards_prior
 
 

@@ -28,7 +28,8 @@ def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     run.use_cores()
     folder = run.folders.folder_of("i2a", config)
     refuse(experiment, config, folder)
-    run.folders.make_folder(folder, experiment, config)
+    if not config.resume:
+        run.folders.make_folder(folder, experiment, config)
     found: dict[str, Any] = {}
     if "baseline" in config.stages:
         found["baseline"] = run.trained(experiment, stage(config, folder / "baseline", world="none", model=""))

@@ -21,6 +21,7 @@ from agents.common.curiosity import curious
 from agents.common.streams import Stream
 from agents.ddpg import Params, ddpg
 from agents.dqn import Munchausen, dqn
+from agents.dreamer import Behaviour, dreamer
 from agents.i2a import i2a
 from agents.impala import impala
 from agents.merlin import merlin
@@ -32,11 +33,12 @@ from agents.reactor import reactor
 from agents.trpo import Region, trpo
 from agents.unreal import unreal
 from agents.vpg import vpg
-from agents.world import models
+from agents.world import dreams, models, scalars
 from envs.base import Box, Spec
 from experiments import parts
 from experiments.drivers.contract import Parts, Schedule
 from networks.predictor import MemoryPolicy, Predictor, modalities
+from networks.world import RSSM, Head, Kind, Policy, World
 
 
 class Entry(NamedTuple):
@@ -218,6 +220,19 @@ def merlin_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.on_policy(8), Schedule(8))
 
 
+def dreamer_parts(spec: Spec, **overrides: Any) -> Parts:
+    how = dreams.Modelling(scalars.two_hot(63), 0.9)
+    model = World(modalities(spec.observation), RSSM(Kind("categorical", 4, 4), 64, 32, "block", 4, 1), 63, 64, 1)
+    settings = {"horizon": 8, "entropy_cost": 0.01, **overrides}
+    sampled = settings.pop("sampled", True)
+    agent = dreamer(
+        model, Policy("categorical", spec.action.num, 64, 1), Head(63, 64, 1, scale=0.0),
+        optimisers.adam(1e-3, 100.0, 1e-5),
+        actions=spec.action, modelling=how, values=how.rewards, behaviour=Behaviour(**settings), sampled=sampled,
+    )  # fmt: skip
+    return Parts(agent, replay.uniform(4000, 8, 8), Schedule(4, 1, 8))
+
+
 def binned(agent: Agent, num: int) -> Agent:
     """An agent that acts in [-1, 1] on a task of `num` discrete actions: equal parts of that range."""
 
@@ -329,5 +344,6 @@ AGENTS = {
     "pqn": Entry(pqn_parts, whole=WHOLE, slow=True),
     "reactor": Entry(reactor_parts, chunks=16, flips=1, slow=True),
     "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}, slow=True),
+    "dreamer": Entry(dreamer_parts, whole={"sampled": False, "normalise": False}, slow=True),
     "merlin": Entry(merlin_parts, chunks=40, slow=True),
 }

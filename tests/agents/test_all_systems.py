@@ -101,6 +101,8 @@ def known(name: str) -> set[str]:
         names |= {"policy_loss", "entropy", "explained_variance"}
         names |= set() if name == "merlin" else {"approx_kl", "value_loss"}
     names |= {"temperature", "entropy", "policy_gradient_norm"} if name == "sac" else set()
+    if name == "dreamer":
+        names |= {"policy_loss", "value_loss", "entropy", "kl_loss", "learning_rate", "gradient_norm"}
     each = ("q_mean", "td_error", "learning_rate", "gradient_norm")
     return names | {prefix + word for prefix in LEVELS.get(name, []) for word in each}
 

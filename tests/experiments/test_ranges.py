@@ -48,6 +48,7 @@ ZERO = {
     ("hac", "agent.unroll"): "an episode",
     ("hiro", "agent.updates"): "the paper's number",
     ("cma_es", "agent.population"): "the number that goes with the dimension",
+    ("world_models", "agent.population"): "the number that goes with the dimension",
     ("bcq", "agent.threshold"): "all actions are allowed",
     ("i2a", "eval_episodes"): "the number that goes with the steps",
 }

@@ -81,6 +81,16 @@ WORDS = {
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
     "rl_mem": [*ROWS, "--agent.row-size", "4", "--agent.head", "8"],
     "unreal": SHORT,
+    "world_models": [
+        *["--stages", "--agent.latent", "2", "--agent.units", "8", "--agent.layers", "1", "--agent.memory-size", "4"],
+        *["--agent.components", "2", "--agent.population", "4", "--agent.episodes", "1"],
+    ],
+    "dreamer": [
+        *["--agent.deter", "8", "--agent.hidden", "8", "--agent.units", "8", "--agent.layers", "1"],
+        *["--agent.latent-size", "2", "--agent.classes", "3", "--agent.blocks", "2", "--agent.horizon", "3"],
+        *["--agent.batch-size", "4", "--agent.length", "4", "--agent.replay-ratio", "4", "--agent.warmup", "200"],
+        *["--agent.buffer-size", "2000"],
+    ],
     "dyna": [*SMALL, "--agent.model-hidden", "8"],
     "planning": [
         *[*THIN, "--agent.horizon", "4", "--agent.population", "8", "--agent.elites", "2", "--agent.members", "2"],
