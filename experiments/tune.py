@@ -17,7 +17,6 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from experiments import reports, run
-from experiments.run import population
 
 ABOUT, STUDY, BEST = "tune.json", "study.log", "best.json"
 
@@ -77,7 +76,7 @@ def tune(config: Config, words: list[str]) -> dict[str, Any]:
     search = config.search or rates(flags.agent)
     if not search:
         raise ValueError(f"--search: {config.command} has no learning rate; write agent.NAME=LOW..HIGH")
-    bounds = population.bounds(dataclasses.replace(flags, pbt=search), "--search")
+    bounds = run.population.bounds(dataclasses.replace(flags, pbt=search), "--search")
     run.use_cores(dataclasses.replace(flags, seeds=flags.seeds * config.together))
     from experiments.run import trials
 
@@ -150,7 +149,7 @@ def experiments() -> list[str]:
 
 def rates(agent: Any) -> tuple[str, ...]:
     """What is searched where nothing is said: the learning rates, two decades of each."""
-    known = [name for name in population.sweepable(agent) if name.endswith("learning_rate")]
+    known = [name for name in run.population.sweepable(agent) if name.endswith("learning_rate")]
     found = {name: getattr(agent, name) for name in known}
     return tuple(f"agent.{name.replace('_', '-')}={x / 10:g}..{x * 10:g}" for name, x in found.items() if x)
 

@@ -24,6 +24,7 @@ from agents.dqn import Munchausen, dqn
 from agents.i2a import i2a
 from agents.impala import impala
 from agents.merlin import merlin
+from agents.meta_gradient import meta_gradient
 from agents.naf import naf
 from agents.ppo import ppo
 from agents.pqn import pqn
@@ -123,6 +124,12 @@ def r2d2_parts(spec: Spec, **overrides: Any) -> Parts:
 def a2c_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
     agent = a2c(actor_critic(spec, core), optimisers.adam(3e-3, 1.0), **{"discount": 0.9, "lambda_": 0.9, **overrides})
     return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
+def a2c_meta_parts(spec: Spec, **overrides: Any) -> Parts:
+    network, start = actor_critic(spec), {"discount": 0.9, "lambda_": 0.9}
+    make = lambda values: a2c(network, optimisers.adam(3e-3, 1.0), **values, **overrides, through=True)  # noqa: E731
+    return Parts(meta_gradient(make, start, start, learning_rate=1e-3), replay.on_policy(8), Schedule(8))
 
 
 def a2c_gru_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -312,6 +319,7 @@ AGENTS = {
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
     "a2c_gru": Entry(a2c_gru_parts, slow=True),
+    "a2c_meta": Entry(a2c_meta_parts, slow=True),
     "vpg": Entry(vpg_parts, whole=WHOLE, slow=True),
     "acer": Entry(acer_parts, slow=True),
     "acktr": Entry(acktr_parts, whole={"curvature": False}, slow=True),  # each device draws its own actions
