@@ -27,8 +27,8 @@ class Bounds(NamedTuple):
 class Explore(NamedTuple):
     """How numbers that were copied are changed."""
 
-    factors: tuple[float, float] = (0.8, 1.2)
-    """One of the two multiplies each number."""
+    factors: tuple[float, ...] = (0.8, 1.2)
+    """One of them multiplies each number."""
     resample: float = 0.0
     """Probability that a number is drawn anew in place of that."""
     noise: float = 0.0
@@ -131,9 +131,9 @@ def parents(rule: str, key: Key, scores: Array, share: float = 0.2) -> Array:
 
 
 def explored(key: Key, values: Array, bounds: Bounds, how: Explore) -> Array:
-    """Numbers `[P]` after a change: multiplied by one of two factors or drawn anew, and held between the bounds."""
+    """Numbers `[P]` after a change: multiplied by one of the factors or drawn anew, and held between the bounds."""
     k_factor, k_which, k_new, k_noise = jax.random.split(key, 4)
-    factors = jnp.asarray(how.factors, values.dtype)[jax.random.randint(k_factor, values.shape, 0, 2)]
+    factors = jnp.asarray(how.factors, values.dtype)[jax.random.randint(k_factor, values.shape, 0, len(how.factors))]
     fresh = jax.random.uniform(k_which, values.shape) < how.resample
     changed = values * factors + how.noise * jax.random.normal(k_noise, values.shape)
     return jnp.clip(jnp.where(fresh, drawn(k_new, bounds, values.shape), changed), *bounds)

@@ -33,8 +33,8 @@ class Population:
     """Who copies: the worst from the best, the worse of pairs, the significantly worse of pairs, or nobody."""
     pbt_share: Annotated[float, ranges.Range(0, 0.5, above=True)] = 0.2
     """Share of a population that copies and is copied from, by truncation."""
-    pbt_factors: tuple[ranges.Positive, ranges.Positive] = (0.8, 1.2)
-    """One of the two multiplies each number that is copied."""
+    pbt_factors: tuple[ranges.Positive, ...] = (0.8, 1.2)
+    """Factors of which one, drawn, multiplies each number that is copied."""
     pbt_resample: ranges.Unit = 0.0
     """Probability that a number is drawn anew between its bounds instead."""
     pbt_start: Literal["drawn", "given"] = "drawn"
@@ -184,6 +184,8 @@ def check(config: Any) -> None:
         raise ValueError(f"--actors {config.actors}: not together with {told}")
     if config.seeds % config.population:
         raise ValueError(f"--seeds {config.seeds}: must be a multiple of {told}")
+    if not config.pbt_factors:
+        raise ValueError("--pbt-factors (empty): give one factor or more")
     if config.pbt_rule == "t-test" and config.eval_episodes < 2:
         raise ValueError(f"--eval-episodes {config.eval_episodes}: must be at least 2 with --pbt-rule t-test")
     for field, (low, high) in bounds(config).items():

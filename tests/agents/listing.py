@@ -20,6 +20,7 @@ from agents.common.critics import with_action
 from agents.common.curiosity import curious
 from agents.common.streams import Stream
 from agents.ddpg import Params, ddpg
+from agents.doya import adapted
 from agents.dqn import Munchausen, dqn
 from agents.i2a import i2a
 from agents.impala import impala
@@ -130,6 +131,14 @@ def a2c_meta_parts(spec: Spec, **overrides: Any) -> Parts:
     network, start = actor_critic(spec), {"discount": 0.9, "lambda_": 0.9}
     make = lambda values: a2c(network, optimisers.adam(3e-3, 1.0), **values, **overrides, through=True)  # noqa: E731
     return Parts(meta_gradient(make, start, start, learning_rate=1e-3), replay.on_policy(8), Schedule(8))
+
+
+def doya_parts(spec: Spec, **overrides: Any) -> Parts:
+    network = actor_critic(spec)
+    settings = {"lambda_": 0.9, **overrides}
+    make = lambda values: a2c(network, optimisers.adam(3e-3, 1.0), **{**values, **settings})  # noqa: E731
+    agent = adapted(make, {"discount": 0.9}, ["discount"], sigma=0.05, hold=8)
+    return Parts(agent, replay.on_policy(8), Schedule(8))
 
 
 def a2c_gru_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -320,6 +329,7 @@ AGENTS = {
     "a2c": Entry(a2c_parts),
     "a2c_gru": Entry(a2c_gru_parts, slow=True),
     "a2c_meta": Entry(a2c_meta_parts, slow=True),
+    "doya": Entry(doya_parts, slow=True),
     "vpg": Entry(vpg_parts, whole=WHOLE, slow=True),
     "acer": Entry(acer_parts, slow=True),
     "acktr": Entry(acktr_parts, whole={"curvature": False}, slow=True),  # each device draws its own actions
