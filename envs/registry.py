@@ -39,6 +39,7 @@ TASKS = {
     "minipacman": ("envs.tasks.minipacman", "minipacman"),
     "noise": ("envs.tasks.noise", "noise"),
     "noisy-tv": ("envs.tasks.noisy_tv", "noisy_tv"),
+    "one-shot": ("envs.tasks.one_shot", "one_shot"),
     "pendulum": ("envs.tasks.pendulum", "pendulum"),
     "point-maze": ("envs.tasks.point_maze", "point_maze"),
     "pixel-catch": ("envs.tasks.pixel_catch", "pixel_catch"),

@@ -107,7 +107,10 @@ def values_of(lay: Layout, agent: Member) -> dict[str, np.ndarray]:
 
 def with_values(lay: Layout, agent: Member, values: Mapping[str, np.ndarray]) -> Member:
     """The members with other numbers, `[R]` each."""
-    return agent._replace(values=devices.place(lay, {name: np.asarray(x, np.float32) for name, x in values.items()}))
+    order = devices.order(lay)
+    return agent._replace(
+        values={name: jax.device_put(np.float32(x)[order], agent.values[name].sharding) for name, x in values.items()}
+    )
 
 
 def turner(
@@ -141,7 +144,9 @@ def turner(
     compiled = jax.jit(turn, donate_argnums=0, out_shardings=(lay.sharding, None) if several else None)
 
     def turned(agents: Member, scores: np.ndarray, key: Key) -> tuple[Member, np.ndarray]:
+        placed = jax.tree.map(lambda x: x.sharding, agents)
         agents, parents = compiled(agents, scores, key)
-        return agents, np.asarray(parents)
+        # As it was laid out, or the next chunk would be compiled anew.
+        return jax.device_put(agents, placed), np.asarray(parents)
 
     return turned

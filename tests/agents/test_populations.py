@@ -63,7 +63,7 @@ def test_numbers_are_multiplied_by_one_of_two_factors_or_drawn_anew_and_held_bet
     bounds = populations.Bounds(1e-4, 1e-2)
     values = jnp.full(4000, 1e-3)
     perturbed = np.asarray(populations.explored(MANY[0], values, bounds, populations.Explore()))
-    assert sorted(set(np.round(perturbed / 1e-3, 4).tolist())) == [0.8, 1.2]
+    assert sorted({round(float(x), 4) for x in perturbed / 1e-3}) == [0.8, 1.2]
     assert abs((perturbed > 1e-3).mean() - 0.5) < 0.05
     resampled = np.asarray(populations.explored(MANY[0], values, bounds, populations.Explore(resample=0.25)))
     new = ~np.isclose(resampled, 8e-4) & ~np.isclose(resampled, 1.2e-3)

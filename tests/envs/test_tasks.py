@@ -14,6 +14,7 @@ from envs.tasks.deep_sea import deep_sea
 from envs.tasks.far_reward import far_reward, threshold
 from envs.tasks.memory_chain import memory_chain
 from envs.tasks.noise import noise
+from envs.tasks.one_shot import one_shot
 from envs.tasks.pendulum import pendulum
 from envs.tasks.pixel_catch import pixel_catch
 from tests.envs.contract import check_environment, play
@@ -25,6 +26,7 @@ TASKS = {
     "memory_chain": lambda: memory_chain(4, bits=3),
     "both_continuous": lambda: probes.both(continuous=True),
     "two_step": probes.two_step,
+    "one_shot": lambda: one_shot(5, queries=3),
     "far_reward": lambda: far_reward(4, time_limit=12),
     "noise_image": lambda: noise("image", length=20),
     "noise_dict_continuous": lambda: noise("dict", "continuous", length=20),
@@ -283,6 +285,8 @@ def test_render_shows_the_state(make):
         (lambda: catch(columns=0), ["columns", "0"]),
         (lambda: deep_sea(1), ["size", "1"]),
         (lambda: far_reward(1), ["length", "1"]),
+        (lambda: one_shot(3), ["points", "3"]),
+        (lambda: one_shot(queries=0), ["queries", "0"]),
         (lambda: far_reward(time_limit=0), ["time_limit", "0"]),
         (lambda: memory_chain(0), ["length", "0"]),
         (lambda: memory_chain(3, bits=0), ["bits", "0"]),

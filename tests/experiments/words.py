@@ -81,6 +81,7 @@ WORDS = {
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
     "rl_mem": [*ROWS, "--agent.row-size", "4", "--agent.head", "8"],
     "unreal": SHORT,
+    "daml": ["--agent.hidden", "8", "--agent.filters", "4", "--env-options", "points=6"],
     "dyna": [*SMALL, "--agent.model-hidden", "8"],
     "planning": [
         *[*THIN, "--agent.horizon", "4", "--agent.population", "8", "--agent.elites", "2", "--agent.members", "2"],
