@@ -32,6 +32,7 @@ TASKS = {
     "flickering-catch": ("envs.tasks.partly_hidden", "flickering_catch"),
     "four-rooms": ("envs.tasks.four_rooms", "four_rooms"),
     "grid": ("envs.tasks.grid", "grid"),
+    "hanging-load": ("envs.tasks.hanging_load", "hanging_load"),
     "i-maze": ("envs.tasks.i_maze", "i_maze"),
     "key-to-door": ("envs.tasks.key_to_door", "key_to_door"),
     "key-maze": ("envs.tasks.key_maze", "key_maze"),

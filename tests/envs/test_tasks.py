@@ -12,6 +12,7 @@ from envs.tasks.cartpole import cartpole
 from envs.tasks.catch import catch
 from envs.tasks.deep_sea import deep_sea
 from envs.tasks.far_reward import far_reward, threshold
+from envs.tasks.hanging_load import hanging_load
 from envs.tasks.memory_chain import memory_chain
 from envs.tasks.noise import noise
 from envs.tasks.one_shot import one_shot
@@ -27,6 +28,7 @@ TASKS = {
     "both_continuous": lambda: probes.both(continuous=True),
     "two_step": probes.two_step,
     "one_shot": lambda: one_shot(5, queries=3),
+    "hanging_load": hanging_load,
     "far_reward": lambda: far_reward(4, time_limit=12),
     "noise_image": lambda: noise("image", length=20),
     "noise_dict_continuous": lambda: noise("dict", "continuous", length=20),
@@ -286,6 +288,8 @@ def test_render_shows_the_state(make):
         (lambda: deep_sea(1), ["size", "1"]),
         (lambda: far_reward(1), ["length", "1"]),
         (lambda: one_shot(3), ["points", "3"]),
+        (lambda: hanging_load(()), ["lengths", "()"]),
+        (lambda: hanging_load((0.5, -1.0)), ["lengths", "-1.0"]),
         (lambda: one_shot(queries=0), ["queries", "0"]),
         (lambda: far_reward(time_limit=0), ["time_limit", "0"]),
         (lambda: memory_chain(0), ["length", "0"]),
