@@ -105,8 +105,8 @@ def nll(net: Net, fitted: Fitted, rows: Array, changes: Array, z: Array, width: 
 def inferred(net: Net, fitted: Fitted, memory: Memory, width: float | Array) -> Array:
     """The likeliest z `[B]` on a grid from -3 to 3, of what a stream has seen."""
     grid = jnp.linspace(-3.0, 3.0, GRID)
-    lanes, window, dims = memory.rows.shape
-    flat = lambda x: x.reshape((lanes * window, dims))  # noqa: E731
+    lanes, window = memory.known.shape
+    flat = lambda x: x.reshape((lanes * window, x.shape[-1]))  # noqa: E731
 
     def cost(z: Array) -> Array:
         each = nll(net, fitted, flat(memory.rows), flat(memory.changes), jnp.full(lanes * window, z), width)
@@ -210,7 +210,7 @@ def meta_mpc(
         memory = select(timestep.first(), begun(lanes, dims), noticed(carry, state))
         z = chosen(fitted, memory, dims)
         action, plans = planner(dims).plan(fitted, key, memory.plan, {"state": state, "goals": goals, "z": z})
-        return action, memory._replace(before=state, action=action, plan=plans), {}
+        return action, memory._replace(before=state, action=action, plan=plans), ()
 
     def error(fitted: Fitted, key: Key, batch: tuple) -> Array:
         rows, changes, load, mask = batch

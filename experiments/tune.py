@@ -156,13 +156,17 @@ def rates(agent: Any) -> tuple[str, ...]:
 
 def opened(config: Config, folder: Path, seed: int) -> Any:
     """The study of a folder; trials that were under way when it stopped are tried again."""
+    import warnings
+
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler: Any = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler: Any = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     sampler = optuna.samplers.RandomSampler(seed=seed) if config.sampler == "random" else sampler
     pruner: Any = optuna.pruners.MedianPruner(n_startup_trials=4) if config.prune else optuna.pruners.NopPruner()
     storage = JournalStorage(JournalFileBackend(str(folder / STUDY)))

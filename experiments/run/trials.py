@@ -36,16 +36,14 @@ def prepared(experiment: "Experiment", config: Any, searched: tuple[str, ...], t
     Raises:
       ValueError: naming the flag.
     """
+    if not isinstance(prepare.environment(config), Environment):
+        raise ValueError(f"--env {config.env}: is around a simulator; trials are trained side by side in graph")
     runs = together * config.seeds
     own = {"seeds": runs, "population": runs, "pbt": searched, "pbt_rule": "none", "resume": str(folder), "quiet": True}
     try:
-        made = prepare.prepare(experiment, dataclasses.replace(config, **own))
+        return prepare.prepare(experiment, dataclasses.replace(config, **own))
     except ValueError as error:
         raise ValueError(str(error).replace("--pbt ", "--search ")) from None
-    env = prepare.environment(config)
-    if not isinstance(env, Environment):
-        raise ValueError(f"--env {config.env}: is around a simulator; trials are trained side by side in graph")
-    return made
 
 
 def train(made: Any, together: int, ask: Ask, tell: Tell) -> None:
@@ -64,7 +62,7 @@ def train(made: Any, together: int, ask: Ask, tell: Tell) -> None:
     each = lay.runs // together
     seeds = np.tile(made.config.seed + np.arange(each), together)
     rungs = -(-plan.chunks // plan.eval_every)
-    keep = devices.mapped(lay, lambda new, a, b: jax.tree.map(lambda x, y: jnp.where(new, x, y), a, b), donate=(1, 2))
+    keep = devices.mapped(lay, lambda new, a, b: jax.tree.map(lambda x, y: jnp.where(new, x, y), a, b), donate=(2,))
     lanes: list[Any] = [None] * together
     ages = np.zeros(together, int)
     values: dict[str, np.ndarray] = {}

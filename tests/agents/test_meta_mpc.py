@@ -92,7 +92,7 @@ def test_rewards_are_the_distance_to_the_path_that_was_shown():
 def learner(latent="inferred"):
     plan = partial(planning.cem, actions=hanging_load().spec.action, horizon=2, population=4, elites=2, iterations=1)
     return meta_mpc.meta_mpc(
-        hanging_load().spec.action, optimisers.adam(3e-3), optimisers.adam(3e-3), loads=5, plan=plan,
+        hanging_load().spec.action, optimisers.adam(1e-2), optimisers.adam(1e-2), loads=5, plan=plan,
         hidden=(8,), members=2, window=4, latent=latent,
     )  # fmt: skip
 
