@@ -78,14 +78,14 @@ def tune(config: Config, words: list[str]) -> dict[str, Any]:
         raise ValueError(f"--search: {config.command} has no learning rate; write agent.NAME=LOW..HIGH")
     bounds = run.population.bounds(dataclasses.replace(flags, pbt=search), "--search")
     run.use_cores(dataclasses.replace(flags, seeds=flags.seeds * config.together))
-    from experiments.run import trials
+    from experiments.run import searches, trials
 
     made = trials.prepared(experiment, flags, search, config.together, folder)
     about = {"config": dataclasses.asdict(config), "words": words}
     reports.files.make_folder(folder)
     reports.files.write(folder / ABOUT, json.dumps(about, indent=2))
-    study = opened(config, folder, flags.seed)
-    left = [config.trials - len(ended(study))]
+    study = searches.opened(folder / STUDY, flags.seed, config.sampler, config.prune)
+    left = [config.trials - len(searches.ended(study))]
     print(f"study: {folder}", flush=True)
 
     def ask() -> Any:
@@ -96,7 +96,7 @@ def tune(config: Config, words: list[str]) -> dict[str, Any]:
         return trial, {name: trial.suggest_float(name, low, high, log=low > 0) for name, (low, high) in bounds.items()}
 
     def tell(trial: Any, steps: int, score: float, last: bool) -> bool:
-        return told(study, trial, steps, score, last, config)
+        return searches.told(study, trial, steps, score, last, config.prune)
 
     trials.train(made, config.together, ask, tell)
     return report(study, config, folder)
@@ -154,59 +154,6 @@ def rates(agent: Any) -> tuple[str, ...]:
     return tuple(f"agent.{name.replace('_', '-')}={x / 10:g}..{x * 10:g}" for name, x in found.items() if x)
 
 
-def opened(config: Config, folder: Path, seed: int) -> Any:
-    """The study of a folder; trials that were under way when it stopped are tried again."""
-    import warnings
-
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-    from optuna.trial import TrialState
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler: Any = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-    sampler = optuna.samplers.RandomSampler(seed=seed) if config.sampler == "random" else sampler
-    pruner: Any = optuna.pruners.MedianPruner(n_startup_trials=4) if config.prune else optuna.pruners.NopPruner()
-    storage = JournalStorage(JournalFileBackend(str(folder / STUDY)))
-    study = optuna.create_study(
-        storage=storage, study_name="tune", direction="maximize", sampler=sampler, pruner=pruner, load_if_exists=True
-    )
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-    return study
-
-
-def ended(study: Any) -> list[Any]:
-    """The trials that have had an end of their own: complete, pruned, or dead for a loss that was not finite."""
-    return [trial for trial in study.trials if "score" in trial.user_attrs]
-
-
-def told(study: Any, trial: Any, steps: int, score: float, last: bool, config: Config) -> bool:
-    """Tells the study of an evaluation; whether the trial is to go on."""
-    import math
-
-    from optuna.trial import TrialState
-
-    dead = not math.isfinite(score)
-    if not dead:
-        trial.report(score, steps)
-    pruned = config.prune and not dead and not last and trial.should_prune()
-    if not (dead or pruned or last):
-        return True
-    trial.set_user_attr("score", score if not dead else None)
-    trial.set_user_attr("steps", steps)
-    if dead:
-        study.tell(trial, state=TrialState.FAIL)
-    elif pruned:
-        study.tell(trial, state=TrialState.PRUNED)
-    else:
-        study.tell(trial, score)
-    return False
-
-
 def report(study: Any, config: Config, folder: Path) -> dict[str, Any]:
     """Writes trials.csv and best.json, and prints the best trial as flags of the command.
 
@@ -214,32 +161,17 @@ def report(study: Any, config: Config, folder: Path) -> dict[str, Any]:
       ValueError: no trial came to its end.
       reports.files.UnwritableError: a file cannot be written.
     """
-    from optuna.trial import TrialState
+    from experiments.run import searches
 
-    all_of_them = ended(study)
-    names = sorted({name for trial in all_of_them for name in trial.params})
-    lines = [",".join(["trial", "state", "steps", "score", *names])]
-    for trial in all_of_them:
-        score = trial.user_attrs["score"]
-        cells = [
-            trial.number,
-            trial.state.name.lower(),
-            trial.user_attrs["steps"],
-            "" if score is None else f"{score:.9g}",
-        ]
-        lines.append(",".join(map(str, [*cells, *(f"{trial.params[name]:.9g}" for name in names)])))
-    reports.files.write(folder / "trials.csv", "\n".join(lines) + "\n")
-    complete = [trial for trial in all_of_them if trial.state == TrialState.COMPLETE]
-    if not complete:
+    reports.files.write(folder / "trials.csv", searches.table(study))
+    best = searches.best(study)
+    if best is None:
         raise ValueError(f"{folder}: no trial came to its end; --resume {folder} --trials MORE goes on")
-    best = max(complete, key=lambda trial: trial.value)
-    words = [word for name, x in best.params.items() for word in (f"--agent.{name.replace('_', '-')}", f"{x:.6g}")]
-    pruned = sum(trial.state == TrialState.PRUNED for trial in all_of_them)
-    found = {"trial": best.number, "score": best.value, "flags": words, "trials": len(all_of_them), "pruned": pruned}
+    words = [word for name, x in best.params.items() for word in (run.flag(f"agent.{name}"), f"{x:.6g}")]
+    count, pruned = len(searches.ended(study)), searches.pruned(study)
+    found = {"trial": best.number, "score": best.value, "flags": words, "trials": count, "pruned": pruned}
     reports.files.write(folder / BEST, json.dumps(found, indent=2))
-    print(
-        f"{len(all_of_them)} trials, {pruned} of them pruned; the best is number {best.number} with {best.value:.6g}:"
-    )
+    print(f"{count} trials, {pruned} of them pruned; the best is number {best.number} with {best.value:.6g}:")
     print(f"  python -m experiments.{config.command} {shlex.join(words)}")
     return found
 

@@ -71,14 +71,16 @@ def test_a_study_that_was_stopped_tries_again_what_was_under_way(tmp_path, monke
     pytest.importorskip("optuna")
     folder, seen = tmp_path / "study", []
 
-    def stopping(study, trial, steps, score, last, config):
+    def stopping(study, trial, *rest):
         seen.append(dict(trial.params))
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return told(study, trial, steps, score, last, config)
+        return told(study, trial, *rest)
 
-    told = tune.told
-    monkeypatch.setattr(tune, "told", stopping)
+    from experiments.run import searches
+
+    told = searches.told
+    monkeypatch.setattr(searches, "told", stopping)
     assert call("tune", *WORDS, "--study", folder).code == 130
     monkeypatch.undo()
     outcome = call("tune", "--resume", folder, "--trials", "2")
