@@ -61,7 +61,7 @@ def tune(config: Config, words: list[str]) -> dict[str, Any]:
     if find_spec("optuna") is None:
         raise ValueError("experiments.tune: needs the package optuna, which is not installed (pip install 'optuna>=5')")
     config, words, folder = resumed(config, words) if config.resume else begun(config, words)
-    known = experiments()
+    known = commands()
     if config.command not in known:
         raise ValueError(
             f"{config.command or 'COMMAND'}: no such command to tune{run.flags.closest(config.command, known)}"
@@ -140,7 +140,7 @@ def resumed(config: Config, words: list[str]) -> tuple[Config, list[str], Path]:
     return dataclasses.replace(before, trials=config.trials), own, folder
 
 
-def experiments() -> list[str]:
+def commands() -> list[str]:
     """The commands that can be tuned."""
     from experiments.list import systems
 
