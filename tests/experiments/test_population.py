@@ -170,3 +170,54 @@ def test_numbers_of_the_replay_are_refused(tmp_path):
     outcome = call("dqn", *words, "--pbt", "agent.alpha=0.1..0.9", "--out", tmp_path / "run")
     assert outcome.code == 2
     assert "--pbt agent.alpha: is a number of the replay, which does not change" in outcome.err
+
+
+def turned(lay, scores):
+    """Weights, numbers and parents after a turn of two populations of four, laid out somehow."""
+    import jax
+
+    from agents.common.populations import Bounds
+    from envs import keys
+    from experiments.drivers import devices, members
+
+    state = {"w": np.arange(8.0, dtype=np.float32), "key": keys.key(np.arange(8))}
+    agents = devices.place(lay, members.Member(state, {"rate": np.linspace(0.1, 0.8, 8, dtype=np.float32)}))
+    placed = jax.tree.map(lambda x: x.sharding, agents)
+    agents, parents = members.turner(lay, 4, {"rate": Bounds(0.01, 1.0)})(agents, scores, keys.key(5))
+    assert jax.tree.map(lambda x: x.sharding, agents) == placed
+    own = agents.state["key"]
+    words = devices.collect(lay, jax.random.key_data(own))
+    return devices.collect(lay, agents.state["w"]), members.values_of(lay, agents)["rate"], parents, words
+
+
+@pytest.mark.parametrize(("count", "shared"), [(1, 1), (2, 1), (3, 1), (2, 2)])
+def test_a_turn_does_not_depend_on_where_members_lie(count, shared):
+    import jax
+
+    from experiments.drivers import devices
+
+    scores = np.array([[3.0], [1.0], [2.0], [4.0], [9.0], [8.0], [7.0], [6.0]], np.float32)
+    alone = turned(devices.layout(8, devices=jax.devices()[:1]), scores)
+    assert alone[2].tolist() == [0, 3, 2, 3, 4, 5, 6, 4]  # each population copies its own best
+    assert alone[0].tolist() == [0, 3, 2, 3, 4, 5, 6, 4]
+    kept = np.array([0, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(alone[1][kept], np.linspace(0.1, 0.8, 8, dtype=np.float32)[kept])
+    assert round(float(alone[1][1] / 0.4), 3) in (0.8, 1.2) and round(float(alone[1][7] / 0.5), 3) in (0.8, 1.2)
+    lay = devices.layout(8, shared, devices=jax.devices()[:count])
+    for one, other in zip(turned(lay, scores), alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_population_trains_around_a_simulator_and_from_recorded_episodes(tmp_path):
+    from tests.experiments.words import small
+
+    words = ["--population", "2", "--pbt", "agent.learning-rate=1e-4..1e-1", "--eval-episodes", "4", "--quiet"]
+    host = ["--env", "envpool/CartPole-v1", "--num-envs", "2", "--agent.hidden", "8", "--agent.unroll", "4"]
+    short = ["--steps", "96", "--log-every", "24", "--eval-every", "48"]
+    succeed("a2c", *host, *short, *words, "--out", tmp_path / "host")
+    offline = [*small("bc", 1), "--updates", "40", "--log-every", "10", "--eval-every", "20"]
+    succeed("bc", *offline, *words, "--out", tmp_path / "bc")
+    for name, steps in (("host", [0, 48, 96]), ("bc", [0, 20, 40])):
+        found = lineage.read(tmp_path / name / "lineage.csv")
+        assert found.steps.tolist() == steps
+        assert ((found.parents != found.seeds).sum(axis=1) == [0, 1, 1]).all()
