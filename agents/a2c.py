@@ -32,7 +32,7 @@ class State(NamedTuple):
 
 
 def advantages(
-    steps: Step, value: Array, *, discount: float | Array, lambda_: float | Array, through: bool = False
+    steps: Step, value: Array, *, discount: float | Array, lambda_: float | Array, through: Any = False
 ) -> Array:
     """Â `[T, N]` of a window `[T+1, N]` from values `[T+1, N]`; 0 where a transition joins two episodes.
 
@@ -159,7 +159,7 @@ def a2c(
     value_cost: float | Array = 0.5,
     entropy_cost: float | Array = 0.01,
     second: Any = None,
-    through: bool = False,
+    through: Any = False,
 ) -> Agent:
     """The A2C agent; learns from `replay.on_policy()`.
 

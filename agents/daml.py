@@ -67,13 +67,15 @@ class Params(NamedTuple):
     rates: Any  # α, one for each leaf of the policy
 
 
-def one_step(
-    policy: Callable[[Any, Array], tuple[Array, Array]],
-    loss: Callable[[Any, Array], Array],
-    params: Params,
-    shown: Array,
-) -> Any:
-    """φ: the policy's parameters after one step down the learned loss of what was shown `[T, D]`."""
+def one_step(policy: Callable[..., Any], loss: Callable[..., Any], params: Params, shown: Array) -> Any:
+    """φ: the policy's parameters after one step down the learned loss of what was shown `[T, D]`.
+
+    Args:
+      policy: `(θ, x [T, D]) -> (actions, activations [T, H])`.
+      loss: `(ψ, activations) -> scalar`.
+      params: θ, ψ and the step sizes.
+      shown: as above.
+    """
     slope = jax.grad(lambda theta: loss(params.loss, policy(theta, shown)[1]))(params.policy)
     return jax.tree.map(lambda theta, rate, g: theta - rate * g, params.policy, params.rates, slope)
 

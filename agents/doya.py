@@ -33,7 +33,7 @@ class State(NamedTuple):
     noise: Array
     mid: Array
     long: Array
-    count: Array  # int32, updates
+    updates: Array  # int32
 
 
 class Actor(NamedTuple):
@@ -91,14 +91,14 @@ def adapted(
         inner, info = make(squashed(state.base + state.noise)).update(state.inner, key, sample)
         steps: Step = sample.steps if isinstance(sample.steps, Step) else sample.steps[0]
         reward = parallel.masked_mean(steps.timestep.reward[1:], valid(steps))
-        new = state.count == 0
+        new = state.updates == 0
         medium = jnp.where(new, reward, state.mid + (reward - state.mid) / mid)
         slow = jnp.where(new, reward, state.long + (medium - state.long) / long)
         base = jnp.clip(state.base + mu * (medium - slow) * state.noise, begun - REACH, begun + REACH)
         fresh = sigma * jax.random.normal(jax.random.fold_in(key, 0), state.noise.shape)
-        noise = jnp.where(state.count % hold == 0, fresh, state.noise)
+        noise = jnp.where(state.updates % hold == 0, fresh, state.noise)
         told = {f"meta_{name}": x for name, x in squashed(base).items()} | {"reward_gain": medium - slow}
-        after = State(inner, base, noise, medium, slow, state.count + 1)
+        after = State(inner, base, noise, medium, slow, state.updates + 1)
         return after, info._replace(metrics={**info.metrics, **told})
 
     return Agent(init, actor, example.begin, act, update, example.stored)

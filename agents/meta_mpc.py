@@ -92,7 +92,8 @@ def predicted(net: Net, fitted: Fitted, rows: Array, z: Array) -> Array:
     """The changes `[E, N, D]` that each member predicts of `rows [N, D]` and `z [N]`, normalised."""
     scaled = (rows - fitted.inputs.mean) * jax.lax.rsqrt(variance(fitted.inputs) + 1e-6)
     x = jnp.concatenate([scaled, z[:, None]], axis=-1)
-    return jax.vmap(lambda params: net.apply(params, x))(fitted.nets)
+    made: Any = jax.vmap(lambda params: net.apply(params, x))(fitted.nets)
+    return made
 
 
 def nll(net: Net, fitted: Fitted, rows: Array, changes: Array, z: Array, width: float | Array) -> Array:

@@ -60,19 +60,20 @@ def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, 
 
     network = parts.actor_critics.network(config, spec, 1 if second is None else 2)
     optimiser = learner or parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size))
-    meta = config.meta_learning_rate is not None
+    rate = config.meta_learning_rate
+    meta = rate is not None
     if meta and second is not None:
         raise ValueError("--agent.inner meta-learning-rate: needs one stream of rewards")
 
-    def agent(values: dict[str, Any]) -> Any:
+    def agent(values: Any) -> Any:
         costs = {"value_cost": config.value_cost, "entropy_cost": config.entropy_cost}
         return a2c(network, optimiser, **values, **costs, second=second, through=meta)
 
     start = {"discount": config.discount, "lambda_": config.gae_lambda}
-    if not meta:
+    if rate is None:
         return parts.actor_critics.parts(agent(start), config, spec)
     judged = {"discount": config.meta_discount, "lambda_": config.meta_lambda}
-    learned = meta_gradient(agent, start, judged, learning_rate=config.meta_learning_rate, trace=config.meta_trace)
+    learned = meta_gradient(agent, start, judged, learning_rate=rate, trace=config.meta_trace)
     return parts.actor_critics.parts(learned, config, spec)
 
 

@@ -133,7 +133,8 @@ def resumed(config: Config, words: list[str]) -> tuple[Config, list[str], Path]:
     if words or given != Config():
         raise ValueError(f"--resume {folder}: the flags are those of the study; only --trials may be given")
     try:
-        before = Config(**{name: tuple(x) if isinstance(x, list) else x for name, x in stored["config"].items()})
+        values: dict[str, Any] = {name: tuple(x) if isinstance(x, list) else x for name, x in stored["config"].items()}
+        before = Config(**values)
         own = [str(word) for word in stored["words"]]
     except (KeyError, TypeError, AttributeError):
         raise ValueError(f"{folder / ABOUT}: is not the flags of a study") from None

@@ -109,7 +109,10 @@ def with_values(lay: Layout, agent: Member, values: Mapping[str, np.ndarray]) ->
     """The members with other numbers, `[R]` each."""
     order = devices.order(lay)
     return agent._replace(
-        values={name: jax.device_put(np.float32(x)[order], agent.values[name].sharding) for name, x in values.items()}
+        values={
+            name: jax.device_put(np.asarray(x, np.float32)[order], agent.values[name].sharding)
+            for name, x in values.items()
+        }
     )
 
 
