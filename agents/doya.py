@@ -53,6 +53,7 @@ def adapted(
     hold: int = 200,
     mid: float | Array = 100.0,
     long: float | Array = 1000.0,
+    settle: int = 0,
 ) -> Agent:
     """An agent whose meta-parameters adapt.
 
@@ -65,6 +66,7 @@ def adapted(
       hold: updates for which it is held.
       mid: τ₁, in updates.
       long: τ₂, in updates.
+      settle: updates before the bases begin to move: what the agent learns at first is no merit of the noise.
     """
     names = sorted(start)
     share = jnp.array([name in shares for name in names])
@@ -94,7 +96,8 @@ def adapted(
         new = state.updates == 0
         medium = jnp.where(new, reward, state.mid + (reward - state.mid) / mid)
         slow = jnp.where(new, reward, state.long + (medium - state.long) / long)
-        base = jnp.clip(state.base + mu * (medium - slow) * state.noise, begun - REACH, begun + REACH)
+        moved = state.base + jnp.where(state.updates < settle, 0.0, mu * (medium - slow)) * state.noise
+        base = jnp.clip(moved, begun - REACH, begun + REACH)
         fresh = sigma * jax.random.normal(jax.random.fold_in(key, 0), state.noise.shape)
         noise = jnp.where(state.updates % hold == 0, fresh, state.noise)
         told = {f"meta_{name}": x for name, x in squashed(base).items()} | {"reward_gain": medium - slow}

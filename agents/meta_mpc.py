@@ -90,7 +90,7 @@ def kl(latents: Latents) -> Array:
 
 def predicted(net: Net, fitted: Fitted, rows: Array, z: Array) -> Array:
     """The changes `[E, N, D]` that each member predicts of `rows [N, D]` and `z [N]`, normalised."""
-    scaled = (rows - fitted.inputs.mean) * jax.lax.rsqrt(variance(fitted.inputs) + 1e-6)
+    scaled = (rows - fitted.inputs.mean[None]) * jax.lax.rsqrt(variance(fitted.inputs) + 1e-6)[None]
     x = jnp.concatenate([scaled, z[:, None]], axis=-1)
     made: Any = jax.vmap(lambda params: net.apply(params, x))(fitted.nets)
     return made
@@ -98,8 +98,8 @@ def predicted(net: Net, fitted: Fitted, rows: Array, z: Array) -> Array:
 
 def nll(net: Net, fitted: Fitted, rows: Array, changes: Array, z: Array, width: float | Array) -> Array:
     """-ln p of changes `[N, D]` without its constant, the mean over members, `[N]`."""
-    target = (changes - fitted.changes.mean) * jax.lax.rsqrt(variance(fitted.changes) + 1e-8)
-    error = predicted(net, fitted, rows, z) - target
+    target = (changes - fitted.changes.mean[None]) * jax.lax.rsqrt(variance(fitted.changes) + 1e-8)[None]
+    error = predicted(net, fitted, rows, z) - target[None]
     return jnp.mean(0.5 * jnp.sum(jnp.square(error / width), axis=-1), axis=0)
 
 
@@ -125,7 +125,8 @@ def imagination(net: Net) -> Model:
         state = seen["state"]
         rows = jnp.concatenate([state[:, 1:], action], axis=-1)
         change = jnp.mean(predicted(net, fitted, rows, seen["z"]), axis=0)
-        state = state + change * jnp.sqrt(variance(fitted.changes) + 1e-8) + fitted.changes.mean
+        scale = jnp.sqrt(variance(fitted.changes) + 1e-8)
+        state = state + change * scale[None] + fitted.changes.mean[None]
         after = {**seen, "state": state}
         goal = seen["goals"][:, jnp.minimum(number, seen["goals"].shape[1] - 1)]
         reward = -jnp.abs(state[:, 0] + state[:, 2] - goal)

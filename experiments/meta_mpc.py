@@ -34,11 +34,11 @@ class Config:
     """Transitions of an episode from which its latent number is inferred."""
     horizon: run.Count = 6
     """Steps of a plan."""
-    population: run.Pair = 60
+    population: run.Pair = 200
     """Plans of an iteration of the planner."""
-    elites: run.Count = 10
+    elites: run.Count = 20
     """Plans to which the planner moves, of each iteration's."""
-    iterations: run.Count = 3
+    iterations: run.Count = 5
     """Iterations of the planner in each step."""
     batch_size: run.Pair = 200
     """Transitions of an update, one half for the ensemble and the other for the posteriors."""

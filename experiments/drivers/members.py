@@ -86,7 +86,7 @@ def stored_by(
     """
     fixed = make(dict(defaults))
 
-    def served(values: Any) -> Any:
+    def served(values: Any, data: Any) -> Any:
         replay = make({**defaults, **values}).replay
         timestep = jax.tree.map(jnp.asarray, blank(spec, lanes))
         run = base.begin_run(fixed.agent, replay, keys.key(0), timestep)
@@ -96,7 +96,8 @@ def stored_by(
         return sample, replay.feedback(run.replay, sample.index, info)
 
     values = {name: jnp.float32(defaults[name]) for name in names}
-    used = told.reads(served, values)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), data)
+    used = told.reads(served, values, shapes)
     return [name for name, here in zip(sorted(values), used, strict=True) if here]
 
 

@@ -17,7 +17,7 @@ def test_one_step_goes_down_the_loss_by_each_rate():
     """Of a policy that is linear, by hand."""
     from agents.daml import Params
 
-    policy = lambda theta, x: (x @ theta["w"] + theta["b"],) * 2  # noqa: E731
+    policy = lambda theta, x: (x @ theta["w"] + theta["b"][None],) * 2  # noqa: E731
     loss = lambda psi, h: psi * jnp.mean(jnp.square(h))  # noqa: E731
     rng = np.random.default_rng(0)
     x, w, b, psi = rng.normal(size=(7, 2)), rng.normal(size=(2, 1)), rng.normal(size=1), 1.7
@@ -73,7 +73,10 @@ def test_an_update_trains_policy_and_rates_and_the_loss_if_it_is_learned(learned
 def test_other_tasks_are_refused_in_a_line(tmp_path):
     outcome = call("daml", "--env", "bellmax/catch", "--out", tmp_path / "run")
     assert outcome.code == 2 and outcome.err.count("\n") == 1
-    assert "--env catch: its observations are" in outcome.err and "must be a dict with stream, demo, x" in outcome.err
+    assert (
+        "--env bellmax/catch: its observations are" in outcome.err
+        and "must be a dict with stream, demo, x" in outcome.err
+    )
 
 
 def test_the_task_shows_a_curve_that_is_turned():

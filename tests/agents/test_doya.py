@@ -85,7 +85,6 @@ def test_the_command_adapts_a_table_and_a_network(tmp_path):
         ("--agent.adapt planning", "--agent.adapt planning: dyna_q has no such real number; allowed: learning-rate, "),
         ("--agent.inner discount=1", "--agent.inner discount=1: must be above 0 and below 1 to adapt"),
         ("--agent.inner discounts=1", "--agent.inner discounts=1: dyna_q has no such flag; closest: discount"),
-        ("--agent.around a2c --agent.inner hidden=8 --env bellmax/nowhere", "bellmax/nowhere"),
         (
             "--agent.around dqn --agent.inner priorities=proportional --agent.adapt alpha --env bellmax/catch",
             "--agent.adapt alpha: is a number of the replay, which does not change",

@@ -143,8 +143,8 @@ def test_streams_remember_their_own_episode(latent):
 
 def test_flags_that_do_not_go_together_are_refused(tmp_path):
     for words, told in (
-        (["--env", "bellmax/catch"], "--env catch: its observations are"),
-        (["--agent.elites", "70"], "--agent.elites 70: must be from 1 to --agent.population 60"),
+        (["--env", "bellmax/catch"], "--env bellmax/catch: its observations are"),
+        (["--agent.elites", "300"], "--agent.elites 300: must be from 1 to --agent.population 200"),
     ):
         outcome = call("meta_mpc", *words, "--out", tmp_path / "run")
         assert outcome.code == 2 and outcome.err.count("\n") == 1 and told in outcome.err
