@@ -27,6 +27,8 @@ class Config:
     """Time constant τ₁ of the running reward, in updates."""
     long: run.Positive = 1000.0
     """Time constant τ₂ of the running average of that, in updates."""
+    settle: run.Whole = 2_000
+    """Updates at first in which the meta-parameters stay, since what is learned then is no merit of the noise."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         hold=config.hold,
         mid=config.mid,
         long=config.long,
+        settle=config.settle,
     )
     return plain._replace(agent=agent)
 
