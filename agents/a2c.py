@@ -10,6 +10,7 @@ with Â and V̄ constants; λ = 1 gives the n-step returns of the paper.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -30,10 +31,15 @@ class State(NamedTuple):
     optimiser: Any
 
 
-def advantages(steps: Step, value: Array, *, discount: float | Array, lambda_: float | Array) -> Array:
-    """Â `[T, N]` of a window `[T+1, N]` from values `[T+1, N]`; 0 where a transition joins two episodes."""
+def advantages(
+    steps: Step, value: Array, *, discount: float | Array, lambda_: float | Array, through: Any = False
+) -> Array:
+    """Â `[T, N]` of a window `[T+1, N]` from values `[T+1, N]`; 0 where a transition joins two episodes.
+
+    With `through` it can be differentiated, by γ and λ among others.
+    """
     arrived = steps.timestep
-    gae = jax.vmap(losses.gae, in_axes=(1, 1, None, 1, 1), out_axes=1)
+    gae = jax.vmap(partial(losses.gae, stop_target_gradients=not through), in_axes=(1, 1, None, 1, 1), out_axes=1)
     return gae(arrived.reward[1:], discount * arrived.discount[1:], lambda_, value, arrived.step_type)
 
 
@@ -111,17 +117,25 @@ def objective(
     value_cost: float | Array,
     entropy_cost: float | Array,
     second: Stream | None = None,
+    through: bool = False,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
-    """L of a window, `(params, key, steps[T+1, N]) -> (value, metrics)`."""
+    """L of a window, `(params, key, steps[T+1, N]) -> (value, metrics)`.
+
+    With `through`, of one stream of rewards, its gradient can itself be differentiated by γ and λ.
+    """
 
     def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
         policy, value = recurrence.unroll(network, params, key, steps)
         policy = jax.tree.map(lambda x: x[:-1], policy)
         fixed = jax.lax.stop_gradient(value)
-        advantage, target = targets(steps, fixed, second, discount=discount, lambda_=lambda_)
+        if through:
+            advantage = advantages(steps, fixed, discount=discount, lambda_=lambda_, through=True)
+            target = advantage + fixed[:-1]
+        else:
+            advantage, target = targets(steps, fixed, second, discount=discount, lambda_=lambda_)
         log_prob = policy.log_prob(jax.tree.map(lambda x: x[:-1], steps.action))
         terms = {
-            "policy_loss": losses.policy_gradient(log_prob, advantage),
+            "policy_loss": -log_prob * advantage if through else losses.policy_gradient(log_prob, advantage),
             "value_loss": streams.summed(losses.squared(target - value[:-1]), second),
             "entropy": policy.entropy(),
             "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
@@ -145,6 +159,7 @@ def a2c(
     value_cost: float | Array = 0.5,
     entropy_cost: float | Array = 0.01,
     second: Any = None,
+    through: Any = False,
 ) -> Agent:
     """The A2C agent; learns from `replay.on_policy()`.
 
@@ -156,11 +171,18 @@ def a2c(
       value_cost: c_v.
       entropy_cost: c_e.
       second: a `Stream` of rewards, `extras["bonus"]`, for a network with two values (`networks.Values(2)`); or None.
+      through: let an update be differentiated by γ and λ, for `agents.meta_gradient`; with one stream of rewards.
     """
     init, actor = learner(network, optimiser)
 
     loss = objective(
-        network, discount=discount, lambda_=lambda_, value_cost=value_cost, entropy_cost=entropy_cost, second=second
+        network,
+        discount=discount,
+        lambda_=lambda_,
+        value_cost=value_cost,
+        entropy_cost=entropy_cost,
+        second=second,
+        through=through,
     )
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:

@@ -14,6 +14,15 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Body):
     """The λ of the generalised advantage; 1 for the paper's n-step returns."""
     unroll: run.Count = 16
     """Steps in each environment per update."""
+    meta_learning_rate: run.NonNegative | None = None
+    """Step size by which discount and λ are learned from a gradient of what the next rollout says of an update (Xu et
+    al., 2018); both begin at their flags. By default they stay what they are."""
+    meta_discount: run.Unit = 0.99
+    """Discount γ of the judgement of an update by the next rollout."""
+    meta_lambda: run.Unit = 1.0
+    """The λ of that judgement."""
+    meta_trace: run.Unit = 0.0
+    """Decay of the trace of how discount and λ have changed the parameters; with 0 the last update alone counts."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,11 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
       ValueError: naming the flag.
     """
     parts.actor_critics.check(config, spec)
+    if config.meta_learning_rate is None:
+        for name in ("meta_discount", "meta_lambda", "meta_trace"):
+            if getattr(config, name) != getattr(Config, name):
+                value = f"{run.flag('agent.' + name)} {getattr(config, name):g}"
+                raise ValueError(f"{value}: of use only with --agent.meta-learning-rate")
 
 
 def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, second: Any = None) -> run.Parts:
@@ -42,17 +56,25 @@ def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, 
     A `learner` takes the place of the flags' optimiser, and there may be a `second` stream of rewards to learn from.
     """
     from agents.a2c import a2c
+    from agents.meta_gradient import meta_gradient
 
-    agent = a2c(
-        parts.actor_critics.network(config, spec, 1 if second is None else 2),
-        learner or parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size)),
-        discount=config.discount,
-        lambda_=config.gae_lambda,
-        value_cost=config.value_cost,
-        entropy_cost=config.entropy_cost,
-        second=second,
-    )
-    return parts.actor_critics.parts(agent, config, spec)
+    network = parts.actor_critics.network(config, spec, 1 if second is None else 2)
+    optimiser = learner or parts.actor_critics.optimiser(config, parts.actor_critics.iterations(config, size))
+    rate = config.meta_learning_rate
+    meta = rate is not None
+    if meta and second is not None:
+        raise ValueError("--agent.inner meta-learning-rate: needs one stream of rewards")
+
+    def agent(values: Any) -> Any:
+        costs = {"value_cost": config.value_cost, "entropy_cost": config.entropy_cost}
+        return a2c(network, optimiser, **values, **costs, second=second, through=meta)
+
+    start = {"discount": config.discount, "lambda_": config.gae_lambda}
+    if rate is None:
+        return parts.actor_critics.parts(agent(start), config, spec)
+    judged = {"discount": config.meta_discount, "lambda_": config.meta_lambda}
+    learned = meta_gradient(agent, start, judged, learning_rate=rate, trace=config.meta_trace)
+    return parts.actor_critics.parts(learned, config, spec)
 
 
 PRESETS: run.Presets = {

@@ -25,6 +25,7 @@ TOOLS = {
     "collect": "collect.Config",
     "compare": "compare.Config",
     "evaluate": "run.evaluation.Flags",
+    "tune": "tune.Config",
 }
 """Commands that train nothing, and the dataclass of their flags where they have one."""
 WORDS = {bool: "yes or no", int: "whole number", float: "number", str: "text", Path: "path", type(None): "nothing"}

@@ -1,14 +1,14 @@
 """What `experiments.benchmark` compares."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from experiments.benchmarks import settings
 
-Part = Literal["env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "data", "returns", "compile"]
-PARTS: tuple[Part, ...] = (
-    "env", "dqn", "ppo", "sac", "host", "minds", "replay", "learning", "data", "returns", "compile",
-)  # fmt: skip
+Part = Literal[
+    "env", "dqn", "ppo", "sac", "host", "minds", "population", "replay", "learning", "data", "returns", "compile"
+]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 class Work(NamedTuple):
@@ -56,6 +56,7 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
         ),
         "host": host_cases,
         "minds": mind_cases,
+        "population": population_cases,
         "replay": replay_cases,
         "learning": learning_cases,
         "data": data_cases,
@@ -136,6 +137,18 @@ def mind_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
         first = next(iter(own))
         goals = {first: settings.MIND_GOALS[first]}
         yield Case("minds", name, 1, "env steps/s", own, against=first, goals=goals)
+
+
+def population_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """Training of 16 seeds that copy one another after every evaluation, against 16 that know nothing of each other."""
+    plain, turned = "16 seeds", "a population of 16"
+    shared = {"env": settings.TASKS[0], "seeds": 16, "steps": scaled(25_000, 2_000), "config": settings.PPO}
+    own = {
+        name: Work("population", {"agent": "ppo", "num_envs": settings.NUM_ENVS["ppo"], "turns": turns, **shared})
+        for name, turns in ((plain, False), (turned, True))
+    }
+    goals = {plain: 1 / 1.1}
+    yield Case("population", "PPO in graph, evaluated 4 times", 16, "env steps/s", own, against=plain, goals=goals)
 
 
 def replay_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

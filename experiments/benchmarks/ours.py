@@ -64,6 +64,46 @@ def in_graph(
     return run
 
 
+def population(
+    agent: str, env: str, seeds: int, steps: int, num_envs: int, config: Mapping[str, Any], turns: bool
+) -> Run:
+    """Training with an evaluation after each quarter, at which the seeds copy one another or do not."""
+    import jax
+    import numpy as np
+
+    import envs
+    from agents.common.populations import Bounds
+    from envs import keys
+    from experiments.drivers import devices, in_graph, members
+
+    task: Any = envs.make(env)
+    make = build(agent, config, task, num_envs, steps)
+    bounds, lay = {"learning_rate": Bounds(1e-5, 1e-2)}, devices.layout(seeds)
+    make = members.carried(make, {"learning_rate": config["learning_rate"]}) if turns else make
+    per_iteration = make({}).schedule.unroll * num_envs
+    iterations = max(1, steps // per_iteration // 4)
+    loop = in_graph.driver(
+        task, make, {"run": np.arange(seeds)}, lay, num_envs=num_envs, iterations=iterations, eval_episodes=16
+    ).loop
+    turn, roots = members.turner(lay, seeds, bounds), keys.key(np.arange(seeds))
+
+    def once() -> None:
+        state = loop.init(roots)
+        for _ in range(4):
+            state, _ = loop.step(state)
+            scores = loop.evaluate(loop.actor(state), roots)["eval_return"]
+            if turns:
+                state = state._replace(agent=turn(state.agent, scores, keys.key(0))[0])
+        jax.block_until_ready(state)
+
+    def run() -> float:
+        once()
+        return seeds * per_iteration * 4 * iterations
+
+    once()
+    return run
+
+
 def environment(
     env: str, seeds: int, steps: int, num_envs: int, options: Mapping[str, Any] = MappingProxyType({})
 ) -> Run:

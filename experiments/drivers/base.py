@@ -56,7 +56,7 @@ class RunState(NamedTuple):
 class Loop(NamedTuple):
     """One run as pure functions; drivers map them over runs and devices."""
 
-    init: Callable[[Key], RunState]
+    init: Callable[..., RunState]
     step: Callable[[RunState], tuple[RunState, dict[str, Any]]]
     """`(run) -> (run, metrics)`: scalars of the chunk, the agent's and the episodes' number, mean return and length."""
     evaluate: Callable[[Any, Key], dict[str, Any]]

@@ -167,7 +167,7 @@ def driver(
     Args:
       env: a task in JAX.
       make: hyper-parameters of one run -> its parts.
-      hypers: a tree of arrays `[R]`; the empty tree if there is no sweep.
+      hypers: a dict of arrays `[R]`. `Loop.init` takes others in place of some, which an agent that carries them keeps.
       lay: over which devices.
       num_envs: lanes of a run on each device.
       iterations: per chunk.
@@ -198,8 +198,11 @@ def driver(
         state, metrics = step(hypers, data, state)
         return state, devices.collect(lay, metrics)
 
+    def begun(keys: Key, values: Any = None) -> RunState:
+        return init(hypers | devices.place(lay, values) if values else hypers, devices.place(lay, keys))
+
     stacked = Loop(
-        init=lambda k: init(hypers, devices.place(lay, k)),
+        init=begun,
         step=measured,
         evaluate=lambda actors, k: devices.collect(lay, evaluate(hypers, actors, devices.place(lay, k))),
         actor=lambda state: actor(hypers, state),

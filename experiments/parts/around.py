@@ -50,8 +50,8 @@ class Bonus:
     bonus are of random play; with a replay, of what was drawn from it."""
 
 
-def inner(config: Bonus) -> tuple[Any, Any]:
-    """The experiment of the agent within, and that agent's flags.
+def inner(config: Any) -> tuple[Any, Any]:
+    """The experiment of the agent within, and that agent's flags, by `around` and `inner` of a command's.
 
     Raises:
       ValueError: naming what is wrong in `--agent.inner`.

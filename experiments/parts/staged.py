@@ -73,10 +73,11 @@ def with_levels(config: Any) -> Any:
     """The flags with `levels` as the option of the task that it stands for.
 
     Raises:
-      ValueError: a sweep of several stages.
+      ValueError: a sweep, a population or a schedule of several stages.
     """
-    if config.sweep and config.stages:
-        raise ValueError(f"--sweep {' '.join(config.sweep)}: for one agent, with --stages and no stage after it")
+    for name in ("sweep", "pbt", "schedule") if config.stages else ():
+        if words := getattr(config, name):
+            raise ValueError(f"--{name} {' '.join(words)}: for one agent, with --stages and no stage after it")
     if config.levels:
         options = (*config.env_options, f"levels={config.levels}")
         config = dataclasses.replace(config, levels="", env_options=options)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from experiments.drivers.contract import Parts, Schedule
-from experiments.run import data, flags, folders, prepare, ranges, recording, records
+from experiments.run import data, flags, folders, population, prepare, ranges, recording, records
 from experiments.run.cores import use_cores
 from experiments.run.experiment import Experiment, trained
 from experiments.run.flags import Common, Offline, Presets, check, contents, fail, flag, flat, grid, parse, preset
@@ -47,6 +47,7 @@ __all__ = [
     "grid",
     "load",
     "parse",
+    "population",
     "prepare",
     "preset",
     "ranges",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments import PACKAGES, ROOT, reports
 from experiments.drivers.contract import Parts
-from experiments.run import flags, prepare, records
+from experiments.run import flags, population, prepare, records
 from experiments.run.plans import Size
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Experiment(NamedTuple):
 
     def start(self, config: Any) -> dict[str, Any]:
         """Checks every number against the range of its flag, and launches."""
+        config = population.completed(config)
         flags.check(config)
         return self.launch(self, prepare.data.completed(config))
 
@@ -142,7 +143,7 @@ class Experiment(NamedTuple):
                     near = flags.closest(name, known)
                     raise ValueError(f"{prefix}{name}: {self.name} has no such flag{near}")
         config = dataclasses.replace(config, **values, agent=dataclasses.replace(config.agent, **agent))
-        config = flags.resumable(stored, config, folder) if stored else config
+        config = population.completed(flags.resumable(stored, config, folder) if stored else config)
         flags.check(config)
         return prepare.data.completed(config)
 

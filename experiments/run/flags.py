@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
 
 from experiments import reports
-from experiments.run import actors, ranges
+from experiments.run import actors, population, ranges
 
 Config = TypeVar("Config")
 
@@ -120,7 +120,7 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Common(actors.Actors, Keeping, Acting, Task):
+class Common(actors.Actors, population.Population, Keeping, Acting, Task):
     """Flags of every experiment that acts."""
 
     counted = "steps"
@@ -128,7 +128,7 @@ class Common(actors.Actors, Keeping, Acting, Task):
 
 
 @dataclass(frozen=True)
-class Offline(Keeping, Data, Task):
+class Offline(population.Population, Keeping, Data, Task):
     """Flags of every experiment that learns from recorded episodes alone."""
 
     counted = "updates"
@@ -386,6 +386,7 @@ def check(config: Any) -> None:
         if getattr(config, name) % config.devices:
             raise ValueError(f"{flag(name)} {getattr(config, name)}: must be a multiple of --devices {config.devices}")
     actors.check(config)
+    population.check(config)
     if config.out and config.resume:
         raise ValueError(f"--out {config.out}: not together with --resume, which goes on in its own folder")
     if not config.wandb_project or any(sign in config.wandb_project for sign in "/\\#?%:"):
@@ -408,18 +409,10 @@ def grid(config: Any) -> list[dict[str, float]]:
       ValueError: not of the form agent.name=a,b; no such flag, or one that is not a real number; a bad value; a flag
         or a value given twice.
     """
-    hints = get_type_hints(type(config.agent), include_extras=True)
-    kinds = {name: ranges.declared(kind) for name, kind in hints.items() if get_origin(kind) is Annotated}
-    sweepable = {name: allowed for name, (number, allowed) in kinds.items() if number is float}
+    sweepable = population.sweepable(config.agent)
     axes: dict[str, list[float]] = {}
     for item in config.sweep:
-        name, equals, values = item.partition("=")
-        field = name.removeprefix("agent.").replace("-", "_")
-        if not equals or not name.startswith("agent."):
-            raise ValueError(f"--sweep {item}: write agent.NAME=VALUE,VALUE")
-        if field not in sweepable:
-            known = ", ".join(f"agent.{n.replace('_', '-')}" for n in sweepable)
-            raise ValueError(f"--sweep {item}: {name} cannot be swept in one compilation; these can: {known}")
+        field, name, values = population.entry("--sweep", item, config.agent, "VALUE,VALUE", "swept")
         if field in axes:
             raise ValueError(f"--sweep {item}: {name} is given twice; list all its values after one =")
         try:

@@ -42,6 +42,8 @@ class Plan(NamedTuple):
     chunks: int
     eval_every: int
     save_every: int
+    turn_every: int = 0
+    """Chunks between turns of a population; 0 without one."""
 
     def env_steps(self, chunks: int) -> int:
         """Environment steps per seed after so many chunks; updates where nothing is acted."""
@@ -92,6 +94,10 @@ def intervals(config: Any, warmup_steps: int, per_iteration: int) -> tuple[Any, 
     chunk_steps = per_chunk * per_iteration
     eval_every = max(1, round((config.eval_every or config.steps / 20) / chunk_steps))
     save_every = max(1, round(config.checkpoint_every / chunk_steps)) if config.checkpoint_every else eval_every
-    plan = Plan(warmup_steps, chunk_steps, per_chunk, math.ceil(iterations / per_chunk), eval_every, save_every)
-    rounded = dataclasses.replace(config, log_every=chunk_steps, eval_every=eval_every * chunk_steps)
+    turn_every = max(1, round(config.pbt_every / chunk_steps)) if config.pbt_every else eval_every
+    turn_every = turn_every if config.population else 0
+    chunks = math.ceil(iterations / per_chunk)
+    plan = Plan(warmup_steps, chunk_steps, per_chunk, chunks, eval_every, save_every, turn_every)
+    turns = {"pbt_every": turn_every * chunk_steps}
+    rounded = dataclasses.replace(config, log_every=chunk_steps, eval_every=eval_every * chunk_steps, **turns)
     return rounded, plan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from experiments.run import actors, crews, data, flags, memory
+from experiments.run import actors, crews, data, flags, memory, population
 from experiments.run.cores import use_cores
 from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
@@ -55,7 +55,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     folder = folder_of(experiment.name, config)
     env = environment(config, Path(config.resume) if config.resume else None, config.trust)
     held = data.held(config, env.spec)
-    for point in points:
+    for point in (point | corner for point in points for corner in population.corners(config)):
         experiment.check(dataclasses.replace(config.agent, **point), env.spec, size_of(config, held.facts))
     built = parts_maker(config, env.spec, data.beside(config, experiment.make), held.facts)
     make = actors.scheduled(config, built)
@@ -64,6 +64,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     memory.check(config, runs, memory.of_rows(config, env.spec), lay)
     for point in points:
         parts = make(point)
+    check_carried(config, env.spec, data.beside(config, experiment.make), held)
     config, plan = planned(config, parts)
     judged = evaluation_task(config, env)
 
@@ -72,6 +73,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
             name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
         }
         hypers["run"] = np.arange(lay.runs)
+        hypers |= population.begin_with(config, lay.runs)
         if actors.apart(config):
             return crews.driver(experiment, config, env, make, judged, hypers, lay, plan.iterations, anew)
         lent = devices.common(lay, held.arrays)
@@ -215,7 +217,22 @@ def size_of(config: Any, facts: Any = None) -> Size:
 def parts_maker(
     config: Any, spec: Any, build: Callable[..., Any], facts: Any = None
 ) -> Callable[[dict[str, Any]], "Parts"]:
-    """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not."""
+    """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not.
+
+    Of a population, and along a schedule, the agent carries the numbers that change in its state.
+    """
+    carried, plain = population.carried(config), plain_maker(config, spec, build, facts)
+    if not carried:
+        return plain
+    from experiments.drivers import members
+
+    return members.carried(plain, carried)
+
+
+def plain_maker(
+    config: Any, spec: Any, build: Callable[..., Any], facts: Any = None
+) -> Callable[[dict[str, Any]], "Parts"]:
+    """`parts_maker` of an agent that carries nothing."""
     size = size_of(config, facts)
 
     def make(hypers: dict[str, Any]) -> "Parts":
@@ -223,3 +240,20 @@ def parts_maker(
         return build(dataclasses.replace(config.agent, **swept), spec, size)
 
     return make
+
+
+def check_carried(config: Any, spec: Any, build: Callable[..., Any], held: Any) -> None:
+    """Refuses to change numbers that the replay is built with, which is no part of the agent.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    carried = population.carried(config)
+    if not carried:
+        return
+    from experiments.drivers import members
+
+    lanes, plain = config.num_envs // config.devices, plain_maker(config, spec, build, held.facts)
+    for name in members.stored_by(plain, list(carried), carried, spec, lanes, held.arrays)[:1]:
+        flag = "--pbt" if config.population else "--schedule"
+        raise ValueError(f"{flag} agent.{name.replace('_', '-')}: is a number of the replay, which does not change")

@@ -13,6 +13,7 @@ from experiments.drivers import devices
 from experiments.reports.sinks import Logger, salvage
 from experiments.run import flags, layouts, records
 from experiments.run.checkpoint import Checkpointer
+from experiments.run.evolution import evolution
 from experiments.run.prepare import Prepared, run_seeds
 
 EPISODES = ("episodes", "episode_return", "episode_length")
@@ -66,6 +67,7 @@ class Session:
         self.keys = keys.key(run_seeds(config, prepared.points))
         self.keep = devices.mapped(lay, lambda new, a, b: jax.tree.map(lambda x, y: jnp.where(new, x, y), a, b))
         self.finite = devices.mapped(lay, finite)
+        self.evolution = evolution(prepared)
         self.meta = shaping(config)
         found = (
             layouts.restore(checkpoints, lay, self.template(), self.meta, shaping(type(config)()))
@@ -125,7 +127,7 @@ class Session:
         plan, lay = self.prepared.plan, self.prepared.lay
         for checkpoints in (self.checkpoints, *self.policies):
             checkpoints.check()
-        compiled, began = self.compilation.seconds, time.monotonic()
+        compiled, began, before = self.compilation.seconds, time.monotonic(), self.env_steps
         self.state, metrics = self.prepared.driver.loop.step(self.state)
         seconds = max(time.monotonic() - began - (self.compilation.seconds - compiled), 1e-9)
         self.chunk += 1
@@ -133,13 +135,18 @@ class Session:
         self.clock()
         self.check(metrics)
         last = self.chunk == plan.chunks
+        turn = plan.turn_every > 0 and self.chunk % plan.turn_every == 0
         evaluate, save = (self.chunk % every == 0 or last for every in (plan.eval_every, plan.save_every))
+        evaluate = evaluate or turn
         if evaluate or save:
             self.check_policy()
         rate = plan.chunk_steps * lay.runs / seconds
         self.report(log, {**metrics, f"{self.prepared.config.counted}_per_second": rate}, "train")
         if evaluate:
-            self.evaluate(log)
+            scores = self.evaluate(log)
+        if turn:
+            self.turn(scores)
+        self.state = self.state._replace(agent=self.evolution.follow(self.state.agent, before, self.env_steps))
         if save:
             self.save()
 
@@ -189,8 +196,14 @@ class Session:
         at = f" at {label(points[run // config.seeds])}" if len(points) > 1 else ""
         return f"seed {run_seeds(config, points)[run]}{at}"
 
-    def evaluate(self, log: Logger) -> None:
-        """A greedy evaluation; keeps the actors that did better than before."""
+    def turn(self, scores: np.ndarray) -> None:
+        """Lets members of a population copy one another by scores `[R, E]`; what had died lives on as a copy."""
+        agents, moved = self.evolution.turn(self.state.agent, scores, self.env_steps)
+        self.state = self.state._replace(agent=agents)
+        self.results = self.results._replace(dead=self.results.dead & ~moved)
+
+    def evaluate(self, log: Logger) -> np.ndarray:
+        """A greedy evaluation; keeps the actors that did better than before. Gives the episodes' returns, `[R, E]`."""
         loop, lay = self.prepared.driver.loop, self.prepared.lay
         actors = loop.actor(self.state)
         evaluation_keys = jax.vmap(jax.random.fold_in, (0, None))(self.keys, 1_000_003 + self.chunk)
@@ -210,6 +223,7 @@ class Session:
         for i, policies in enumerate(self.policies):
             part = jax.tree.map(lambda x, i=i: x[i * each : (i + 1) * each], both)
             policies.save(self.env_steps, part, {})
+        return np.where(self.results.dead[:, None], np.nan, episodes["eval_return"])
 
     def save(self) -> None:
         """A checkpoint of everything."""

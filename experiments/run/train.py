@@ -70,6 +70,7 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
         total = plan.env_steps(plan.chunks)
         progress = Progress(total, prepared.lay.runs, at or 0, config.quiet, counted=config.counted)
         begun = session.chunk
+        session.evolution.begin(session.state.agent, at if begun else None)
         log = stack.enter_context(open_log(prepared, folders, at, begun > 0, progress))
         while session.chunk < plan.chunks and not interrupt.raised:
             session.advance(log)
@@ -206,6 +207,7 @@ def report(session: Session, folders: list[Path]) -> list[dict[str, Any]]:
         title = f"{prepared.experiment.name} on {prepared.config.env}" + (f", {path.name}" if len(folders) > 1 else "")
         with reports.files.writing(path / CURVE):
             reports.plots.curve(path / "metrics.csv", path / CURVE, title)
+    session.evolution.finish()
     if len(folders) > 1:
         with reports.files.writing(prepared.folder / CURVE):
             reports.plots.curves({path.name: path for path in folders}, prepared.folder / CURVE, prepared.config.env)

@@ -20,11 +20,13 @@ from agents.common.critics import with_action
 from agents.common.curiosity import curious
 from agents.common.streams import Stream
 from agents.ddpg import Params, ddpg
+from agents.doya import adapted
 from agents.dqn import Munchausen, dqn
 from agents.dreamer import Behaviour, dreamer
 from agents.i2a import i2a
 from agents.impala import impala
 from agents.merlin import merlin
+from agents.meta_gradient import meta_gradient
 from agents.naf import naf
 from agents.ppo import ppo
 from agents.pqn import pqn
@@ -124,6 +126,20 @@ def r2d2_parts(spec: Spec, **overrides: Any) -> Parts:
 
 def a2c_parts(spec: Spec, core: Any = None, **overrides: Any) -> Parts:
     agent = a2c(actor_critic(spec, core), optimisers.adam(3e-3, 1.0), **{"discount": 0.9, "lambda_": 0.9, **overrides})
+    return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
+def a2c_meta_parts(spec: Spec, **overrides: Any) -> Parts:
+    network, start = actor_critic(spec), {"discount": 0.9, "lambda_": 0.9}
+    make = lambda values: a2c(network, optimisers.adam(3e-3, 1.0), **values, **overrides, through=True)  # noqa: E731
+    return Parts(meta_gradient(make, start, start, learning_rate=1e-3), replay.on_policy(8), Schedule(8))
+
+
+def doya_parts(spec: Spec, **overrides: Any) -> Parts:
+    network = actor_critic(spec)
+    settings = {"lambda_": 0.9, **overrides}
+    make = lambda values: a2c(network, optimisers.adam(3e-3, 1.0), **{**values, **settings})  # noqa: E731
+    agent = adapted(make, {"discount": 0.9}, ["discount"], sigma=0.05, hold=8)
     return Parts(agent, replay.on_policy(8), Schedule(8))
 
 
@@ -327,6 +343,8 @@ AGENTS = {
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
     "a2c_gru": Entry(a2c_gru_parts, slow=True),
+    "a2c_meta": Entry(a2c_meta_parts, slow=True),
+    "doya": Entry(doya_parts, slow=True),
     "vpg": Entry(vpg_parts, whole=WHOLE, slow=True),
     "acer": Entry(acer_parts, slow=True),
     "acktr": Entry(acktr_parts, whole={"curvature": False}, slow=True),  # each device draws its own actions

@@ -11,8 +11,11 @@ from envs.tasks import probes
 from envs.tasks.cartpole import cartpole
 from envs.tasks.catch import catch
 from envs.tasks.deep_sea import deep_sea
+from envs.tasks.far_reward import far_reward, threshold
+from envs.tasks.hanging_load import hanging_load
 from envs.tasks.memory_chain import memory_chain
 from envs.tasks.noise import noise
+from envs.tasks.one_shot import one_shot
 from envs.tasks.pendulum import pendulum
 from envs.tasks.pixel_catch import pixel_catch
 from tests.envs.contract import check_environment, play
@@ -24,6 +27,9 @@ TASKS = {
     "memory_chain": lambda: memory_chain(4, bits=3),
     "both_continuous": lambda: probes.both(continuous=True),
     "two_step": probes.two_step,
+    "one_shot": lambda: one_shot(5, queries=3),
+    "hanging_load": hanging_load,
+    "far_reward": lambda: far_reward(4, time_limit=12),
     "noise_image": lambda: noise("image", length=20),
     "noise_dict_continuous": lambda: noise("dict", "continuous", length=20),
     "noise_geometric": lambda: noise("discrete", length=10, geometric=True),
@@ -240,7 +246,24 @@ def test_noise_episodes():
     np.testing.assert_allclose((kind != FIRST).sum() / (kind == LAST).sum(), 9, rtol=0.15)
 
 
-@pytest.mark.parametrize("make", [catch, cartpole, pendulum, deep_sea, memory_chain])
+def test_the_far_reward_is_best_above_a_discount():
+    """By value iteration on the rules, on both sides of it."""
+    near, far, length = 0.05, 1.0, 8
+    found = threshold(length, near, far)
+    for discount, onwards in ((found - 0.01, False), (found + 0.01, True)):
+        value = np.zeros(length)
+        for _ in range(2000):
+            stay = near + discount * value[0]
+            on = np.append(discount * value[1:], far + discount * value[0])
+            value = np.maximum(stay, on)
+        assert (on[0] > stay) == onwards
+    env = far_reward(3, near=0.25, far=2.0, time_limit=None)
+    state = at(env, jnp.array([0, 1, 2, 2]))
+    state, timestep = jax.vmap(env.step)(state, jnp.array([1, 0, 1, 0]))
+    assert timestep.reward.tolist() == [0, 0.25, 2, 0.25] and timestep.observation.tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("make", [catch, cartpole, pendulum, deep_sea, memory_chain, far_reward])
 def test_render_shows_the_state(make):
     env = make()
 
@@ -263,6 +286,12 @@ def test_render_shows_the_state(make):
         (lambda: catch(rows=1), ["rows", "1", "at least 2"]),
         (lambda: catch(columns=0), ["columns", "0"]),
         (lambda: deep_sea(1), ["size", "1"]),
+        (lambda: far_reward(1), ["length", "1"]),
+        (lambda: one_shot(3), ["points", "3"]),
+        (lambda: hanging_load(()), ["lengths", "()"]),
+        (lambda: hanging_load((0.5, -1.0)), ["lengths", "-1.0"]),
+        (lambda: one_shot(queries=0), ["queries", "0"]),
+        (lambda: far_reward(time_limit=0), ["time_limit", "0"]),
         (lambda: memory_chain(0), ["length", "0"]),
         (lambda: memory_chain(3, bits=0), ["bits", "0"]),
         (lambda: noise("vectro"), ["observation", "vectro", "vector"]),

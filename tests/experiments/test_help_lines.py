@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments import benchmark, collect, compare
+from experiments import benchmark, collect, compare, tune
 from experiments.list import systems
 from experiments.run import evaluation
 from tests.experiments.test_commands import told
@@ -19,6 +19,7 @@ KINDS |= {
     "compare": compare.Config,
     "benchmark": benchmark.Config,
     "collect": collect.Config,
+    "tune": tune.Config,
 }
 LEANS = re.compile(r"(Its?|Their|The (same|highest|lowest|first|last)|Likewise|Of|These|Those|That|This|With(out)?) ")
 """How a line begins that leans on the line before it."""

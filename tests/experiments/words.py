@@ -80,6 +80,11 @@ WORDS = {
     "hiro": ["--env", "bellmax/point-maze", "--agent.goal-range", "2", "2", "--agent.period", "4", *SMALL],
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
     "rl_mem": [*ROWS, "--agent.row-size", "4", "--agent.head", "8"],
+    "meta_mpc": [
+        *["--agent.hidden", "8", "--agent.members", "2", "--agent.batch-size", "8", "--agent.buffer-size", "2000"],
+        *["--agent.warmup", "200", "--agent.updates", "2", "--agent.population", "4", "--agent.elites", "2"],
+        *["--agent.horizon", "2", "--agent.iterations", "1", "--agent.window", "4"],
+    ],
     "unreal": SHORT,
     "world_models": [
         *["--stages", "--agent.latent", "2", "--agent.units", "8", "--agent.layers", "1", "--agent.memory-size", "4"],
@@ -91,6 +96,7 @@ WORDS = {
         *["--agent.batch-size", "4", "--agent.length", "4", "--agent.replay-ratio", "4", "--agent.warmup", "200"],
         *["--agent.buffer-size", "2000"],
     ],
+    "daml": ["--agent.hidden", "8", "--agent.filters", "4", "--env-options", "points=6"],
     "dyna": [*SMALL, "--agent.model-hidden", "8"],
     "planning": [
         *[*THIN, "--agent.horizon", "4", "--agent.population", "8", "--agent.elites", "2", "--agent.members", "2"],

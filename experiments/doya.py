@@ -1,0 +1,114 @@
+"""Meta-parameters that adapt by noise and reward: `python -m experiments.doya --help`."""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from experiments import parts, run
+
+
+@dataclass(frozen=True)
+class Config:
+    """Flags of the agent."""
+
+    around: Literal["dyna_q", "a2c", "ppo", "dqn", "sac"] = "dyna_q"
+    """Agent whose meta-parameters adapt, by the name of its command."""
+    inner: tuple[str, ...] = ("discount=0.6", "planning=0")
+    """Flags of that agent, as name=value; the `--help` of its own command shows them as `--agent.`."""
+    adapt: tuple[str, ...] = ("discount",)
+    """Real-numbered flags of that agent that adapt, such as discount, learning-rate or epsilon."""
+    mu: run.NonNegative = 0.5
+    """Step size μ by which meta-parameters follow the noise that does good; with 0 they stay."""
+    noise: run.NonNegative = 0.5
+    """Standard deviation of the noise on each squashed meta-parameter."""
+    hold: run.Count = 200
+    """Updates for which the noise is held."""
+    mid: run.Positive = 100.0
+    """Time constant τ₁ of the running reward, in updates."""
+    long: run.Positive = 1000.0
+    """Time constant τ₂ of the running average of that, in updates."""
+    settle: run.Whole = 2_000
+    """Updates at first in which the meta-parameters stay, since what is learned then is no merit of the noise."""
+
+
+@dataclass(frozen=True)
+class Flags(run.Common):
+    """Train an agent whose discount and other numbers adapt by the rule of Doya (2002)."""
+
+    env: str = "bellmax/far-reward"
+    """Task, as suite/id; `python -m experiments.list` prints the suites."""
+    num_envs: run.Count = 16
+    """Environments (lanes) per seed."""
+    agent: Config = field(default_factory=Config)
+
+
+def started(config: Config, own: Any) -> tuple[dict[str, float], list[str]]:
+    """What the meta-parameters begin with, and which of them lie between 0 and 1.
+
+    Raises:
+      ValueError: a flag is no real number of the agent's, or begins where the rule cannot move it.
+    """
+    known = run.population.sweepable(own)
+    values, shares = {}, []
+    for word in config.adapt:
+        name = word.replace("-", "_")
+        if name not in known:
+            told = ", ".join(n.replace("_", "-") for n in known)
+            raise ValueError(f"--agent.adapt {word}: {config.around} has no such real number; allowed: {told}")
+        values[name] = getattr(own, name)
+        allowed = known[name]
+        if allowed is not None and allowed.high <= 1:
+            shares.append(name)
+        if not 0 < values[name] < (1 if name in shares else run.ranges.MOST):
+            limits = "above 0 and below 1" if name in shares else "above 0"
+            raise ValueError(f"--agent.inner {word}={values[name]:g}: must be {limits} to adapt")
+    if not values:
+        raise ValueError("--agent.adapt (empty): name a flag that adapts, such as discount")
+    return values, shares
+
+
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
+    """Refuses flags that do not go together.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    from experiments.drivers import members
+
+    experiment, own = parts.around.inner(config)
+    values, _ = started(config, own)
+    try:
+        experiment.check(own, spec, size)
+    except ValueError as error:
+        raise ValueError(re.sub(r"--agent\.([a-z])", r"--agent.inner \1", str(error))) from None
+    plain = lambda hypers: experiment.make(replace(own, **hypers), spec, size)  # noqa: E731
+    for name in members.stored_by(plain, list(values), values, spec, size.num_envs, ())[:1]:
+        raise ValueError(f"--agent.adapt {name.replace('_', '-')}: is a number of the replay, which does not change")
+
+
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts."""
+    from agents.doya import adapted
+
+    experiment, own = parts.around.inner(config)
+    values, shares = started(config, own)
+    plain = experiment.make(own, spec, size)
+    agent = adapted(
+        lambda hypers: experiment.make(replace(own, **hypers), spec, size).agent,
+        values,
+        shares,
+        mu=config.mu,
+        sigma=config.noise,
+        hold=config.hold,
+        mid=config.mid,
+        long=config.long,
+        settle=config.settle,
+    )
+    return plain._replace(agent=agent)
+
+
+experiment = run.Experiment("doya", Flags, check, make)
+main = experiment.main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A study of Optuna in a file: how it is opened, told of evaluations, and read. Needs the extra `tune`."""
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+
+def opened(path: Path, seed: int, sampler: str = "tpe", prune: bool = False) -> Any:
+    """The study of a file, new or to be gone on with; trials that were under way when it stopped are tried again.
+
+    Args:
+      path: the file.
+      seed: of the sampler.
+      sampler: "tpe" or "random".
+      prune: whether trials below the median may end early.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        chosen: Any = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(path))),
+        study_name="tune",
+        direction="maximize",
+        sampler=optuna.samplers.RandomSampler(seed=seed) if sampler == "random" else chosen,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if prune else optuna.pruners.NopPruner(),
+        load_if_exists=True,
+    )
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def ended(study: Any) -> list[Any]:
+    """The trials that had an end of their own: complete, pruned, or dead for a number that was not finite."""
+    return [trial for trial in study.trials if "score" in trial.user_attrs]
+
+
+def told(study: Any, trial: Any, steps: int, score: float, last: bool, prune: bool = False) -> bool:
+    """Tells the study of a trial's evaluation after so many steps; whether the trial is to go on."""
+    dead = not math.isfinite(score)
+    if not dead:
+        trial.report(score, steps)
+    cut = prune and not dead and not last and trial.should_prune()
+    if not (dead or cut or last):
+        return True
+    trial.set_user_attr("score", None if dead else score)
+    trial.set_user_attr("steps", steps)
+    if dead or cut:
+        study.tell(trial, state=TrialState.FAIL if dead else TrialState.PRUNED)
+    else:
+        study.tell(trial, score)
+    return False
+
+
+def best(study: Any) -> Any:
+    """The complete trial with the highest score; None without any."""
+    complete = [trial for trial in ended(study) if trial.state == TrialState.COMPLETE]
+    return max(complete, key=lambda trial: trial.value, default=None)
+
+
+def pruned(study: Any) -> int:
+    """How many trials ended early."""
+    return sum(trial.state == TrialState.PRUNED for trial in ended(study))
+
+
+def table(study: Any) -> str:
+    """All trials that ended, as CSV: number, state, steps, score, and a column for each number that was searched."""
+    names = sorted({name for trial in ended(study) for name in trial.params})
+    lines = [["trial", "state", "steps", "score", *names]]
+    for trial in ended(study):
+        score = trial.user_attrs["score"]
+        shown = "" if score is None else f"{score:.9g}"
+        first = [str(trial.number), trial.state.name.lower(), str(trial.user_attrs["steps"]), shown]
+        lines.append([*first, *(f"{trial.params[name]:.9g}" for name in names)])
+    return "".join(",".join(line) + "\n" for line in lines)

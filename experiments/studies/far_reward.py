@@ -1,0 +1,85 @@
+"""A discount that adapts on a chain with a far reward, and after that reward was put out of reach."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from agents.base import Agent, Array, Key, Sample, Step
+from agents.doya import adapted
+from agents.dyna_q import dyna_q
+from envs import keys
+from envs.base import Environment
+from envs.tasks.far_reward import far_reward
+
+LANES, LENGTH, START = 16, 8, 0.6
+SHORT = 3
+"""Steps of an episode after which the end is out of reach of most."""
+
+
+def agent(mu: float, start: float = START) -> Agent:
+    """Q-learning whose discount adapts."""
+
+    def make(values: Any) -> Agent:
+        return dyna_q(LENGTH, 2, n=0, learning_rate=0.2, discount=values["discount"], epsilon=0.05)
+
+    return adapted(make, {"discount": start}, ["discount"], mu=mu, sigma=0.5)
+
+
+def play(env: Environment, learner: Agent, state: Any, key: Key, steps: int, learn: bool = True) -> tuple[Any, Any]:
+    """So many steps of 16 lanes: the agent's state after them, and discounts and mean rewards `[steps]`."""
+
+    def step(carry: tuple, key: Key) -> tuple[tuple, tuple[Array, Array]]:
+        inner, timestep, state = carry
+        k_act, k_update = jax.random.split(key)
+        action, _, _ = learner.act(learner.actor(state), k_act, (), timestep, learn)
+        inner, after = jax.vmap(env.step)(inner, action)
+        rows = jax.tree.map(lambda x, y: jnp.stack([x, y]), timestep, after)
+        sample = Sample(Step(rows, jnp.stack([action, action])))
+        moved, info = learner.update(state, k_update, sample)
+        return (inner, after, moved if learn else state), (info.metrics["meta_discount"], jnp.mean(after.reward))
+
+    k_reset, k_run = jax.random.split(key)
+    inner, timestep = jax.vmap(env.reset)(jax.random.split(k_reset, LANES))
+    (_, _, state), seen = jax.lax.scan(step, (inner, timestep, state), jax.random.split(k_run, steps))
+    return state, seen
+
+
+def learned(
+    seeds: Sequence[int],
+    figure: Literal["discount", "return", "after"] = "discount",
+    mu: float = 0.5,
+    steps: int = 20_000,
+    reach: bool = False,
+) -> np.ndarray:
+    """What becomes of a discount that begins too small for the far reward.
+
+    Args:
+      seeds: of everything that is drawn.
+      figure: "discount", its base after so many steps; "return", of the greedy policy then, as a share of the best one,
+        which takes the far reward every eighth step; "after", the base after as many steps more in which the end is out
+        of reach.
+      mu: μ; with 0 the discount stays what it is.
+      steps: of each lane.
+      reach: leave the end within reach.
+
+    Returns:
+      `[seeds]`.
+    """
+    learner = agent(mu)
+    world, other = far_reward(), far_reward(time_limit=100 if reach else SHORT)
+
+    def run(key: Key) -> Array:
+        k_init, k_first, k_second = jax.random.split(key, 3)
+        _, timestep = jax.vmap(world.reset)(jax.random.split(k_init, LANES))
+        state, (discounts, _) = play(world, learner, learner.init(k_init, timestep), k_first, steps)
+        if figure == "return":
+            still = state._replace(noise=jnp.zeros_like(state.noise))
+            return jnp.mean(play(world, learner, still, k_second, 400, learn=False)[1][1]) * LENGTH
+        if figure == "after":
+            _, (discounts, _) = play(other, learner, state, k_second, steps)
+        return jnp.mean(discounts[-steps // 4 :])
+
+    return np.asarray(jax.jit(jax.vmap(run))(keys.key(np.asarray(seeds))))
