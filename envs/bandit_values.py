@@ -51,7 +51,7 @@ def thompson_regret(pulls: int = 100) -> float:
 
 
 def greedy_regret(pulls: int = 100) -> float:
-    """The expected regret on two independent arms of who pulls what has the higher mean; at random if they are equal."""
+    """The expected regret on two independent arms of who pulls what has the higher mean, or either if equal."""
 
     def chance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
         left, right = a * (c + d), c * (a + b)

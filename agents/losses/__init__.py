@@ -50,6 +50,7 @@ from agents.losses.inverse import (
     projected,
     shaped_reward,
 )
+from agents.losses.meta import dice
 from agents.losses.models import (
     distillation,
     gaussian_nll,
@@ -155,6 +156,7 @@ __all__ = [
     "control",
     "controlled_surrogate",
     "count_bonus",
+    "dice",
     "direction_reward",
     "disagreement",
     "discounted_returns",

@@ -62,8 +62,8 @@ def harlow(features: int = 6, choices: int = 6, pays: Pays = "reward", tasks: in
       seed: which pairs they are.
 
     Returns:
-      Observations are those of `envs.wrappers.trial`; `observation` [2 features] is the object on the left, whose action
-      is 0, and then that on the right. Which side an object is on is drawn for every choice.
+      Observations are those of `envs.wrappers.trial`; `observation` [2 features] is the object on the left, chosen by
+      action 0, and then that on the right. Which side an object is on is drawn for every choice.
 
     Raises:
       ValueError: an argument out of range.

@@ -23,6 +23,7 @@ from experiments.parts.builders import (
     critic,
     critics,
     discrete_actions,
+    policy,
     torso,
     unit_box,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "normalised",
     "off_policy",
     "offline",
+    "policy",
     "presets",
     "presets_policy",
     "recurrent",
