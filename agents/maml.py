@@ -204,7 +204,11 @@ def maml(
         at, tree = ravel_pytree(params)
         of = lambda vector: loss(tree(vector), old, seen, after)  # noqa: E731
         (before, _), gradient = jax.value_and_grad(of, has_aux=True)(at)
-        size = {"radius": outer.region.radius, "damping": outer.region.damping, "iterations": outer.region.iterations}
+        size: Any = {
+            "radius": outer.region.radius,
+            "damping": outer.region.damping,
+            "iterations": outer.region.iterations,
+        }
         step = natural_step(-gradient, lambda vector: of(vector)[1], at, **size)
         taken, found = search(lambda fraction: of(at + fraction * step), before, outer.region)
         norm = jnp.linalg.norm(gradient)

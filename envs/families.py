@@ -48,15 +48,15 @@ def drawn(family: Family, episodes: int = 1, tasks: int = 0, seed: int = 0) -> E
 
     Args:
       family: of tasks.
-      episodes: for which a task stays, at least 1.
+      episodes: for which a task stays; 0 for good.
       tasks: how many there are in the set; 0 for a fresh one every time.
       seed: of the set.
 
     Raises:
       ValueError: fewer episodes, or fewer tasks than 0.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes: must be at least 1, got {episodes}")
+    if episodes < 0:
+        raise ValueError(f"episodes: must be at least 0, got {episodes}")
     if tasks < 0:
         raise ValueError(f"tasks: must be at least 0, got {tasks}")
     draw = set_of(family, tasks, seed) if tasks else family.draw
@@ -72,7 +72,7 @@ def drawn(family: Family, episodes: int = 1, tasks: int = 0, seed: int = 0) -> E
         inner, timestep = family.make(state.task).step(state.inner, action)
         ended = state.ended + timestep.last()
         goes_on = DrawnState(inner, state.task, k_next, ended), timestep
-        return select(timestep.first() & (ended == episodes), begun(k_begin), goes_on)
+        return select(timestep.first() & (ended == episodes), begun(k_begin), goes_on) if episodes else goes_on
 
     spec = family.make(family.draw(keys.key(0))).spec
     return Environment(begun, step, spec._replace(episodes=episodes))

@@ -48,8 +48,8 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
-    """Refuses flags that do not go together, and tasks that do not come in trials.
+def check_trials(spec: "run.Spec") -> None:
+    """Refuses tasks that do not come in trials.
 
     Raises:
       ValueError: naming the flag.
@@ -57,6 +57,15 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     if not isinstance(spec.observation, dict) or not set(ENTRIES.values()) <= set(spec.observation):
         told = f"must be of trials, whose observations have {', '.join(ENTRIES.values())}"
         raise ValueError(f"--env {spec.name}: {told}")
+
+
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
+    """Refuses flags that do not go together, and tasks that do not come in trials.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    check_trials(spec)
     ppo.check(config, spec, size)
 
 

@@ -71,9 +71,9 @@ def bandits(
     for name, value, allowed in (("kind", kind, get_args(Kind)), ("pays", pays, get_args(Pays))):
         if value not in allowed:
             raise ValueError(f"bandits: {name} is {value!r}; allowed: {', '.join(allowed)}")
-    for name, value, least in (("arms", arms, 2), ("pulls", pulls, 1)):
-        if value < least:
-            raise ValueError(f"bandits: {name} must be at least {least}, got {value}")
+    for name, number, least in (("arms", arms, 2), ("pulls", pulls, 1)):
+        if number < least:
+            raise ValueError(f"bandits: {name} must be at least {least}, got {number}")
     if kind not in ("independent", "gaussian") and arms != 2:
         raise ValueError(f"bandits: arms is {arms}; dependent arms ({kind}) are 2")
     env = trials(family(kind, arms, pulls), 1, tasks, seed)

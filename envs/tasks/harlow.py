@@ -31,7 +31,7 @@ def family(features: int, choices: int) -> Family:
         by = jax.random.randint(k_by, (), 1, 2**features)  # what differs, which is not nothing
         differs = (by >> jnp.arange(features)) % 2
         wrong = jnp.where(differs > 0, ~right, right)
-        return jnp.where(jnp.stack([right, wrong]), 1.0, -1.0)
+        return jnp.where(jnp.stack([right, wrong]), 1.0, -1.0).astype(jnp.float32)
 
     def make(objects: Array) -> Environment:
         def side(key: Key) -> Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from envs import drawing
 from envs.base import Array, Box, Environment, Key, Spec, episodic
-from envs.families import Family, drawn
+from envs.families import Family, drawn, trials
 
 Goals = Literal["square", "half-circle"]
 SPEED = 0.1
@@ -65,7 +65,13 @@ def family(goals: Goals, sparse: bool, horizon: int) -> Family:
 
 
 def point_goals(
-    goals: Goals = "square", sparse: bool = False, horizon: int = 100, episodes: int = 40, tasks: int = 0, seed: int = 0
+    goals: Goals = "square",
+    sparse: bool = False,
+    horizon: int = 100,
+    episodes: int = 40,
+    told: bool = False,
+    tasks: int = 0,
+    seed: int = 0,
 ) -> Environment:
     """A trial is several episodes with one goal that is drawn for it; each begins at the origin.
 
@@ -74,7 +80,9 @@ def point_goals(
       sparse: pay 1 less the distance within 0.2 of the goal, and nothing elsewhere; if not, minus the distance.
       horizon: steps of an episode, at least 1. A point that comes within 0.01 of a goal of the square in both
         coordinates stays there, and nothing more is paid; so episodes are of one length.
-      episodes: of a trial, at least 1.
+      episodes: of a trial; 0 for a goal that stays for good.
+      told: whether a trial is one episode, whose observations tell the last action, its reward and where an episode
+        begins (`envs.wrappers.trial`).
       tasks: how many goals there are; 0 for a fresh one in every trial.
       seed: which they are.
 
@@ -88,4 +96,4 @@ def point_goals(
         raise ValueError(f"point_goals: goals is {goals!r}; allowed: {', '.join(get_args(Goals))}")
     if horizon < 1:
         raise ValueError(f"point_goals: horizon must be at least 1, got {horizon}")
-    return drawn(family(goals, sparse, horizon), episodes, tasks, seed)
+    return (trials if told else drawn)(family(goals, sparse, horizon), episodes, tasks, seed)

@@ -82,6 +82,6 @@ def learned(
         learner = jax.tree.map(lambda a, b: jnp.where(count >= storage.minimum, a, b), after, learner)
         return (learner, held, live, count), told
 
-    run = (learner, storage.init(first), (state, timestep, carry), jnp.int32(0))
+    run: Any = (learner, storage.init(first), (state, timestep, carry), jnp.int32(0))
     (learner, *_), told = jax.lax.scan(iteration, run, jax.random.split(k_run, iterations))
     return learner, told

@@ -56,7 +56,8 @@ def played(seed: int, memory: bool = True, iterations: int = 200, lanes: int = L
         return learned(env, agent, replay.on_policy(length), key, lanes, length, iterations, choices_of)[1]
 
     late = [np.asarray(x)[-max(1, iterations // 10) :] for x in jax.jit(whole)(keys.key(seed))]
-    return stays(*(np.moveaxis(x, 0, 1).reshape(CHOICES, -1) for x in late))
+    action, second, reward = (np.moveaxis(x, 0, 1).reshape(CHOICES, -1) for x in late)
+    return stays(action, second, reward)
 
 
 def interaction(seeds: Sequence[int], memory: bool = True, iterations: int = 200) -> np.ndarray:

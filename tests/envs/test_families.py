@@ -56,6 +56,11 @@ def test_a_task_stays_for_its_episodes_and_not_longer():
     assert len(np.unique(goals.reshape(-1, 2), axis=0)) == 15
 
 
+def test_a_task_can_stay_for_good():
+    goals, _ = tasks_of(point_goals.point_goals(horizon=4, episodes=0), steps=60, told=False)
+    assert (goals == goals[:1]).all() and len(np.unique(goals[0], axis=0)) == 3
+
+
 def test_a_trial_ends_when_its_task_does():
     env = random_mdps.random_mdps(horizon=3, episodes=2)
     process, kinds = tasks_of(env, steps=33)
@@ -80,12 +85,13 @@ def test_bandits_pay_what_their_arms_do_and_evaluations_tell_the_regret():
     env = bandits.bandits("medium", pulls=50)
     played = play(env, steps=1000, lanes=4)
     kinds, reward, _, seen = played.timestep
-    arms = seen["last_action"]
     inside = kinds != FIRST
     assert (seen["last_reward"][..., 0] == reward).all() and set(reward[inside].tolist()) == {0.0, 1.0}
     trials = np.cumsum(kinds == FIRST, axis=0)
     rates = [
-        [reward[inside & (trials == n) & (arms[..., a] == 1)].mean() for a in range(2)] for n in range(1, trials.max())
+        [reward[rows & (seen["last_action"][:, lane, a] == 1), lane].mean() for a in range(2)]
+        for lane in range(4)
+        for rows in (inside[:, lane] & (trials[:, lane] == n) for n in range(1, trials.max()))
     ]
     better = np.max(rates, axis=1).mean(), np.min(rates, axis=1).mean()
     np.testing.assert_allclose(better, (0.75, 0.25), atol=0.06)
@@ -188,7 +194,7 @@ def test_bandit_values():
         ("random-mdps", {"states": 1}, "states must be at least 2, got 1"),
         ("point-goals", {"goals": "circle"}, "goals is 'circle'; allowed: square, half-circle"),
         ("point-goals", {"horizon": 0}, "horizon must be at least 1, got 0"),
-        ("point-goals", {"episodes": 0}, "episodes: must be at least 1, got 0"),
+        ("point-goals", {"episodes": -1}, "episodes: must be at least 0, got -1"),
     ],
 )
 def test_bad_options(name, options, message):

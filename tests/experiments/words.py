@@ -68,6 +68,14 @@ WORDS = {
     "rl2": ["--env-options", "pulls=7", *SHORT, *HALVES],
     "maml": ["--env-options", "horizon=4", "episodes=4", *THIN, "--agent.rollouts", "2", "--agent.epochs", "2"],
     "promp": ["--env-options", "horizon=4", "episodes=4", *THIN, "--agent.rollouts", "2", "--agent.epochs", "2"],
+    "maesn": [
+        *["--env-options", "goals=half-circle", "horizon=4", "episodes=0", *THIN, "--agent.rollouts", "2"],
+        *["--agent.epochs", "2"],
+    ],
+    "pearl": [
+        *["--env-options", "goals=half-circle", "horizon=4", "episodes=2", "told=true", *SMALL],
+        *["--agent.latent", "2"],
+    ],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
