@@ -142,14 +142,14 @@ def maesn(
         nothing = jnp.zeros((lanes, latent))
         policy = network.init(k_params, joined(timestep.observation, nothing))
         spread = Latents(0.1 * jax.random.normal(k_latents, (lanes, latent)), nothing)
-        size = jnp.full(latent, rate, jnp.float32)
-        params = Learned(policy, spread, Latents(size, size))
-
+        rates = Latents(*(jnp.full(latent, rate, jnp.float32) for _ in Latents._fields))
+        params = Learned(policy, spread, rates)
         action = policy_of(network, policy, joined(timestep.observation, nothing)).mode()
         row = Step(timestep, action, {"log_prob": timestep.reward, "latent": nothing, "noise": nothing})
         seen = jax.tree.map(lambda x: jnp.zeros((length + 1, *x.shape), x.dtype), row)
         told = {name: jnp.float32(0) for name in names}
-        return State(params, optimiser.init(params), spread, seen, jnp.bool_(False), jnp.zeros(2), told)
+        own = jax.tree.map(jnp.copy, spread)  # its own buffers, so that the state can be donated
+        return State(params, optimiser.init(params), own, seen, jnp.bool_(False), jnp.zeros(2), told)
 
     def read(steps: Step) -> Seen:
         drawn = (jnp.moveaxis(steps.extras[name][:-1], 0, 1) for name in ("latent", "noise"))

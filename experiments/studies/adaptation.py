@@ -64,9 +64,16 @@ def played(env: Environment, params: Any, key: Key, lanes: int, length: int, sta
     return state, jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), rows, peek)
 
 
-def after_steps(params: Any, key: Key, inner: Inner, steps: int, tasks: int, episodes: int, horizon: int) -> Array:
+def points(sparse: bool, horizon: int, episodes: int) -> Environment:
+    """Goals in a square that pay by distance, or on a half circle that pay close to them alone."""
+    return point_goals("half-circle" if sparse else "square", sparse, horizon, episodes)
+
+
+def after_steps(
+    params: Any, key: Key, inner: Inner, steps: int, tasks: int, episodes: int, horizon: int, sparse: bool
+) -> Array:
     """Mean returns on new tasks after 0 to `steps` steps of their own, `[steps + 1]`."""
-    env = point_goals(horizon=horizon, episodes=episodes * (steps + 1))
+    env = points(sparse, horizon, episodes * (steps + 1))
     length, adapt = episodes * (horizon + 1), adapting(network_of(), inner)
     own = jax.tree.map(lambda x: jnp.broadcast_to(x, (tasks, *x.shape)), params)
     state, gains = None, []
@@ -81,7 +88,12 @@ def after_steps(params: Any, key: Key, inner: Inner, steps: int, tasks: int, epi
 
 @cache
 def curve(
-    seed: int, kind: str = "maml", iterations: int = 60, episodes: int = EPISODES, horizon: int = HORIZON
+    seed: int,
+    kind: str = "maml",
+    iterations: int = 60,
+    episodes: int = EPISODES,
+    horizon: int = HORIZON,
+    sparse: bool = False,
 ) -> np.ndarray:
     """Mean returns on 40 new tasks after 0 to 3 steps of their own, `[4]`.
 
@@ -91,27 +103,28 @@ def curve(
       iterations: steps of PPO's epochs on a batch of 20 tasks.
       episodes: of each task before a step, and after the last one.
       horizon: of an episode.
+      sparse: goals on a half circle, which pay within 0.2 of them alone.
     """
     inner, outer = KINDS[kind]
     length = episodes * (horizon + 1)
-    env = point_goals(horizon=horizon, episodes=2 * episodes)
+    env = points(sparse, horizon, 2 * episodes)
     agent = maml(network_of(), optimisers.adam(1e-3, 1.0), length, inner, outer)
 
     def whole(key: Key) -> Array:
         k_learn, k_test = jax.random.split(key)
         storage = replay.on_policy(length)
         state, _ = learned(env, agent, storage, k_learn, TASKS, length, 2 * iterations, lambda rows: ())
-        return after_steps(state.params, k_test, inner, 3, 2 * TASKS, episodes, horizon)
+        return after_steps(state.params, k_test, inner, 3, 2 * TASKS, episodes, horizon, sparse)
 
     return np.asarray(jax.jit(whole)(keys.key(seed)))
 
 
-def returns(seeds: Sequence[int], after: int = 1, kind: str = "maml", **options: int) -> np.ndarray:
+def returns(seeds: Sequence[int], after: int = 1, kind: str = "maml", **options: Any) -> np.ndarray:
     """The mean return on new tasks after so many steps, `[seeds]`; options as for `curve`."""
     return np.array([curve(seed, kind, **options)[after] for seed in seeds])
 
 
-def gain(seeds: Sequence[int], kind: str = "maml", **options: int) -> np.ndarray:
+def gain(seeds: Sequence[int], kind: str = "maml", **options: Any) -> np.ndarray:
     """How much the first step adds to the mean return on new tasks, `[seeds]`; options as for `curve`."""
     found = np.array([curve(seed, kind, **options) for seed in seeds])
     return found[:, 1] - found[:, 0]
