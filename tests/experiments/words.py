@@ -66,10 +66,12 @@ WORDS = {
         *["--agent.discriminator-batch", "16"],
     ],
     "rl2": ["--env-options", "pulls=7", *SHORT, *HALVES],
-    "maml": ["--env-options", "horizon=4", "episodes=4", *THIN, "--agent.rollouts", "2", "--agent.epochs", "2"],
-    "promp": ["--env-options", "horizon=4", "episodes=4", *THIN, "--agent.rollouts", "2", "--agent.epochs", "2"],
+    **{
+        name: ["--env-options", "horizon=6", "episodes=12", *THIN, "--agent.rollouts", "6", "--agent.epochs", "2"]
+        for name in ("maml", "promp")
+    },
     "maesn": [
-        *["--env-options", "goals=half-circle", "horizon=4", "episodes=0", *THIN, "--agent.rollouts", "2"],
+        *["--env-options", "goals=half-circle", "horizon=6", "episodes=0", *THIN, "--agent.rollouts", "6"],
         *["--agent.epochs", "2"],
     ],
     "pearl": [
