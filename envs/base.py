@@ -171,6 +171,7 @@ class Spec(NamedTuple):
     goals: Goals | None = None  # of a task with goals whose reward can be computed anew
     rules: Rules | None = None  # of a task whose state can be told from its observation
     subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
+    episodes: int | None = None  # that one task is played for, of a distribution of them; 0 for good
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
 
 

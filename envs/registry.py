@@ -16,6 +16,7 @@ from envs.host import unknown
 # The project's own tasks: id, module and constructor.
 TASKS = {
     "arena": ("envs.tasks.arena", "arena"),
+    "bandits": ("envs.tasks.bandits", "bandits"),
     "bit-flip": ("envs.tasks.bit_flip", "bit_flip"),
     "catch": ("envs.tasks.catch", "catch"),
     "cartpole": ("envs.tasks.cartpole", "cartpole"),
@@ -34,6 +35,7 @@ TASKS = {
     "four-rooms": ("envs.tasks.four_rooms", "four_rooms"),
     "grid": ("envs.tasks.grid", "grid"),
     "hanging-load": ("envs.tasks.hanging_load", "hanging_load"),
+    "harlow": ("envs.tasks.harlow", "harlow"),
     "i-maze": ("envs.tasks.i_maze", "i_maze"),
     "key-to-door": ("envs.tasks.key_to_door", "key_to_door"),
     "key-maze": ("envs.tasks.key_maze", "key_maze"),
@@ -43,6 +45,7 @@ TASKS = {
     "noisy-tv": ("envs.tasks.noisy_tv", "noisy_tv"),
     "one-shot": ("envs.tasks.one_shot", "one_shot"),
     "pendulum": ("envs.tasks.pendulum", "pendulum"),
+    "point-goals": ("envs.tasks.point_goals", "point_goals"),
     "point-maze": ("envs.tasks.point_maze", "point_maze"),
     "pixel-catch": ("envs.tasks.pixel_catch", "pixel_catch"),
     "probe-constant": ("envs.tasks.probes", "constant"),
@@ -50,11 +53,13 @@ TASKS = {
     "probe-two-step": ("envs.tasks.probes", "two_step"),
     "probe-action": ("envs.tasks.probes", "action"),
     "probe-both": ("envs.tasks.probes", "both"),
+    "random-mdps": ("envs.tasks.random_mdps", "random_mdps"),
     "sokoban": ("envs.tasks.sokoban", "sokoban"),
     "room-maze": ("envs.tasks.room_maze", "room_maze"),
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),
     "t-maze": ("envs.tasks.t_maze", "t_maze"),
     "teleport-maze": ("envs.tasks.teleport_maze", "teleport_maze"),
+    "two-step": ("envs.tasks.two_step", "two_step"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {
     "bellmax": lambda: TASKS,

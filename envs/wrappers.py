@@ -123,7 +123,7 @@ def flatten(env: Environment) -> Environment:
         return jnp.concatenate([vector(space, x) for space, x in zip(spaces, leaves, strict=True)])
 
     low, high = (np.concatenate([bounds(space, side) for space in spaces]) for side in ("low", "high"))
-    return _observed(env, observe, Box(low.shape, low, high))
+    return observed(env, observe, Box(low.shape, low, high))
 
 
 def mask_observation(env: Environment, keep: Sequence[int]) -> Environment:
@@ -144,7 +144,7 @@ def mask_observation(env: Environment, keep: Sequence[int]) -> Environment:
     index = np.array(keep)
     low, high = (np.broadcast_to(bound, space.shape)[index] for bound in (space.low, space.high))
     shown = space._replace(shape=(len(keep),), low=low, high=high)
-    return _observed(env, lambda observation: observation[index], shown)
+    return observed(env, lambda observation: observation[index], shown)
 
 
 def _rendered(env: Environment) -> Callable[[Any], Array] | None:
@@ -155,7 +155,7 @@ def _rendered(env: Environment) -> Callable[[Any], Array] | None:
     return lambda state: draw(state.inner)
 
 
-def _observed(env: Environment, observe: Callable[[Tree], Tree], space: Any) -> Environment:
+def observed(env: Environment, observe: Callable[[Tree], Tree], space: Any) -> Environment:
     """A pure function of each observation."""
 
     def mapped(result: tuple[Any, TimeStep]) -> tuple[Any, TimeStep]:

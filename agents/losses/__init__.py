@@ -51,6 +51,7 @@ from agents.losses.inverse import (
     projected,
     shaped_reward,
 )
+from agents.losses.meta import dice
 from agents.losses.models import (
     distillation,
     gaussian_nll,
@@ -158,6 +159,7 @@ __all__ = [
     "control",
     "controlled_surrogate",
     "count_bonus",
+    "dice",
     "direction_reward",
     "disagreement",
     "discounted_returns",

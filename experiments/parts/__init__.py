@@ -26,6 +26,7 @@ from experiments.parts.builders import (
     critic,
     critics,
     discrete_actions,
+    policy,
     torso,
     unit_box,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "normalised",
     "off_policy",
     "offline",
+    "policy",
     "presets",
     "presets_policy",
     "recurrent",

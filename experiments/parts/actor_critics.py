@@ -78,6 +78,17 @@ def check_network(body: Any, spec: "run.Spec") -> None:
     Raises:
       ValueError: naming the flag.
     """
+    check_actions(spec)
+    checks.check_images(spec, body.cnn)
+    builders.core(body.memory, body.hidden)
+
+
+def check_actions(spec: "run.Spec") -> None:
+    """Refuses actions that are neither discrete nor a vector that a Gaussian can be centred in.
+
+    Raises:
+      ValueError: naming the flag.
+    """
     from envs.base import Box
 
     if isinstance(spec.action, Box):
@@ -85,8 +96,6 @@ def check_network(body: Any, spec: "run.Spec") -> None:
             told = f"the task's are {spec.action}; allowed: discrete ones or a vector"
             raise ValueError(f"--env {spec.name}: this agent needs other actions, {told}")
         learning.check_bounds(spec)
-    checks.check_images(spec, body.cnn)
-    builders.core(body.memory, body.hidden)
 
 
 def check_replayed(config: Any, size: run.Size) -> None:

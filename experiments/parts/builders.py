@@ -114,21 +114,40 @@ def actor_critic(
       ValueError: actions that are no vector, or see `torso`.
     """
     import networks
-    from envs.base import Box, MultiDiscrete
 
-    policy: Any
-    if isinstance(spec.action, Box):
-        if len(spec.action.shape) != 1 or not spec.action.shape[0]:
-            raise ValueError(f"--env {spec.name}: actions are {spec.action}; allowed: discrete ones or a vector")
-        policy = networks.GaussianPolicy(*spec.action.shape)
-    elif isinstance(spec.action, MultiDiscrete):
-        policy = networks.CategoricalsPolicy(spec.action.nums)
-    else:
-        policy = networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
     features = lambda: torso(spec, hidden, cnn, activation, dtype)  # noqa: E731
     critic = None if shared else features()
     value = networks.Value() if values == 1 else networks.Values(values)
-    return networks.actor_critic(features(), policy, value, core(memory, hidden), critic)
+    return networks.actor_critic(features(), policy_head(spec), value, core(memory, hidden), critic)
+
+
+def policy_head(spec: "Spec") -> "nn.Module":
+    """Features -> distribution, for discrete, several discrete, or continuous actions.
+
+    Raises:
+      ValueError: actions that are no vector.
+    """
+    import networks
+    from envs.base import Box, MultiDiscrete
+
+    if isinstance(spec.action, Box):
+        if len(spec.action.shape) != 1 or not spec.action.shape[0]:
+            raise ValueError(f"--env {spec.name}: actions are {spec.action}; allowed: discrete ones or a vector")
+        return networks.GaussianPolicy(*spec.action.shape)
+    if isinstance(spec.action, MultiDiscrete):
+        return networks.CategoricalsPolicy(spec.action.nums)
+    return networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
+
+
+def policy(spec: "Spec", hidden: tuple[int, ...], activation: str = "tanh") -> "networks.Network":
+    """Observation -> distribution, without memory; images are flattened.
+
+    Raises:
+      ValueError: see `policy_head`.
+    """
+    import networks
+
+    return networks.q_network(torso(spec, hidden, "none", activation), policy_head(spec))
 
 
 def unit_box(spec: "Spec", agent: str) -> "Box":

@@ -3,6 +3,6 @@
 A claim names one as `study = "module:function"`. Tests call the same functions on seeds and sizes of their own.
 """
 
-from experiments.studies.loops import trained
+from experiments.studies.loops import learned, trained
 
-__all__ = ["trained"]
+__all__ = ["learned", "trained"]

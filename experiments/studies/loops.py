@@ -36,6 +36,20 @@ def trained(
     Returns:
       What `seen` gave, `[iterations, ...]`.
     """
+    return learned(env, agent, storage, key, lanes, unroll, iterations, seen)[1]
+
+
+def learned(
+    env: Environment,
+    agent: Agent,
+    storage: Replay,
+    key: Key,
+    lanes: int,
+    unroll: int,
+    iterations: int,
+    seen: Callable[[TimeStep], Any],
+) -> tuple[Any, Any]:
+    """The same, for studies that look at what was learned: the agent's state, and what was seen."""
     k_env, k_agent, k_run = jax.random.split(key, 3)
     state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, lanes))
     learner, carry = agent.init(k_agent, timestep), agent.begin(lanes)
@@ -68,5 +82,6 @@ def trained(
         learner = jax.tree.map(lambda a, b: jnp.where(count >= storage.minimum, a, b), after, learner)
         return (learner, held, live, count), told
 
-    run = (learner, storage.init(first), (state, timestep, carry), jnp.int32(0))
-    return jax.lax.scan(iteration, run, jax.random.split(k_run, iterations))[1]
+    run: Any = (learner, storage.init(first), (state, timestep, carry), jnp.int32(0))
+    (learner, *_), told = jax.lax.scan(iteration, run, jax.random.split(k_run, iterations))
+    return learner, told

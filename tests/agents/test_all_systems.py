@@ -80,9 +80,9 @@ def stepped(system: System, begun: Any) -> Any:
 
 VALUES = ["dqn", "curiosity", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
 VALUES += ["dqfd", "counts", "deep_successor", "ape_x"]
-CRITICS = ["ddpg", "ddpgfd", "td3", "sac", "naf", "acer", "reactor", "q_prop"]
+CRITICS = ["ddpg", "ddpgfd", "td3", "sac", "naf", "acer", "reactor", "q_prop", "pearl"]
 POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
-POLICIES += ["vpg", "icm", "rnd", "surprise"]
+POLICIES += ["vpg", "icm", "rnd", "surprise", "rl2"]
 LEVELS = {"hiro": ["low_", "high_"], "hac": ["level0_", "level1_"]}
 WITHOUT_GRADIENT = {"dyna_q"}
 PARTS = {"merlin": "policy_", "trpo": "critic_", "surprise": "critic_", "q_prop": "critic_"}
@@ -100,6 +100,7 @@ def known(name: str) -> set[str]:
     if name in POLICIES:
         names |= {"policy_loss", "entropy", "explained_variance"}
         names |= set() if name == "merlin" else {"approx_kl", "value_loss"}
+    names |= {"return_0", "return_1", "gain", "kl", "gradient_norm"} if name in ("maml", "promp", "maesn") else set()
     names |= {"temperature", "entropy", "policy_gradient_norm"} if name == "sac" else set()
     if name == "dreamer":
         names |= {"policy_loss", "value_loss", "entropy", "kl_loss", "learning_rate", "gradient_norm"}

@@ -65,6 +65,19 @@ WORDS = {
         *[*SHORT, *HALVES, "--agent.expert", "soft", "--agent.discriminator-hidden", "8"],
         *["--agent.discriminator-batch", "16"],
     ],
+    "rl2": ["--env-options", "pulls=7", *SHORT, *HALVES],
+    **{
+        name: ["--env-options", "horizon=6", "episodes=12", *THIN, "--agent.rollouts", "6", "--agent.epochs", "2"]
+        for name in ("maml", "promp")
+    },
+    "maesn": [
+        *["--env-options", "goals=half-circle", "horizon=6", "episodes=0", *THIN, "--agent.rollouts", "6"],
+        *["--agent.epochs", "2"],
+    ],
+    "pearl": [
+        *["--env-options", "goals=half-circle", "horizon=4", "episodes=2", "told=true", *SMALL],
+        *["--agent.latent", "2"],
+    ],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],

@@ -14,6 +14,7 @@ from agents.common.wrappers.of_observations import (
     recalled,
     seeing,
     standardised,
+    untold,
 )
 from agents.common.wrappers.of_rewards import clip_rewards, normalise_rewards, rewards
 
@@ -32,4 +33,5 @@ __all__ = [
     "seeing",
     "standardised",
     "unit_actions",
+    "untold",
 ]

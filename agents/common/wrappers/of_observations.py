@@ -1,6 +1,6 @@
 """Wrappers of what an agent observes: normalised, as floats, or with what it did last."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -160,6 +160,20 @@ def seeing(agent: Agent, see: Callable[[TimeStep], TimeStep]) -> Agent:
         return agent.update(state, key, sample._replace(steps=steps._replace(timestep=see(steps.timestep))))
 
     return agent._replace(init=lambda key, timestep: agent.init(key, see(timestep)), act=act, update=update)
+
+
+def untold(agent: Agent, names: Sequence[str]) -> Agent:
+    """The agent, to which entries of its observations, a dict, are 0: an ablation of what a trial tells."""
+    if not names:
+        return agent
+
+    def see(timestep: TimeStep) -> TimeStep:
+        shown = dict(timestep.observation)
+        for name in names:
+            shown[name] = jnp.zeros_like(shown[name])
+        return timestep._replace(observation=shown)
+
+    return seeing(agent, see)
 
 
 class Recalled(NamedTuple):

@@ -1,0 +1,193 @@
+"""MAML: its baseline, what a step does and what is differentiated through it, phases of a trial, and refusals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import networks
+from agents.base import Sample, Step, TimeStep
+from agents.common import linear_baseline, optimisers
+from agents.maml import Inner, Outer, adapting, inner_loss, maml, objective, policy_of
+from envs.base import Box
+from experiments import maml as command
+from experiments.run import flags, prepare
+from tests.quick import QUICK
+
+TASKS, EPISODES, HORIZON = 3, 2, 4
+LENGTH = EPISODES * (HORIZON + 1)
+NETWORK = networks.q_network(networks.Torso(Box((2,)), (8,), cnn=None), networks.GaussianPolicy(2))
+
+
+def quick(f):
+    """Compiled, with little done for its speed."""
+    return jax.jit(f, compiler_options=QUICK)
+
+
+def window(seed=0):
+    """Made-up rollouts `[LENGTH + 1, TASKS]`."""
+    rng = np.random.default_rng(seed)
+    shape = (LENGTH + 1, TASKS)
+    kind = np.resize([0, 1, 1, 1, 2], LENGTH + 1).astype(np.int8)[:, None].repeat(TASKS, 1)
+    reward = np.where(kind == 0, 0.0, rng.normal(size=shape)).astype(np.float32)
+    timestep = TimeStep(kind, reward, np.ones(shape, np.float32), rng.normal(size=(*shape, 2)).astype(np.float32))
+    action = rng.normal(size=(*shape, 2)).astype(np.float32)
+    return jax.tree.map(jnp.asarray, Step(timestep, action, {"log_prob": rng.normal(size=shape).astype(np.float32)}))
+
+
+def begun(inner=Inner(), outer=Outer()):  # noqa: B008
+    agent = maml(NETWORK, optimisers.adam(1e-2, 1.0), LENGTH, inner, outer)
+    first = jax.tree.map(lambda x: x[0], window().timestep)
+    return agent, agent.init(jax.random.key(0), first)
+
+
+ROLLOUTS = quick(linear_baseline.rollouts)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """A trial of one step: the agent's state at first, after the step, and after what was learned from it."""
+    agent, state = begun()
+    update = quick(agent.update)
+    states, infos = [state], []
+    for seed in (1, 2, 3):
+        state, info = update(state, jax.random.key(0), Sample(window(seed)))
+        states.append(state)
+        infos.append(info.metrics)
+    return agent, states, infos
+
+
+def close(a, b, **options):
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, **options), a, b)
+
+
+def test_the_baseline_is_least_squares_and_advantages_are_returns_less_it():
+    steps = window()
+    rows = ROLLOUTS(steps, 0.9, 1.0)
+    kind = np.asarray(steps.timestep.step_type)[:, 0]
+    mask = kind[1:] != 0
+    for task in range(TASKS):
+        reward = np.asarray(steps.timestep.reward)[1:, task].astype(float)
+        seen = np.asarray(steps.timestep.observation)[:-1, task].astype(float)
+        returns = np.zeros(LENGTH)
+        for t in range(LENGTH):
+            going, factor = t, 1.0
+            while mask[t] and going < LENGTH and mask[going]:
+                returns[t] += factor * reward[going]
+                factor *= 0.9
+                going += 1
+        clock = (np.arange(LENGTH) % (HORIZON + 1) / 100)[:, None]
+        inputs = np.concatenate([seen, seen**2, clock, clock**2, clock**3, np.ones_like(clock)], axis=1)
+        counted = inputs[mask]
+        weights = np.linalg.solve(counted.T @ counted + 1e-3 * np.eye(8), counted.T @ returns[mask])
+        raw = (returns - inputs @ weights)[mask]
+        np.testing.assert_allclose(rows.advantage[task][mask], (raw - raw.mean()) / raw.std(), rtol=2e-2, atol=2e-3)
+        np.testing.assert_allclose(rows.gain[task], reward[mask].sum() / EPISODES, rtol=1e-5)
+
+
+def test_all_surrogates_have_one_gradient():
+    rows = jax.tree.map(lambda x: x[0], ROLLOUTS(window(), 1.0, 1.0))
+    _, state = begun()
+    now = policy_of(NETWORK, state.params, rows.observation).log_prob(rows.action)
+    rows = rows._replace(log_prob=now)  # as if it had acted
+    slopes = {
+        name: quick(jax.grad(inner_loss(NETWORK, Inner(surrogate=name, discount=1.0))))
+        for name in ("plain", "lvc", "dice")
+    }
+    plain, lvc = (slopes[name](state.params, rows) for name in ("plain", "lvc"))
+    close(plain, lvc, rtol=1e-4, atol=1e-6)
+    mean = jnp.sum((rows.advantage) * rows.mask)  # DiCE's advantages are not centred, which the others' are
+    assert abs(float(mean)) < 1e-3
+    advantage = linear_baseline.losses.gae(
+        rows.reward, jnp.where(rows.step_type[1:] == 2, 0.0, 1.0), 1.0,
+        jnp.append(rows.baseline, 0.0) * (rows.step_type != 2), rows.step_type,
+    )  # fmt: skip
+    uncentred = rows._replace(advantage=advantage / rows.spread)
+    close(slopes["plain"](state.params, uncentred), slopes["dice"](state.params, rows), rtol=1e-3, atol=1e-5)
+
+
+def test_a_trial_steps_once_learns_once_and_begins_again(whole):
+    _, (start, stepped, learned, again), infos = whole
+    close(start.params, stepped.params)
+    assert [int(s.phase) for s in (start, stepped, learned, again)] == [0, 1, 0, 1]
+    rows = ROLLOUTS(window(1), 0.99, 1.0)
+    adapt = adapting(NETWORK, Inner())
+    for task in range(TASKS):
+        own = adapt(start.params, jax.tree.map(lambda x, task=task: x[task], rows))
+        close(own, jax.tree.map(lambda x, task=task: x[task], stepped.adapted), rtol=1e-4, atol=1e-6)
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), start.params, learned.params)
+    assert all(x > 1e-3 for x in jax.tree.leaves(moved))
+    for task in range(TASKS):
+        close(learned.params, jax.tree.map(lambda x, task=task: x[task], learned.adapted))
+    assert infos[1]["gain"] == infos[1]["return_1"] - infos[1]["return_0"]
+    np.testing.assert_allclose(infos[0]["return_0"], rows.gain.mean(), rtol=1e-5)
+
+
+def test_it_acts_with_what_each_task_has_become(whole):
+    agent, (_, stepped, *_), _ = whole
+    first = jax.tree.map(lambda x: x[0], window().timestep)
+    action, _, extras = agent.act(agent.actor(stepped), jax.random.key(0), (), first, True)
+    for task in range(TASKS):
+        own = jax.tree.map(lambda x, task=task: x[task], stepped.adapted)
+        policy = policy_of(NETWORK, own, first.observation[task : task + 1])
+        np.testing.assert_allclose(policy.log_prob(action[task : task + 1])[0], extras["log_prob"][task], rtol=1e-4)
+    greedy, _, _ = agent.act(agent.actor(stepped), jax.random.key(0), (), first, False)
+    np.testing.assert_allclose(greedy, policy_of(NETWORK, stepped.params, first.observation).mean, rtol=1e-5)
+
+
+def slope(inner=Inner(), outer=Outer()):  # noqa: B008
+    """The gradient of what is learned from a trial, as one vector, and the loss as a function of the parameters."""
+    _, state = begun(inner, outer)
+    seen, after = (ROLLOUTS(window(seed), 0.99, 1.0) for seed in (1, 2))
+    seen = jax.tree.map(lambda x: x[None], seen)
+    flat, tree = jax.flatten_util.ravel_pytree(state.params)
+    loss = objective(NETWORK, inner, outer)
+    both = quick(jax.value_and_grad(lambda vector: loss(tree(vector), state.params, seen, after)[0]))
+    return both(flat)[1], lambda vector: both(vector)[0], flat
+
+
+def test_the_gradient_goes_through_the_step_and_first_order_leaves_that_out():
+    inner, outer = Inner(surrogate="plain"), Outer(clip=jnp.inf)
+    gradient, of, flat = slope(inner, outer)
+    direction = jax.random.normal(jax.random.key(1), flat.shape)
+    direction = direction / jnp.linalg.norm(direction)
+    by_difference = (of(flat + 1e-2 * direction) - of(flat - 1e-2 * direction)) / 2e-2
+    np.testing.assert_allclose(gradient @ direction, by_difference, rtol=5e-2, atol=5e-3)
+    first, _, _ = slope(inner._replace(first_order=True), outer)
+    assert float(jnp.abs(first - gradient).max()) > 1e-3
+
+
+def test_pretraining_exploration_and_penalty_change_what_is_learned():
+    plain, _, _ = slope()
+    for outer in (Outer(pretrain=True), Outer(exploration=1.0)):
+        assert float(jnp.abs(slope(Inner(), outer)[0] - plain).max()) > 1e-3
+    # The divergence from itself is at its minimum, so that its penalty has no gradient at first.
+    np.testing.assert_allclose(slope(Inner(), Outer(kl_cost=10.0))[0], plain, rtol=1e-3, atol=1e-4)
+
+
+def test_trpo_keeps_its_bound():
+    agent, state = begun(Inner(), Outer("trpo"))
+    update = quick(agent.update)
+    state, _ = update(state, jax.random.key(0), Sample(window(1)))
+    after, info = update(state, jax.random.key(0), Sample(window(2)))
+    assert 0 < float(info.metrics["kl"]) <= 0.01 and float(info.metrics["fraction"]) > 0
+    assert not np.allclose(*(jax.flatten_util.ravel_pytree(s.params)[0] for s in (state, after)))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--env", "bellmax/catch"], "--env bellmax/catch: must be a distribution of tasks"),
+        (
+            ["--agent.rollouts", "3"],
+            "--env-options: a task stays for 40 episodes; --agent.rollouts 3 x .* say episodes=6",
+        ),
+        (["--agent.inner-steps", "0"], "--agent.inner-steps 0: must be at least 1"),
+        (["--agent.inner-rate", "0"], "--agent.inner-rate 0.0: must be above 0"),
+    ],
+)
+def test_refusals(words, message):
+    with pytest.raises(ValueError, match=message):
+        config = flags.parse(command.Flags, words, "maml")
+        flags.check(config)
+        command.check(config.agent, prepare.environment(config).spec, prepare.size_of(config))

@@ -1,0 +1,207 @@
+"""Distributions of tasks: what stays within a trial, what changes between trials, sets by seed, and the rules."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from agents.base import FIRST, LAST
+from envs import bandit_values, families, keys, make
+from envs.tasks import bandits, harlow, point_goals, random_mdps, two_step
+from tests.envs.contract import check_environment, play
+
+MAKERS = {
+    "bandits": lambda: bandits.bandits(pulls=6),
+    "gaussian": lambda: bandits.bandits("gaussian", arms=3, pulls=6),
+    "two_step": lambda: two_step.two_step(choices=4),
+    "harlow": lambda: harlow.harlow(features=3, choices=4),
+    "random_mdps": lambda: random_mdps.random_mdps(horizon=3, episodes=2),
+    "point_goals": lambda: point_goals.point_goals(horizon=4, episodes=3),
+    "sparse_points": lambda: point_goals.point_goals("half-circle", sparse=True, horizon=4, episodes=3),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_contract(name):
+    check_environment(MAKERS[name](), steps=40)
+
+
+def tasks_of(env, steps, lanes=3, told=True):
+    """The task of every row, `[T, B, ...]`, and the rows' types."""
+
+    def unroll(lane_keys):
+        def body(state, _):
+            state, timestep = jax.vmap(env.step)(
+                state, jnp.zeros((lanes, *env.spec.action.shape), env.spec.action.dtype)
+            )
+            return state, (state.inner.task if told else state.task, timestep.step_type)
+
+        state, timestep = jax.vmap(env.reset)(lane_keys)
+        first = (state.inner.task if told else state.task), timestep.step_type
+        _, rest = jax.lax.scan(body, state, None, steps)
+        return jax.tree.map(lambda x, xs: jnp.concatenate([x[None], xs]), first, rest)
+
+    return jax.tree.map(np.asarray, jax.jit(unroll)(jax.random.split(keys.key(0), lanes)))
+
+
+def test_a_task_stays_for_its_episodes_and_not_longer():
+    env = point_goals.point_goals(horizon=4, episodes=3)
+    goals, kinds = tasks_of(env, steps=60, told=False)
+    assert env.spec.episodes == 3 and env.spec.time_limit == 4
+    for lane in range(3):
+        starts = np.flatnonzero(kinds[:, lane] == FIRST)
+        assert starts.tolist() == list(range(0, 61, 5))
+        changes = np.flatnonzero(np.any(np.diff(goals[:, lane], axis=0) != 0, axis=-1)) + 1
+        assert changes.tolist() == [15, 30, 45, 60]
+    assert len(np.unique(goals.reshape(-1, 2), axis=0)) == 15
+
+
+def test_a_task_can_stay_for_good():
+    goals, _ = tasks_of(point_goals.point_goals(horizon=4, episodes=0), steps=60, told=False)
+    assert (goals == goals[:1]).all() and len(np.unique(goals[0], axis=0)) == 3
+
+
+def test_a_trial_ends_when_its_task_does():
+    env = random_mdps.random_mdps(horizon=3, episodes=2)
+    process, kinds = tasks_of(env, steps=33)
+    last = np.flatnonzero(kinds[:, 0] == LAST)
+    assert last.tolist() == [7, 15, 23, 31]  # 3 steps, the row that opens the second episode, 3 steps
+    changes = np.flatnonzero(np.any(np.diff(process.reward[:, 0].reshape(34, -1), axis=0) != 0, axis=-1)) + 1
+    assert changes.tolist() == [8, 16, 24, 32]
+    np.testing.assert_allclose(process.onward.sum(-1), 1, rtol=1e-5)
+
+
+def test_a_set_has_its_tasks_and_shares_none_with_another():
+    def seen(**options):
+        means, _ = tasks_of(bandits.bandits(pulls=1, **options), steps=120)
+        return {tuple(x) for x in means.reshape(-1, 2).tolist()}
+
+    train, held_out = seen(tasks=5, seed=0), seen(tasks=5, seed=1)
+    assert len(train) == len(held_out) == 5 and not train & held_out
+    assert len(seen()) > 100
+
+
+def test_bandits_pay_what_their_arms_do_and_evaluations_tell_the_regret():
+    env = bandits.bandits("medium", pulls=50)
+    played = play(env, steps=1000, lanes=4)
+    kinds, reward, _, seen = played.timestep
+    inside = kinds != FIRST
+    assert (seen["last_reward"][..., 0] == reward).all() and set(reward[inside].tolist()) == {0.0, 1.0}
+    trials = np.cumsum(kinds == FIRST, axis=0)
+    rates = [
+        [reward[rows & (seen["last_action"][:, lane, a] == 1), lane].mean() for a in range(2)]
+        for lane in range(4)
+        for rows in (inside[:, lane] & (trials[:, lane] == n) for n in range(1, trials.max()))
+    ]
+    better = np.max(rates, axis=1).mean(), np.min(rates, axis=1).mean()
+    np.testing.assert_allclose(better, (0.75, 0.25), atol=0.06)
+    judged = play(bandits.bandits("medium", pulls=50, pays="regret"), steps=1000, lanes=4).timestep
+    np.testing.assert_array_equal(judged.observation["last_reward"], seen["last_reward"])  # the same keys and actions
+    assert (
+        set(np.round(judged.reward[inside], 4).tolist()) == {0.0, -0.5} and (judged.reward[kinds == FIRST] == 0).all()
+    )
+
+
+def test_two_step_transitions_rewards_and_what_is_not_told():
+    played = play(two_step.two_step(common=0.7, pays=1.0, switch=0.0, choices=40), steps=2000, lanes=4)
+    kinds, reward, _, seen = played.timestep
+    place, told = seen["observation"].argmax(-1), seen["last_action"]
+    second = place > 0
+    assert (told[~second] == 0).all() and (told[second].sum(-1) == 1).all()
+    assert abs((told[second].argmax(-1) + 1 == place[second]).mean() - 0.7) < 0.03
+    assert (reward[second] == 0).all()
+    trials = np.cumsum(kinds == FIRST, axis=0)
+    for trial in range(1, 5):
+        paying = {int(place[t - 1, 0]) for t in np.flatnonzero((trials[:, 0] == trial) & (reward[:, 0] == 1))}
+        assert len(paying) == 1
+
+
+def test_harlow_shows_two_objects_of_which_one_pays():
+    played = play(harlow.harlow(features=3, choices=4), steps=200, lanes=4)
+    kinds, reward, _, seen = played.timestep
+    left, right = np.split(seen["observation"], 2, axis=-1)
+    assert (left != right).any(-1).all()
+    trials = np.cumsum(kinds == FIRST, axis=0)
+    for lane in range(4):
+        for trial in range(1, trials[:, lane].max()):
+            rows = np.flatnonzero(trials[:, lane] == trial)[:-1]
+            paid = {
+                tuple((right if played.action[t, lane] else left)[t, lane]) for t in rows if reward[t + 1, lane] == 1
+            }
+            failed = {
+                tuple((right if played.action[t, lane] else left)[t, lane]) for t in rows if reward[t + 1, lane] == -1
+            }
+            assert len(paid) <= 1 and len(failed) <= 1 and not paid & failed
+    judged = play(harlow.harlow(features=3, choices=4, pays="second"), steps=200, lanes=4).timestep.reward
+    since = np.zeros_like(kinds, int)
+    for t in range(1, len(kinds)):
+        since[t] = np.where(kinds[t] == FIRST, 0, since[t - 1] + 1)
+    np.testing.assert_array_equal(judged, np.where(since == 2, reward > 0, 0.0))
+
+
+def test_a_point_that_arrives_stays_and_is_paid_nothing_more():
+    env = point_goals.family("square", False, 8).make(jnp.array([0.1, 0.0]))
+    state, _ = env.reset(keys.key(0))
+    step, rewards = jax.jit(env.step), []
+    for action in ([-1.0, 0.0], [2.0, 0.0], [1.0, 0.0], [1.0, 1.0]):
+        state, timestep = step(state, jnp.array(action))
+        rewards.append(float(timestep.reward))
+    np.testing.assert_allclose(rewards, [-0.2, -0.1, 0.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(timestep.observation, [0.1, 0.0], atol=1e-6)
+    sparse = point_goals.family("half-circle", True, 8).make(jnp.array([0.0, 0.25]))
+    state, _ = sparse.reset(keys.key(0))
+    _, timestep = sparse.step(state, jnp.array([0.0, 1.0]))
+    np.testing.assert_allclose(timestep.reward, 0.85, rtol=1e-5)
+    _, timestep = sparse.step(state, jnp.array([0.0, 0.4]))
+    assert float(timestep.reward) == 0.0
+    goals = jax.vmap(point_goals.family("half-circle", True, 8).draw)(jax.random.split(keys.key(0), 50))
+    np.testing.assert_allclose(np.linalg.norm(goals, axis=1), 1, rtol=1e-5)
+    assert (np.asarray(goals)[:, 1] >= 0).all()
+
+
+def test_bandit_values():
+    assert abs(bandit_values.bayes_regret(pulls=1) - (2 / 3 - 1 / 2)) < 1e-12
+    # Two pulls: 1/2, then 2/3 where the first paid and 1/2, of the other arm, where it did not.
+    assert abs(bandit_values.bayes_regret(pulls=2) - (4 / 3 - 1 / 2 - (2 / 3 + 1 / 2) / 2)) < 1e-12
+    found = [bandit_values.bayes_regret(kind) for kind in ("uniform", "easy", "medium", "hard")]
+    np.testing.assert_allclose(found, [1.22, 0.624, 1.00, 2.30], atol=0.015)
+    # Beta(1, 1) against Beta(2, 1): P(X > Y) = ∫ 2y (1 - y) dy = 1/3.
+    np.testing.assert_allclose(bandit_values.better(*np.array([[1], [1], [2], [1]])), 1 / 3, rtol=1e-9)
+    lost = [
+        f(20)
+        for f in (
+            lambda n: bandit_values.bayes_regret(pulls=n),
+            bandit_values.greedy_regret,
+            bandit_values.thompson_regret,
+        )
+    ]
+    assert lost == sorted(lost)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("bandits", {"kind": "fair"}, "kind is 'fair'; allowed: independent"),
+        ("bandits", {"kind": "easy", "arms": 3}, "arms is 3; dependent arms"),
+        ("bandits", {"pays": "gold"}, "pays is 'gold'; allowed: reward, regret"),
+        ("bandits", {"pulls": 0}, "pulls must be at least 1, got 0"),
+        ("bandits", {"tasks": -1}, "tasks: must be at least 0, got -1"),
+        ("two-step", {"common": 1.5}, "common must be at least 0 and at most 1, got 1.5"),
+        ("two-step", {"choices": 0}, "choices must be at least 1, got 0"),
+        ("harlow", {"features": 0}, "features must be at least 1 and at most 20, got 0"),
+        ("harlow", {"choices": 1}, "choices must be at least 2, got 1"),
+        ("harlow", {"pays": "third"}, "pays is 'third'; allowed: reward, second"),
+        ("random-mdps", {"states": 1}, "states must be at least 2, got 1"),
+        ("point-goals", {"goals": "circle"}, "goals is 'circle'; allowed: square, half-circle"),
+        ("point-goals", {"horizon": 0}, "horizon must be at least 1, got 0"),
+        ("point-goals", {"episodes": -1}, "episodes: must be at least 0, got -1"),
+    ],
+)
+def test_bad_options(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        make(f"bellmax/{name}", **options)
+
+
+def test_a_family_of_one_s_own():
+    family = families.Family(lambda key: jax.random.uniform(key, (2,)), bandits.family(pulls=3).make)
+    assert families.trials(family).spec.time_limit == 3
