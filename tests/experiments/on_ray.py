@@ -88,22 +88,22 @@ def equality() -> dict[str, Any]:
 
     from experiments.drivers import engines
     from experiments.drivers.terms import Terms
-    from tests.experiments import test_distributed as tests
+    from tests.experiments import apart
 
     terms = Terms(actors=2, ahead=1, eval_actors=2, priorities=True)
     build = partial(made, terms)
-    there, told, judged = tests.played(tests.driver("per", terms, on_ray.on_ray(build)))
-    here, _, also = tests.played(tests.driver("per", terms, engines.inline(build)))
+    there, told, judged = apart.played(apart.by_rows("per", terms, on_ray.on_ray(build)))
+    here, _, also = apart.played(apart.by_rows("per", terms, engines.inline(build)))
     pairs = zip(jax.tree.leaves((there, judged)), jax.tree.leaves((here, also)), strict=True)
     same = [bool(np.array_equal(a, b, equal_nan=True)) for a, b in pairs]
     return {"same": all(same), "leaves": len(same), "alive": float(told[-1]["actors_alive"][0])}
 
 
 def made(terms: Any, actor: int, generation: int) -> Any:
-    """An actor of those tests, wherever it is."""
-    from tests.experiments import test_distributed as tests
+    """An actor, wherever it is."""
+    from tests.experiments import apart
 
-    return tests.build("per", terms)(actor, generation)
+    return apart.sending_rows("per", terms)(actor, generation)
 
 
 def sleeping() -> dict[str, Any]:
