@@ -1,6 +1,7 @@
 """What the experiments of off-policy continuous control share: their flags, replay and schedule."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from experiments import run
 from experiments.parts import builders, checks, offline
@@ -63,7 +64,9 @@ def critics(config: "Learning | offline.Learning", spec: "run.Spec", num: int) -
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 
 
-def parts(agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size, steps: int = 1) -> run.Parts:
+def parts(
+    agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size, steps: int = 1, memory: Any = None
+) -> run.Parts:
     """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 
     Args:
@@ -72,13 +75,14 @@ def parts(agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size
       config: the flags.
       size: of the run.
       steps: gradient steps of an update, each on a batch of its own.
+      memory: the replay, of windows of `n_step` transitions; by default one that draws uniformly.
     """
     import replay
     from agents.common import wrappers
     from envs.base import Box
 
     buffer, batch = checks.shares(config, size)
-    memory = replay.uniform(buffer, batch * steps, config.n_step)
+    memory = memory or replay.uniform(buffer, batch * steps, config.n_step)
     memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
     agent = wrappers.unit_actions(agent, spec.action) if isinstance(spec.action, Box) else agent
     agent = scaled(agent, config)
