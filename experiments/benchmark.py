@@ -22,14 +22,14 @@ from experiments.benchmarks.cases import PARTS, Case, Part, cases
 from experiments.benchmarks.ours import ROOT, WORK
 from experiments.benchmarks.page import Row, machine, short, table, write
 
-Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx"]
-PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx")
+Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "rllib", "rllib_appo"]
+PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "rllib", "rllib_appo")
 INSTALL = 'pip install -e ".[bench]"'
 
 
 @dataclass(frozen=True)
 class Config:
-    """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3 and SBX, and
+    """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3, SBX and RLlib, and
     writes a table and a plot."""
 
     only: tuple[Part, ...] = PARTS
