@@ -106,20 +106,6 @@ def made(terms: Any, actor: int, generation: int) -> Any:
     return apart.sending_rows("per", terms)(actor, generation)
 
 
-def sleeping() -> dict[str, Any]:
-    """Never comes to an end by itself."""
-    import ray
-
-    crew = Crew(on_ray.on_ray(Worker), 2, patience=60.0)
-    crew.begin(0)
-    for actor in range(2):
-        crew.ask(actor, "work", 0.0)
-    pids = [crew.take("work", [actor])[1][2] for actor in range(2)]
-    print(json.dumps({"session": ray._private.worker._global_node.get_session_dir_path(), "pids": pids}), flush=True)
-    time.sleep(600)
-    return {}
-
-
 def nodes() -> dict[str, Any]:
     """A cluster on this machine, of which the node that all actors are on is killed once there is another."""
     from ray.cluster_utils import Cluster
@@ -127,27 +113,39 @@ def nodes() -> dict[str, Any]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     first = cluster.add_node(num_cpus=2)
     on_ray.connect(cluster.address)
-    crew = Crew(on_ray.on_ray(Worker), 4, patience=30.0)
-    crew.begin(0)
-    for actor in range(4):
-        crew.ask(actor, "work", 0.0)
-    for actor in range(4):
-        crew.take("work", [actor])
+    import numpy as np
+
+    from envs import keys
+    from experiments.drivers.terms import Terms
+    from tests.experiments import apart
+
+    terms = Terms(actors=2, ahead=1, patience=30.0, priorities=True)
+    run = apart.by_rows("per", terms, on_ray.on_ray(partial(made, terms)))
+    state, _ = run.loop.step(run.loop.init(keys.key(np.array([3]))))
+    rows = lambda state: np.asarray(state.replay.ring.fill)[0].tolist()  # noqa: E731
     cluster.add_node(num_cpus=2)
+    before, began = rows(state), time.monotonic()
     cluster.remove_node(first, allow_graceful=False)
-    began = time.monotonic()
-    time.sleep(15)  # actors answer until they notice that their node is gone
-    for actor in range(4):
-        crew.ask(actor, "work", 0.0)
-    generations = [crew.take("work", [actor])[1][1] for actor in range(4)]
-    found = {"generations": generations, "seconds": time.monotonic() - began, "lost": crew.lost, "alive": crew.alive}
-    crew.engine.close()
+    lost, alive = 0.0, 0.0
+    while not (lost >= 2 and alive == 2) and time.monotonic() - began < 120:
+        state, metrics = run.loop.step(state)
+        lost, alive = (float(metrics[name][0]) for name in ("actors_lost", "actors_alive"))
+    found = {"before": before, "after": rows(state), "seconds": time.monotonic() - began, "lost": lost, "alive": alive}
+    run.close()
     cluster.shutdown()
+    return found
+
+
+def together() -> dict[str, Any]:
+    """What takes one start of Ray."""
+    held = on_ray.on_ray(Worker)  # the last engine to be closed would end Ray
+    found = {**faults(), **equality()}
+    held.close()
     return found
 
 
 if __name__ == "__main__":
     if sys.argv[1] != "nodes":
         on_ray.connect("")
-    scenarios = {"faults": faults, "equality": equality, "sleeping": sleeping, "nodes": nodes}
+    scenarios = {"together": together, "nodes": nodes}
     print(json.dumps(scenarios[sys.argv[1]]()), flush=True)

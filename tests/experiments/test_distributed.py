@@ -111,11 +111,32 @@ def test_in_order_of_arrival_samples_per_insert_are_as_planned(ahead):
     """A slow actor brings fewer rows, the others more; how many make an update stays the same."""
     terms = Terms(actors=2, ahead=ahead, order="arrival", eval_actors=2)
     made = by_rows("dqn", terms, late(engines.inline(sending_rows("dqn", terms)), 1))
-    state, _, _ = played(made, 1)
+    state, metrics, _ = played(made, 1)
     fill = state.replay.fill[0]
+    unroll, updates, _ = parts_of("dqn").schedule
+    assert metrics[0]["samples_per_insert"] == pytest.approx(updates * 8 / (unroll * LANES), rel=0.01)
     rounds = parts_of("dqn").schedule.warmup + 3
     assert fill.sum() == 2 * rounds * parts_of("dqn").schedule.unroll
     assert (fill[0] > fill[1] > 0) if ahead else (fill[0] == fill[1])
+
+
+def test_a_learner_that_runs_freely_learns_between_messages():
+    """A message is there every fourth time that somebody looks; a chunk has as many rows as ever."""
+    terms = Terms(actors=2, ahead=1, order="arrival", eval_actors=2, ratio="free")
+    engine, looked = engines.inline(sending_rows("dqn", terms)), [0]
+
+    def wait(tickets: Any, seconds: float) -> list[Any]:
+        looked[0] += seconds == 0
+        return engine.wait(tickets, seconds) if seconds or looked[0] % 4 == 0 else []
+
+    state, metrics, _ = played(by_rows("dqn", terms, engine._replace(wait=wait)), 1)
+    unroll, updates, warmup = parts_of("dqn").schedule
+    assert state.replay.fill[0].sum() == 2 * (warmup + 3) * unroll
+    # Six messages, each after three looks in vain, and the learner learns after a look in vain or the last message.
+    phases = 3 * 6 + 1
+    assert state.agent.updates[0] == phases * updates
+    np.testing.assert_allclose(metrics[0]["samples_per_insert"], phases * updates * 8 / (3 * unroll * LANES))
+    assert metrics[0]["version_age"] > 0 and np.isfinite(metrics[0]["loss"]).all()
 
 
 def late(engine: engines.Engine, slow: int) -> engines.Engine:
