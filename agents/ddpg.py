@@ -100,6 +100,7 @@ def ddpg(
     delay: int = 1,
     target_range: tuple[float | Array, float | Array] = (-jnp.inf, jnp.inf),
     action_cost: float | Array = 0.0,
+    slope_limit: float | Array | None = None,
     demonstrations: Demonstrations | None = None,
     cloning: Cloning | None = None,
 ) -> Agent:
@@ -119,6 +120,7 @@ def ddpg(
       delay: d, critic steps per update of policy and targets. Each takes its own d-th of the sample.
       target_range: what y is clipped to.
       action_cost: c_a.
+      slope_limit: what each entry of ∂Q_1/∂a is clipped to on its way to the policy, as in Ape-X DPG; None for none.
       demonstrations: how they enter, which makes it DDPGfD; for `replay.with_demonstrations`.
       cloning: of the data's actions; None to learn without.
     """
@@ -155,7 +157,12 @@ def ddpg(
         before, _ = ends(steps)
         action = apply(policy, params, before)
         cost = action_cost * jnp.mean(jnp.square(action), axis=-1)
-        q = apply(critic, critics, before, action)
+        if slope_limit is not None:
+            total = lambda a: (jnp.sum((q := apply(critic, critics, before, a))[0]), q)  # noqa: E731
+            slope, q = jax.grad(total, has_aux=True)(action)
+            q = losses.limited_ascent(q[0], slope, action, slope_limit)[None]
+        else:
+            q = apply(critic, critics, before, action)
         if cloning is None:
             value = parallel.masked_mean(cost - q[0], valid(steps))
             return value, {"policy_loss": value}

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from experiments import run
 from experiments.benchmarks import worker
@@ -22,15 +22,15 @@ from experiments.benchmarks.cases import PARTS, Case, Part, cases
 from experiments.benchmarks.ours import ROOT, WORK
 from experiments.benchmarks.page import Row, machine, short, table, write
 
-Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax"]
-PEERS: tuple[Peer, ...] = ("rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax")
+Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax", "rllib", "rllib_appo"]
+PEERS: tuple[Peer, ...] = get_args(Peer)
 INSTALL = 'pip install -e ".[bench]"'
 
 
 @dataclass(frozen=True)
 class Config:
-    """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3, SBX and
-    ORLax, and writes a table and a plot."""
+    """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3, SBX, ORLax and
+    RLlib, and writes a table and a plot."""
 
     only: tuple[Part, ...] = PARTS
     """Parts of the benchmark to measure."""

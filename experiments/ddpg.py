@@ -73,14 +73,14 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.off_policy.check(config, size)
 
 
-def agent_of(config: Config, spec: "run.Spec", decay: Any = 0.0, demonstrations: Any = None) -> "run.Agent":
+def agent_of(config: Config, spec: "run.Spec", decay: Any = 0.0, **more: Any) -> "run.Agent":
     """The agent that the flags describe, acting in [-1, 1].
 
     Args:
       config: the flags.
       spec: the task.
       decay: weight of the L2 penalty on all parameters.
-      demonstrations: of `agents.ddpg`.
+      **more: arguments of `agents.ddpg`, such as `demonstrations`, that no flag of this command sets.
     """
     import networks
     from agents.common import action_noise, exploration
@@ -109,7 +109,7 @@ def agent_of(config: Config, spec: "run.Spec", decay: Any = 0.0, demonstrations:
         delay=config.delay,
         target_range=target_range(config),
         action_cost=config.action_cost,
-        demonstrations=demonstrations,
+        **more,
     )
     if config.noise == "parameters":
         distance = exploration.action_distance(policy)

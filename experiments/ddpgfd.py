@@ -41,7 +41,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
 def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     weighed = parts.demonstrations.weighed(config, gradient_weight=config.gradient_weight)
-    agent = ddpg.agent_of(config, spec, config.weight_decay, weighed)
+    agent = ddpg.agent_of(config, spec, config.weight_decay, demonstrations=weighed)
     whole = parts.off_policy.parts(agent, spec, config, size)
     updates = size.steps / (config.unroll * size.num_envs * size.devices) * config.updates
     beta = parts.linear(config.beta, 1.0, updates)

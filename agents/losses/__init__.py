@@ -3,6 +3,7 @@
 from agents.losses.auxiliary import pixel_control, reward_prediction
 from agents.losses.continuous import (
     expected_soft_value,
+    limited_ascent,
     pessimistic_target,
     quadratic_advantage,
     smoothed_action,
@@ -191,6 +192,7 @@ __all__ = [
     "lambda_returns",
     "large_margin",
     "likely",
+    "limited_ascent",
     "mean_discrepancy",
     "mixture_nll",
     "multiplier_loss",

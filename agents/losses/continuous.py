@@ -40,6 +40,24 @@ def smoothed_action(key: Key, a_t: Array, std: Array | float, limit: Array | flo
     return jnp.clip(a_t + noise, -1.0, 1.0)
 
 
+def limited_ascent(q_tm1: Array, slope_tm1: Array, a_tm1: Array, limit: Array | float) -> Array:
+    """q, with clip(∂q/∂a, ±c) in place of its derivative by the action, entry by entry: Ape-X DPG's policy gradient.
+
+    Horgan et al., "Distributed prioritized experience replay", ICLR 2018, appendix D.
+
+    Args:
+      q_tm1: values of the policy's actions, `[...]`.
+      slope_tm1: ∂q/∂a there, `[..., D]`.
+      a_tm1: the actions, `[..., D]`, of which gradients flow on into the policy.
+      limit: c.
+
+    Returns:
+      Values `[...]`, equal to `q_tm1`.
+    """
+    slope = jax.lax.stop_gradient(jnp.clip(slope_tm1, -limit, limit))
+    return jax.lax.stop_gradient(q_tm1) + jnp.sum(slope * (a_tm1 - jax.lax.stop_gradient(a_tm1)), axis=-1)
+
+
 def soft_value(q_t: Array, log_prob_t: Array, temperature: Array | float) -> Array:
     """min_e q_e(xₜ, a) - α ln π(a|xₜ), a ~ π: a sample of SAC's soft value (arXiv:1812.05905, equations 3 and 7).
 

@@ -6,7 +6,19 @@ from typing import Any, Literal, NamedTuple, get_args
 from experiments.benchmarks import settings
 
 Part = Literal[
-    "env", "dqn", "ppo", "sac", "host", "minds", "population", "replay", "learning", "data", "returns", "compile"
+    "env",
+    "dqn",
+    "ppo",
+    "sac",
+    "host",
+    "scale",
+    "minds",
+    "population",
+    "replay",
+    "learning",
+    "data",
+    "returns",
+    "compile",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -55,6 +67,7 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
             "sac", settings.SAC, settings.REJAX_SAC, None, {1: 50_000, 16: 6_250}, scaled
         ),
         "host": host_cases,
+        "scale": scale_cases,
         "minds": mind_cases,
         "population": population_cases,
         "replay": replay_cases,
@@ -124,6 +137,45 @@ def host_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
         name = f"{agent.upper()} on the host, {steps:,} steps a seed"
         own = {f"envpool/{task}": Work("on_host", {**work, **ours})}
         yield Case("host", name, settings.HOST_SEEDS, "env steps/s", own, models, goals=asked)
+
+
+def scale_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """IMPALA without actors, in threads and on Ray, beside RLlib's with as many; what Ape-X learns from and keeps."""
+    engines = {"one process": [], "2 threads": ["--actors", "2", "--engine", "threads"]}
+    engines |= {f"Ray x{n}": ["--actors", str(n), "--engine", "ray"] for n in (1, 2, 4)}
+    for name, (env, theirs, lanes, length) in settings.SCALE_TASKS.items():
+        chunk = scaled(length, settings.UNROLL * lanes)
+        shared = [*("--env", env, "--num-envs", str(lanes), "--log-every", str(chunk)), *settings.SCALE_IMPALA]
+        shared += ["--steps", str(1_000 * chunk)]  # it is stopped long before
+        ours = {
+            label: Work("steps_apart", {"experiment": "impala", "flags": [*shared, *flags]})
+            for label, flags in engines.items()
+        }
+        slow = {"one process": settings.SCALE_GOAL} if name == settings.SLOW else {}
+        alone = {label: ours[label] for label in ("one process", "2 threads", "Ray x1", "Ray x4")}
+        yield Case("scale", f"IMPALA, {name}", 1, "env steps/s", alone, against="one process")
+        pair = {label: ours[label] for label in ("one process", "Ray x2")}
+        yield Case("scale", f"IMPALA, {name}", 1, "env steps/s", pair, against="one process", goals=slow)
+        numbers = {"env": theirs, "runners": 2, "num_envs": lanes // 2, "unroll": settings.UNROLL, "steps": chunk}
+        peers = {
+            label: Work("rllib_train", {"algorithm": algorithm, "config": settings.RLLIB, **numbers})
+            for label, algorithm in (("rllib", "IMPALA"), ("rllib_appo", "APPO"))
+        }
+        goals = dict.fromkeys(peers, 2.0)
+        own = {"Ray x2": ours["Ray x2"]}
+        yield Case("scale", f"IMPALA, {name}, two actors", 1, "env steps/s", own, peers, goals=goals)
+    chunk = scaled(8_000, 320)
+    exact = [*settings.SCALE_APE_X, "--log-every", str(chunk), "--steps", str(1_000 * chunk)]
+    ratios = {
+        label: Work("samples_apart", {"experiment": "ape_x", "flags": [*exact, "--ratio", label]})
+        for label in ("exact", "free")
+    }
+    yield Case("scale", "Ape-X, samples per insert", 1, "samples", ratios, rate=False)
+    rows = scaled(400_000, 4_000)
+    flags = [*settings.SCALE_FRAMES, "--agent.buffer-size", str(rows)]
+    peak = {"Ape-X on frames": Work("memory_apart", {"experiment": "ape_x", "flags": flags, "rows": rows})}
+    name = f"the learner's peak of memory over its replay of {rows:,} frames"
+    yield Case("scale", name, 1, "x", peak, rate=False, limit=1.3)
 
 
 def mind_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

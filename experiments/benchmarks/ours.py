@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from experiments.benchmarks import components, from_data
+from experiments.benchmarks import apart, components, from_data
 from experiments.benchmarks.worker import Run
 from experiments.run import Size
 
@@ -223,5 +223,6 @@ def first_chunk(experiment: str, env: str) -> Run:
 PIECES: tuple[Any, ...] = (
     in_graph, environment, on_host, compilation, command, first_chunk,
     components.replay_of, components.learning, components.critics, components.returns, from_data.offline_updates,
+    apart.steps_apart, apart.samples_apart, apart.memory_apart,
 )  # fmt: skip
 WORK: dict[str, Callable[..., Run]] = {piece.__name__: piece for piece in PIECES}

@@ -235,7 +235,45 @@ def orlax_updates(agent: str, calls: int, transitions: int, batch_size: int, hid
     return run
 
 
+def rllib_train(
+    algorithm: str, env: str, runners: int, num_envs: int, unroll: int, steps: int, config: Mapping[str, Any]
+) -> Run:
+    """Training by "IMPALA" or "APPO" of RLlib with actors on this machine, by the defaults of its new stack."""
+    import gymnasium
+    import ray
+    from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+    from ray.tune.registry import register_env
+
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, num_cpus=runners + 2)
+    kind = getattr(import_module(f"ray.rllib.algorithms.{algorithm.lower()}"), f"{algorithm}Config")
+    register_env(env, lambda options: gymnasium.make(env))
+    lanes = {"num_env_runners": runners, "num_envs_per_env_runner": num_envs, "rollout_fragment_length": unroll}
+    chosen = (
+        kind()
+        .environment(env)
+        .env_runners(**lanes)
+        .learners(num_learners=0)
+        .rl_module(model_config=DefaultModelConfig(**config))
+        .training(train_batch_size_per_learner=runners * num_envs * unroll)
+        .reporting(min_time_s_per_iteration=0)
+    )
+    built = chosen.build_algo()
+    built.train()
+    before = [0.0]
+
+    def run() -> float:
+        begun = before[0]
+        while before[0] < begun + steps:
+            before[0] = float(built.train()["num_env_steps_sampled_lifetime"])
+        return before[0] - begun
+
+    run()
+    return run
+
+
 WORK: dict[str, Callable[..., Run]] = {
+    "rllib_train": rllib_train,
     "gymnax_environment": gymnax_environment,
     "jumanji_environment": jumanji_environment,
     "rejax_train": rejax_train,

@@ -65,6 +65,29 @@ SB_SAC = {
     **{"learning_rate": 3e-4, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 256, "train_freq": 1},
     **{"gradient_steps": 1, "tau": 0.01, "policy_kwargs": {"net_arch": [64, 64]}},
 }
+# Actors apart from the learner: name -> (bellmax's task, that of RLlib, environments, steps of a chunk).
+UNROLL = 20
+SLOW = "a Python environment of 1 ms a step"
+SCALE_GOAL = 1.8
+SCALE_TASKS = {
+    "envpool's CartPole": ("envpool/CartPole-v1", "CartPole-v1", 64, 128_000),
+    "gymnasium's CartPole": ("gymnasium/CartPole-v1", "CartPole-v1", 16, 64_000),
+    SLOW: (
+        *("gymnasium/experiments.benchmarks.simulators:Slow-v0", "experiments.benchmarks.simulators:Slow-v0"),
+        *(16, 6_400),
+    ),
+}
+SCALE_IMPALA = ("--agent.unroll", str(UNROLL), "--agent.hidden", "64", "64", "--eval-episodes", "8")
+RLLIB = {"fcnet_hiddens": (64, 64), "fcnet_activation": "tanh"}
+SCALE_APE_X = (
+    *("--env", "envpool/CartPole-v1", "--num-envs", "16", "--actors", "2", "--engine", "ray", "--actor-rows", "20"),
+    *("--eval-episodes", "8"),
+)
+SCALE_FRAMES = (
+    *("--env", "gymnasium/experiments.benchmarks.simulators:Frames-v0", "--num-envs", "16", "--actors", "2"),
+    *("--engine", "ray", "--actor-rows", "20", "--agent.frames", "1", "--agent.updates", "1", "--agent.batch-size"),
+    *("32", "--agent.hidden", "64", "--agent.warmup", "640", "--steps", "3840", "--eval-episodes", "8", "--keep", "1"),
+)
 # Agents that do more in each step than those they are compared with, of whose speed a goal is a share:
 # (task, its options, environments, steps, agents).
 LEVELS = {"size": 7, "boxes": 2, "fewest": 1, "num_levels": 500}

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-Run = Callable[[], float]
+Run = Callable[[], Any]
+"""Does a piece of work and returns how many units it did, or what it measured itself and the units of that."""
 PACKAGES = {
     **{"rejax": "rejax", "gymnax": "gymnax", "jumanji": "jumanji", "flashbax": "flashbax"},
-    **{"sb3": "stable-baselines3", "sbx": "sbx-rl", "orlax": "orlax"},
+    **{"sb3": "stable-baselines3", "sbx": "sbx-rl", "orlax": "orlax", "rllib": "ray"},
     **{"jax": "jax", "jaxlib": "jaxlib", "flax": "flax", "torch": "torch", "gymnasium": "gymnasium"},
 }
 
@@ -63,8 +64,8 @@ def answered(request: Mapping[str, Any], work: Mapping[str, Callable[..., Run]],
     if request.get("prepare"):
         return None
     began = time.perf_counter()
-    units = prepared[label]()
-    return [time.perf_counter() - began, units]
+    done = prepared[label]()
+    return list(done) if isinstance(done, tuple) else [time.perf_counter() - began, done]
 
 
 class Calls(NamedTuple):

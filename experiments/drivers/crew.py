@@ -58,13 +58,18 @@ class Crew:
         ticket = self.engine.submit(actor, method, *arguments)
         self._calls[actor].append(Call(next(self._numbers), method, arguments, ticket))
 
-    def take(self, method: str, among: Sequence[int] | None = None) -> tuple[int, Any]:
-        """Waits for the first answer of one of the actors, by default of any, to a call of a method.
+    def take(self, method: str, among: Sequence[int] | None = None, wait: bool = True) -> tuple[int, Any] | None:
+        """The first answer of one of the actors, by default of any, to a call of a method.
 
         Where several have one, the call that was made first is answered first.
 
+        Args:
+          method: of the call.
+          among: whose answers count.
+          wait: for an answer, if there is none.
+
         Returns:
-          The actor, and what the method gave.
+          The actor, and what the method gave; None if there is none and is not waited for.
 
         Raises:
           RuntimeError: actors are lost one after the other.
@@ -79,9 +84,11 @@ class Crew:
                 if call is not None:
                     firsts[call.number] = actor, call
             tickets = [call.ticket for _, call in firsts.values()]
-            done = self.engine.wait(tickets, min(1.0, self.patience / 4))
+            done = self.engine.wait(tickets, min(1.0, self.patience / 4) if wait else 0.0)
             if not done:
-                continue
+                if wait:
+                    continue
+                return None
             actor, call = firsts[min(number for number, (_, call) in firsts.items() if call.ticket in done)]
             try:
                 found = self.engine.result(call.ticket)
@@ -93,6 +100,12 @@ class Crew:
             self._moved[actor], self._ready[actor] = time.monotonic(), max(0, self._ready[actor] - 1)
             self.waited += time.monotonic() - began
             return actor, found
+
+    def answer(self, method: str, actor: int) -> Any:
+        """Waits for what a method of one actor gives; raises as `take` does."""
+        found = self.take(method, [actor])
+        assert found
+        return found[1]
 
     def _replace_overdue(self) -> None:
         now = time.monotonic()

@@ -56,6 +56,11 @@ def layout(runs: int, share: int = 1, devices: Sequence[Any] | None = None) -> L
     return Layout(runs, available[: math.ceil(runs / per_device)], per_device, False)
 
 
+def spans(lay: Layout) -> bool:
+    """Whether its devices are of several processes."""
+    return any(device.process_index != jax.process_index() for device in lay.devices)
+
+
 def order(lay: Layout) -> np.ndarray:
     """Which run is at which place, `[G, r]`. Spare places repeat the first run."""
     groups = len(lay.devices)
@@ -70,8 +75,8 @@ def place(lay: Layout, tree: Tree) -> Tree:
     index = order(lay)
 
     def put(x: Any) -> Any:
-        own = [i for i, device in enumerate(lay.devices) if device.process_index == jax.process_index()]
-        if len(own) < len(lay.devices):
+        if spans(lay):
+            own = [i for i, device in enumerate(lay.devices) if device.process_index == jax.process_index()]
             return x[index[own]]  # `pmap` takes what is for this process's devices, and puts it there
         return jax.device_put(x[index], lay.sharding)
 
@@ -196,17 +201,6 @@ def mapped(
         return jax.shard_map(block, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(name), check_vma=False)(*args)
 
     return jax.jit(sharded, donate_argnums=donate)
-
-
-def join(coordinator: str, processes: int, index: int) -> None:
-    """Joins this process to a data-parallel run over several, before anything is computed.
-
-    Args:
-      coordinator: `host:port` of process 0.
-      processes: how many join.
-      index: which one this is.
-    """
-    jax.distributed.initialize(coordinator, processes, index)
 
 
 def laid_out(lay: Layout, shapes: Any) -> Any:

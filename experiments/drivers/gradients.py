@@ -25,7 +25,7 @@ from experiments.drivers.devices import Layout, laid_out
 from experiments.drivers.engines import Engine
 from experiments.drivers.grading import Gradient
 from experiments.drivers.lanes import key_words
-from experiments.drivers.terms import Feed, Terms, episodes_of, evaluate_by, shipped
+from experiments.drivers.terms import Feed, Terms, episodes_of, evaluate_by, finished, shipped
 
 if TYPE_CHECKING:
     from experiments.drivers.contract import Parts
@@ -121,7 +121,7 @@ def driver(
         if k_rows is not None:
             for actor in range(actors):
                 crew.ask(actor, "fill", now["handle"], key_words(k_rows[0, 0]))
-            now["early"] = [Gradient((), {}, crew.take("fill", [actor])[1], 0) for actor in range(actors)]
+            now["early"] = [Gradient((), {}, crew.answer("fill", actor), 0) for actor in range(actors)]
         return run
 
     def step(run: RunState) -> tuple[RunState, dict[str, np.ndarray]]:
@@ -137,7 +137,9 @@ def driver(
             ask(actor)
         for i in range(iterations * updates):
             for slot in range(actors):
-                actor, message = crew.take("grade", [slot] if terms.order == "fixed" else None)
+                found = crew.take("grade", [slot] if terms.order == "fixed" else None)
+                assert found
+                actor, message = found
                 now["taken"][actor] += 1
                 seen.append(message._replace(gradient=()))
                 ages.append(now["updates"] - message.version)
@@ -159,11 +161,11 @@ def driver(
             numbers |= {name: float(np.mean([np.asarray(each[name]) for each in measures])) for name in measures[0]}
         around = {"version_age": float(np.mean(ages)), "dropped": dropped / len(seen), "waiting": share}
         run = run._replace(agent=agent, key=k_run, chunks=next_all(run.chunks))
-        everything = {**episodes_of([*now.pop("early", ()), *seen]), **of_crew, **around, **numbers}
+        everything = {**episodes_of(finished([*now.pop("early", ()), *seen])), **of_crew, **around, **numbers}
         return run, {name: np.full(1, value, np.float32) for name, value in everything.items()}
 
     def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
-        return evaluate_by(crew, engine, actors, keys, terms.eval_actors, eval_episodes)
+        return evaluate_by(crew, engine, actors, keys, terms, eval_episodes)
 
     def shape() -> Any:
         return laid_out(lay, jax.eval_shape(begin_all, hypers, devices.place(lay, run_keys.key(np.arange(1)))))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from agents.base import Key, Step
 from envs import parallel
@@ -31,6 +32,8 @@ class Learning(NamedTuple):
     """`(replay, unroll) -> replay`, without learning."""
     learn: Callable[[Learner, Key, Unroll], tuple[Learner, dict[str, Any]]]
     """`(learner, keys of all unrolls, unroll) -> (learner, metrics)`: stores the rows and makes the updates."""
+    update: Callable[[Learner, Key, int], tuple[Learner, dict[str, Any]]]
+    """`(learner, keys of all unrolls, number) -> (learner, metrics)`: the updates alone; numbers have no bound."""
 
 
 def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: str, data: Any = ()) -> Learning:
@@ -49,16 +52,23 @@ def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: 
             rows = base.with_next_row(parts.agent, parts.replay, rows, actor, key, live, timestep)
         return parts.replay.add(storage, rows, *place)
 
+    def study(hypers: Any, agent: Any, storage: Any, key: Key, data: Any) -> tuple:
+        parts = make(hypers)
+        agent, storage, metrics = base.learn(parts.agent, parts.replay, updates, agent, storage, key, data)
+        return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
+
     def learn(
         hypers: Any, agent: Any, storage: Any, rows: Step, keys: Key, i: Any, peeked: Any, place: tuple, data: Any
     ) -> tuple:
-        parts = make(hypers)
-        storage = add(hypers, storage, rows, i, peeked, place)
-        agent, storage, metrics = base.learn(parts.agent, parts.replay, updates, agent, storage, keys[i], data)
-        return agent, storage, jax.tree.map(jnp.copy, parts.agent.actor(agent)), metrics
+        return study(hypers, agent, add(hypers, storage, rows, i, peeked, place), keys[i], data)
 
     add_all = devices.mapped(lay, add, in_axes=(0, 0, 0, None, 0, 0), donate=(1,), backend=backend)
     learn_all = devices.mapped(lay, learn, in_axes=(0,) * 5 + (None, 0, 0, None), donate=(1, 2), backend=backend)
+
+    def study_later(hypers: Any, agent: Any, storage: Any, keys: Key, i: Any, data: Any) -> tuple:
+        return study(hypers, agent, storage, jax.random.fold_in(keys[0], i), data)
+
+    update_all = devices.mapped(lay, study_later, in_axes=(0,) * 4 + (None, None), donate=(1, 2), backend=backend)
 
     def add_unroll(storage: Any, unroll: Unroll) -> Any:
         return add_all(hypers, storage, unroll.rows, unroll.number, unroll.peeked, unroll.place)
@@ -68,4 +78,8 @@ def learning(make: "Callable[[Any], Parts]", hypers: Any, lay: Layout, backend: 
         *learned, metrics = learn_all(hypers, learner.agent, learner.replay, *where)
         return Learner(*learned), metrics
 
-    return Learning(add_unroll, learn_unroll)
+    def update(learner: Learner, keys: Key, number: int) -> tuple[Learner, dict[str, Any]]:
+        *learned, metrics = update_all(hypers, learner.agent, learner.replay, keys, np.int32(number), data)
+        return Learner(*learned), metrics
+
+    return Learning(add_unroll, learn_unroll, update)

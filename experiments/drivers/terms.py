@@ -13,6 +13,7 @@ from experiments.drivers.engines import Engine
 from experiments.drivers.lanes import key_words
 
 Order = Literal["fixed", "arrival"]
+Ratio = Literal["exact", "free"]
 
 
 class Terms(NamedTuple):
@@ -31,6 +32,10 @@ class Terms(NamedTuple):
     """Whether actors say with what priorities their windows enter the replay."""
     eval_actors: int = 1
     """Actors that share an evaluation."""
+    ratio: Ratio = "exact"
+    """Whether there are as many updates for each row as the schedule says, or as many as the learner finds time for."""
+    learner: int = 0
+    """Which of the learners that train a run together this is."""
 
 
 def shipped(x: Any) -> Any:
@@ -39,20 +44,27 @@ def shipped(x: Any) -> Any:
 
 
 def evaluate_by(
-    crew: Crew, engine: Engine, actors: Any, keys: Key, sharers: int, episodes: int
+    crew: Crew, engine: Engine, actors: Any, keys: Key, terms: Terms, episodes: int
 ) -> dict[str, np.ndarray]:
     """A greedy evaluation that the first actors of a crew share; `[1, episodes]` each."""
+    sharers = terms.eval_actors
     handle, words = engine.publish((jax.tree.map(shipped, actors), ())), key_words(keys[0])
     for actor in range(sharers):
-        own = words if actor == 0 else key_words(jax.random.fold_in(keys[0], actor))
+        number = actor + terms.learner * sharers
+        own = words if number == 0 else key_words(jax.random.fold_in(keys[0], number))
         crew.ask(actor, "evaluate", handle, own, episodes // sharers)
-    found = [crew.take("evaluate", [actor])[1] for actor in range(sharers)]
+    found = [crew.answer("evaluate", actor) for actor in range(sharers)]
     return {name: np.concatenate([each[name] for each in found], axis=1) for name in found[0]}
 
 
-def episodes_of(messages: Sequence[Any]) -> dict[str, float]:
-    """Number, mean return and mean length of the episodes that ended; NaN where none did."""
-    episodes, returns, lengths = np.sum([message.finished for message in messages], axis=0)
+def finished(messages: Sequence[Any]) -> np.ndarray:
+    """Of the episodes that ended: their number and the sums of their returns and lengths, `[3]`."""
+    return np.sum([message.finished for message in messages], axis=0)
+
+
+def episodes_of(sums: np.ndarray) -> dict[str, float]:
+    """Number, mean return and mean length of the episodes that ended, of what `finished` gives; NaN where none did."""
+    episodes, returns, lengths = sums
     with np.errstate(invalid="ignore"):
         return {
             "episodes": float(episodes),

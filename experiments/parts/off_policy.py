@@ -1,6 +1,7 @@
 """What experiments share that learn values from transitions: flags, and of off-policy ones replay and schedule."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from experiments import run
 from experiments.parts import builders, checks
@@ -69,7 +70,9 @@ def critics(config: Values, spec: "run.Spec", num: int) -> "run.Network":
     return builders.critics(spec, num, config.hidden, config.cnn, layer_norm=config.layer_norm, dtype=config.dtype)
 
 
-def parts(agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size, steps: int = 1) -> run.Parts:
+def parts(
+    agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size, steps: int = 1, memory: Any = None
+) -> run.Parts:
     """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 
     Args:
@@ -78,13 +81,14 @@ def parts(agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size
       config: the flags.
       size: of the run.
       steps: gradient steps of an update, each on a batch of its own.
+      memory: the replay, of windows of `n_step` transitions; by default one that draws uniformly.
     """
     import replay
     from agents.common import wrappers
     from envs.base import Box
 
     buffer, batch = checks.shares(config, size)
-    memory = replay.uniform(buffer, batch * steps, config.n_step)
+    memory = memory or replay.uniform(buffer, batch * steps, config.n_step)
     memory = memory if config.n_step == 1 else replay.mapped(memory, replay.n_step(config.n_step, config.discount))
     agent = wrappers.unit_actions(agent, spec.action) if isinstance(spec.action, Box) else agent
     agent = scaled(agent, config)

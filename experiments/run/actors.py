@@ -37,6 +37,8 @@ class Actors:
     actor_priorities: bool = False
     """Let actors say with what priorities their windows enter the replay, as in Ape-X; else it is the
     largest seen so far."""
+    ratio: Literal["exact", "free"] = "exact"
+    """Updates for each row: as many as without actors, or as many as the learner finds time for between messages."""
 
     send: Literal["rows", "gradients"] = "rows"
     """What actors send: rows for the learner's replay; or gradients, from rows and a replay that each keeps, which are
@@ -47,8 +49,16 @@ class Actors:
     """Standard deviations above the running mean of the errors of its batches from which an actor drops a gradient; 0
     for never."""
 
+    learners: ranges.Count = 1
+    """Processes that train the run together, on one machine or several, each with `actors` of its own and its part of
+    environments, replay and batches; `python -m experiments.launch` starts them."""
+    learner: ranges.Whole = 0
+    """Which of the `learners` this process is."""
+    coordinator: str = ""
+    """Where the `learners` meet: HOST:PORT of the machine of learner 0, and a port that is free there."""
 
-CHANGEABLE = ("engine", "ray", "patience")
+
+CHANGEABLE = ("engine", "ray", "patience", "learner", "coordinator")
 """Flags of actors that may change when a run is resumed."""
 
 
@@ -79,9 +89,13 @@ def check(config: Any) -> None:
             raise ValueError(
                 f"{typed(config, name)}: with {told} a run begins anew and learns from what is played alone"
             )
-    if config.num_envs % config.actors:
-        raise ValueError(f"--num-envs {config.num_envs}: must be a multiple of {told}, which share them")
-    for name in ("most_age", "outliers") if config.send == "rows" else ("actor_rows", "actor_priorities"):
+    if config.num_envs % (config.actors * config.learners):
+        each = told if config.learners == 1 else f"{told} times {typed(config, 'learners')}"
+        raise ValueError(f"--num-envs {config.num_envs}: must be a multiple of {each}, which share them")
+    if config.ratio == "free" and config.order == "fixed":
+        raise ValueError("--ratio free: not with --order fixed, in which the learner waits for each actor")
+    check_learners(config)
+    for name in ("most_age", "outliers") if config.send == "rows" else ("actor_rows", "actor_priorities", "ratio"):
         if getattr(config, name) != getattr(plain, name):
             other = "gradients" if config.send == "rows" else "rows"
             raise ValueError(f"{typed(config, name)}: of use only with --send {other}")
@@ -94,6 +108,45 @@ def check(config: Any) -> None:
         )
 
 
+def check_learners(config: Any) -> None:
+    """Refuses flags of several learners that do not go together.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    told = typed(config, "learners")
+    if config.learners == 1:
+        for name in ("learner", "coordinator"):
+            if getattr(config, name):
+                raise ValueError(f"{typed(config, name)}: of use only with --learners above 1")
+        return
+    if config.send == "gradients":
+        raise ValueError(f"{told}: not with --send gradients, which one learner descends one after the other")
+    if config.ratio == "free":
+        raise ValueError(f"{told}: not with --ratio free; learners make each update together")
+    if config.seeds > 1:
+        raise ValueError(f"{typed(config, 'seeds')}: with {told} there is one seed")
+    if config.eval_episodes % config.learners:
+        raise ValueError(f"--eval-episodes {config.eval_episodes}: must be a multiple of {told}, which share them")
+    if config.learner >= config.learners:
+        raise ValueError(f"{typed(config, 'learner')}: {told} are numbered from 0 to {config.learners - 1}")
+    host, _, port = config.coordinator.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 2**16):
+        what = f"{typed(config, 'coordinator')}: must be HOST:PORT" if config.coordinator else f"{told}: needs"
+        what += "" if config.coordinator else " --coordinator HOST:PORT and --learner N in each of them"
+        raise ValueError(f"{what}; python -m experiments.launch gives all of them")
+
+
+def follows(config: Any) -> bool:
+    """Whether this process learns along with another one, which keeps the records of the run."""
+    return apart(config) and config.learner > 0
+
+
+def sharers(config: Any) -> int:
+    """Devices that train each seed together, each with an equal part of its environments, replay and batches."""
+    return config.devices * (config.learners if apart(config) else 1)
+
+
 def typed(config: Any, name: str) -> str:
     """A flag as it is typed."""
     value = getattr(config, name)
@@ -102,7 +155,7 @@ def typed(config: Any, name: str) -> str:
 
 
 def connect(config: Any) -> None:
-    """Joins or starts what the actors are to run on; before JAX starts.
+    """Joins or starts what the actors are to run on, and joins the other learners; before JAX starts.
 
     Raises:
       ValueError: it does not answer.
@@ -111,6 +164,13 @@ def connect(config: Any) -> None:
         from experiments.drivers import on_ray
 
         on_ray.connect(config.ray)
+    if apart(config) and config.learners > 1:
+        from experiments.drivers import joining
+
+        try:
+            joining.join(config.coordinator, config.learners, config.learner)
+        except ConnectionError as error:
+            raise ValueError(f"{typed(config, 'coordinator')}: {error}") from None
 
 
 def lanes(config: Any) -> int:

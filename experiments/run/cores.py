@@ -41,13 +41,13 @@ INLINE_LAYER = 128
 
 
 def runs_inline(config: Any) -> bool:
-    """Whether a run computes on one thread: it is the only one, has small layers and no actors in threads, and sees no
-    Atari frames."""
+    """Whether a run computes on one thread: it is the only one, has small layers, neither actors in threads nor other
+    learners, and sees no Atari frames."""
     runs = config.seeds * len(flags.grid(config))
     hidden = getattr(config.agent, "hidden", ())
     widest = max(hidden, default=0) if isinstance(hidden, tuple) else hidden
     images = config.env.startswith("atari/") or getattr(config.agent, "frames", 1) > 1
-    if actors.apart(config) and config.engine == "threads":
+    if actors.apart(config) and (config.engine == "threads" or config.learners > 1):
         return False
     return runs == 1 and config.devices == 1 and widest <= INLINE_LAYER and not images
 

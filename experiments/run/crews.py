@@ -29,7 +29,9 @@ def driver(
     if experiment.alone or not (apart or parts.replay.grouped):
         why = experiment.alone or "its replay takes the rows of all environments together"
         raise ValueError(f"{told}: {experiment.name} cannot have any: {why}")
-    if lay.per_device > 1:
+    if config.ratio == "free" and parts.replay.first_carry_only:
+        raise ValueError(f"--ratio free: {experiment.name} cannot: it learns once from what was just played")
+    if lay.per_device > 1 and config.learners == 1:
         there = f"needs a device of its own, and there are {len(lay.devices)}"
         raise ValueError(f"{typed(config, 'seeds')}: with {told} each {there}")
     check_store(config, env.spec, make)
@@ -54,12 +56,13 @@ def one(
 
     from experiments.drivers import distributed, gradients, terms
 
-    sharers = next(n for n in range(config.actors, 0, -1) if config.eval_episodes % n == 0)
+    episodes = config.eval_episodes // config.learners
+    sharers = next(n for n in range(config.actors, 0, -1) if episodes % n == 0)
     how = terms.Terms(
         config.actors, config.ahead, config.order, config.publish_every, config.patience,
-        config.actor_priorities, sharers,
+        config.actor_priorities, sharers, config.ratio, config.learner,
     )  # fmt: skip
-    numbers = {"num_envs": config.num_envs, "iterations": iterations, "eval_episodes": config.eval_episodes}
+    numbers = {"num_envs": config.num_envs // config.learners, "iterations": iterations, "eval_episodes": episodes}
     run_by, hypers = engine(experiment, config, env, make, judged, sharers, anew), {"run": np.zeros(1, np.int32)}
     if config.send == "rows":
         return distributed.driver(run_by, env.spec, make, hypers, lay, how, **numbers)
@@ -82,6 +85,7 @@ def check_store(config: Any, spec: Any, make: Any) -> None:
         size, names = told.size_of_state(make, spec) * config.actors, names[:2]
     else:
         size = told.size_of_row(make, spec) * make({"run": 0}).schedule.unroll * config.num_envs
+    size = size if config.ray else size // config.learners  # who else have a store each
     on_ray.check_store(size * (config.ahead + 1) * config.seeds, ", ".join(typed(config, name) for name in names))
 
 
@@ -110,10 +114,13 @@ def local(config: Any, env: Any, make: Any, judged: Any, sharers: int, actor: in
     from experiments.drivers import collecting, grading
     from experiments.drivers import lanes as those
 
-    there = jax.devices()
+    there = jax.local_devices()
     device = there[(actor + 1) % len(there)] if config.engine == "threads" else there[0]
-    place = {"actor": actor, "actors": config.actors, "num_envs": config.num_envs // config.actors, "device": device}
-    played: Any = {"generation": generation, "seed": config.seed, "eval_episodes": config.eval_episodes // sharers}
+    everyone = config.actors * config.learners
+    number = config.learner * config.actors + actor
+    place = {"actor": number, "actors": everyone, "num_envs": config.num_envs // everyone, "device": device}
+    episodes = config.eval_episodes // (config.learners * sharers)
+    played: Any = {"generation": generation, "seed": config.seed, "eval_episodes": episodes}
     if config.send == "rows":
         priorities = config.actor_priorities
         return collecting.collector(env, make, **place, **played, evaluation_env=judged, priorities=priorities)

@@ -29,7 +29,7 @@ def trained(experiment: "Experiment", config: Any) -> dict[str, Any]:
       records.StoppedError: the run stopped before its end.
     """
     prepared = prepare.prepare(experiment, config)
-    if not config.quiet:
+    if not prepared.config.quiet:
         announce(prepared, config)
     from experiments.run.train import train
 

@@ -104,7 +104,7 @@ def of_state(config: Any, spec: Any, shape: Any, parts: "Parts", runs: int, data
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Explicitly requested dtype")  # of an index into more than 2³¹ numbers
         sample = jax.eval_shape(parts.replay.sample, lend(parts.replay, stored, data), keys.key(0))
-    batch = size(sample) * config.devices - needs["replay"]  # of one that hands out all that it holds, nothing
+    batch = size(sample) * actors.sharers(config) - needs["replay"]  # of one that hands out all that it holds, nothing
     passing = ("batch", batch) if batch > evaluation else ("evaluation", evaluation)
     shared = {"dataset": size(data) // runs} if data else {}
     return needs | dict([passing]) | shared

@@ -46,13 +46,15 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     Raises:
       ValueError: naming the flag.
     """
+    if actors.follows(config):
+        config = dataclasses.replace(config, quiet=True, wandb=False)
     points = flags.grid(config)
     use_cores(config)
     actors.connect(config)
-    from experiments.drivers import devices, offline
+    from experiments.drivers import devices, joining, offline
     from experiments.run import layouts
 
-    folder = folder_of(experiment.name, config)
+    folder = Path(config.resume) if actors.follows(config) else folder_of(experiment.name, config)
     env = environment(config, Path(config.resume) if config.resume else None, config.trust)
     held = data.held(config, env.spec)
     for point in (point | corner for point in points for corner in population.corners(config)):
@@ -60,7 +62,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     built = parts_maker(config, env.spec, data.beside(config, experiment.make), held.facts)
     make = actors.scheduled(config, built)
     runs = len(points) * config.seeds
-    lay = devices.layout(runs, config.devices)
+    lay = joining.layout() if actors.sharers(config) > config.devices else devices.layout(runs, config.devices)
     memory.check(config, runs, memory.of_rows(config, env.spec), lay)
     for point in points:
         parts = make(point)
@@ -99,7 +101,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
         of = flags.contents(Path(config.start_from))["flags"]
         seeds, shared = of.get("seeds", 1), of.get("devices", 1) > 1
         begun = layouts.begun(Path(config.start_from), seeds, shared, lay, shape.agent)
-    if not config.resume:
+    if not config.resume and not actors.follows(config):
         make_folder(folder, experiment, config)
     return Prepared(experiment, config, points, plan, driver, lay, folder, begun)
 
@@ -210,8 +212,8 @@ def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
 
 def size_of(config: Any, facts: Any = None) -> Size:
     """The sizes of a run that `check` and `make` are told, with the facts of the dataset that it learns from."""
-    lanes = actors.lanes(config) // config.devices
-    return Size(lanes, config.devices, config.schedule_steps or config.steps, facts)
+    sharers = actors.sharers(config)
+    return Size(actors.lanes(config) // sharers, sharers, config.schedule_steps or config.steps, facts)
 
 
 def parts_maker(

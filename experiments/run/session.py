@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs import keys
-from experiments.drivers import devices
+from experiments.drivers import devices, joining
 from experiments.reports.sinks import Logger, salvage
-from experiments.run import flags, layouts, records
+from experiments.run import actors, flags, layouts, records
 from experiments.run.checkpoint import Checkpointer
 from experiments.run.evolution import evolution
 from experiments.run.prepare import Prepared, run_seeds
@@ -83,7 +83,7 @@ class Session:
             unknown, dead = np.full(lay.runs, np.nan), np.zeros(lay.runs, bool)
             self.results = Results(loop.actor(self.state), np.full(lay.runs, -np.inf), unknown, dead, 0.0, 0.0, 0.0)
         else:
-            steps, (self.state, self.results) = found
+            steps, (self.state, self.results) = found[0], joining.own(lay, found[1])
             self.chunk = prepared.plan.chunks_at(steps)
         self.before = self.results
 
@@ -91,7 +91,8 @@ class Session:
         """Shapes of what a checkpoint holds."""
         number = np.zeros(self.prepared.lay.runs)
         shape = self.prepared.driver.shape()
-        actors = devices.laid_out(self.prepared.lay, jax.eval_shape(self.prepared.driver.loop.actor, shape))
+        lay = self.prepared.lay
+        actors = devices.laid_out(lay, joining.shapes(lay, self.prepared.driver.loop.actor, shape))
         return shape, Results(actors, number, number, number.astype(bool), 0.0, 0.0, 0.0)
 
     def refuse_to_begin_anew(self) -> None:
@@ -226,9 +227,11 @@ class Session:
         return np.where(self.results.dead[:, None], np.nan, episodes["eval_return"])
 
     def save(self) -> None:
-        """A checkpoint of everything."""
+        """A checkpoint of everything, by the one of several learners that keeps the records."""
         self.clock()
-        self.checkpoints.save(self.env_steps, (self.state, self.results), self.meta)
+        whole = joining.gathered(self.prepared.lay, (self.state, self.results))
+        if not actors.follows(self.prepared.config):
+            self.checkpoints.save(self.env_steps, whole, self.meta)
 
 
 def label(point: dict[str, float]) -> str:

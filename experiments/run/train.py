@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from envs.adapters import atari
 from experiments import reports
+from experiments.drivers import joining
 from experiments.reports.sinks import Logger, MetricsCsv, Part, Progress, TensorBoard, Wandb
-from experiments.run import flags, records
+from experiments.run import actors, flags, records
 from experiments.run.checkpoint import Checkpointer
 from experiments.run.prepare import Prepared
 from experiments.run.session import MARK, Session, label
@@ -54,31 +56,36 @@ def run(prepared: Prepared, interrupt: records.Interrupt) -> dict[str, Any]:
       reports.files.UnwritableError: something cannot be written.
       ValueError, records.StoppedError: as `train`.
     """
-    experiment, config, points, plan, driver, _, folder, _ = prepared
-    folders = point_folders(folder, points)
+    experiment, config, points, plan, driver, lay, folder, _ = prepared
     with contextlib.ExitStack() as stack:
         stack.callback(driver.close)
-        stack.enter_context(records.locked(folder, "--resume" if config.resume else "--out"))
+        if actors.follows(config):  # what it writes is of no use to anybody
+            prepared = prepared._replace(folder=Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        folders = point_folders(prepared.folder, points)
+        stack.enter_context(records.locked(prepared.folder, "--resume" if config.resume else "--out"))
         refuse_links(prepared, folders)
-        marks = [path / MARK for path in {folder, *folders}]
+        marks = [path / MARK for path in {prepared.folder, *folders}]
         checkpoints = stack.enter_context(Checkpointer(folder / CHECKPOINTS, keep=config.keep, marks=marks))
         policies = [stack.enter_context(Checkpointer(path / "policies", keep=1)) for path in folders]
         session = Session(prepared, checkpoints, policies)
         stack.callback(session.compilation.close)
-        write_configs(prepared, folders)
+        if not actors.follows(config):
+            write_configs(prepared, folders)
         at, taken = session.env_steps if config.resume else None, session.results.train_seconds
         total = plan.env_steps(plan.chunks)
         progress = Progress(total, prepared.lay.runs, at or 0, config.quiet, counted=config.counted)
-        begun = session.chunk
+        begun, raised = session.chunk, joining.anyone(lay)
         session.evolution.begin(session.state.agent, at if begun else None)
         log = stack.enter_context(open_log(prepared, folders, at, begun > 0, progress))
-        while session.chunk < plan.chunks and not interrupt.raised:
+        stopped = raised(interrupt.raised)
+        while session.chunk < plan.chunks and not stopped:
             session.advance(log)
             if session.chunk == begun + 1:
                 foretell(prepared, plan.chunks - session.chunk, session.results.train_seconds - taken, progress)
-        if interrupt.raised:
+            stopped = raised(interrupt.raised)
+        if stopped:
             session.save()
-    summaries = report(session, folders)
+    summaries = [{} for _ in folders] if actors.follows(config) else report(session, folders)
     if session.chunk < plan.chunks:
         told = f"stopped at {session.env_steps:,} {config.counted} per seed, and saved; to go on:\n"
         raise records.StoppedError(f"{told}  {experiment.command} --resume {folder}", code=130)

@@ -115,6 +115,28 @@ def test_an_update_is_the_papers() -> None:
     np.testing.assert_allclose(info.priority, priorities, atol=1e-5)
 
 
+def test_the_critics_derivative_by_the_action_is_clipped_on_its_way_to_the_policy() -> None:
+    rows = jax.tree.map(lambda x: x[:, LANES // 2 :], ROWS)  # no transition joins two episodes
+    after = {}
+    for limit in (None, 1e9, 0.01):
+        one = agent(1, target_rate=0.25, slope_limit=limit)
+        state = one.init(keys.key(0), TIMESTEP)
+        updated, info = jax.jit(one.update)(state, keys.key(1), Sample(rows))
+        after[limit] = updated.policy.params, info.metrics["policy_loss"], updated.critic.params
+    chex.assert_trees_all_close(after[1e9], after[None], atol=1e-6)
+    np.testing.assert_allclose(after[0.01][1], after[None][1], rtol=1e-5)
+    critic, before = networks.ensemble(CRITIC, 1), ends(rows)[0]
+    action = apply(POLICY, state.policy.params, before)
+    slope = jax.grad(lambda a: apply(critic, after[None][2], before, a).sum())(action)
+    assert (np.abs(slope) > 0.01).any()
+
+    def ascent(params: Any) -> Any:
+        return -jnp.sum(jnp.clip(slope, -0.01, 0.01) * apply(POLICY, params, before)) / (2 * LANES // 2)
+
+    expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.policy.params, jax.grad(ascent)(state.policy.params))
+    chex.assert_trees_all_close(after[0.01][0], expected, atol=1e-6)
+
+
 class Products(nn.Module):
     """State, action and all products of their entries, with which action values are linear."""
 

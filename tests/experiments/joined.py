@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.drivers import devices
+from experiments.drivers import devices, joining
 
 
 def train(out: Path) -> None:
@@ -29,5 +29,5 @@ def train(out: Path) -> None:
 
 if __name__ == "__main__":
     coordinator, processes, index, path = sys.argv[1:]
-    devices.join(coordinator, int(processes), int(index))
+    joining.join(coordinator, int(processes), int(index))
     train(Path(path))

@@ -88,36 +88,22 @@ def equality() -> dict[str, Any]:
 
     from experiments.drivers import engines
     from experiments.drivers.terms import Terms
-    from tests.experiments import test_distributed as tests
+    from tests.experiments import apart
 
     terms = Terms(actors=2, ahead=1, eval_actors=2, priorities=True)
     build = partial(made, terms)
-    there, told, judged = tests.played(tests.driver("per", terms, on_ray.on_ray(build)))
-    here, _, also = tests.played(tests.driver("per", terms, engines.inline(build)))
+    there, told, judged = apart.played(apart.by_rows("per", terms, on_ray.on_ray(build)))
+    here, _, also = apart.played(apart.by_rows("per", terms, engines.inline(build)))
     pairs = zip(jax.tree.leaves((there, judged)), jax.tree.leaves((here, also)), strict=True)
     same = [bool(np.array_equal(a, b, equal_nan=True)) for a, b in pairs]
     return {"same": all(same), "leaves": len(same), "alive": float(told[-1]["actors_alive"][0])}
 
 
 def made(terms: Any, actor: int, generation: int) -> Any:
-    """An actor of those tests, wherever it is."""
-    from tests.experiments import test_distributed as tests
+    """An actor, wherever it is."""
+    from tests.experiments import apart
 
-    return tests.build("per", terms)(actor, generation)
-
-
-def sleeping() -> dict[str, Any]:
-    """Never comes to an end by itself."""
-    import ray
-
-    crew = Crew(on_ray.on_ray(Worker), 2, patience=60.0)
-    crew.begin(0)
-    for actor in range(2):
-        crew.ask(actor, "work", 0.0)
-    pids = [crew.take("work", [actor])[1][2] for actor in range(2)]
-    print(json.dumps({"session": ray._private.worker._global_node.get_session_dir_path(), "pids": pids}), flush=True)
-    time.sleep(600)
-    return {}
+    return apart.sending_rows("per", terms)(actor, generation)
 
 
 def nodes() -> dict[str, Any]:
@@ -127,27 +113,39 @@ def nodes() -> dict[str, Any]:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     first = cluster.add_node(num_cpus=2)
     on_ray.connect(cluster.address)
-    crew = Crew(on_ray.on_ray(Worker), 4, patience=30.0)
-    crew.begin(0)
-    for actor in range(4):
-        crew.ask(actor, "work", 0.0)
-    for actor in range(4):
-        crew.take("work", [actor])
+    import numpy as np
+
+    from envs import keys
+    from experiments.drivers.terms import Terms
+    from tests.experiments import apart
+
+    terms = Terms(actors=2, ahead=1, patience=30.0, priorities=True)
+    run = apart.by_rows("per", terms, on_ray.on_ray(partial(made, terms)))
+    state, _ = run.loop.step(run.loop.init(keys.key(np.array([3]))))
+    rows = lambda state: np.asarray(state.replay.ring.fill)[0].tolist()  # noqa: E731
     cluster.add_node(num_cpus=2)
+    before, began = rows(state), time.monotonic()
     cluster.remove_node(first, allow_graceful=False)
-    began = time.monotonic()
-    time.sleep(15)  # actors answer until they notice that their node is gone
-    for actor in range(4):
-        crew.ask(actor, "work", 0.0)
-    generations = [crew.take("work", [actor])[1][1] for actor in range(4)]
-    found = {"generations": generations, "seconds": time.monotonic() - began, "lost": crew.lost, "alive": crew.alive}
-    crew.engine.close()
+    lost, alive = 0.0, 0.0
+    while not (lost >= 2 and alive == 2) and time.monotonic() - began < 120:
+        state, metrics = run.loop.step(state)
+        lost, alive = (float(metrics[name][0]) for name in ("actors_lost", "actors_alive"))
+    found = {"before": before, "after": rows(state), "seconds": time.monotonic() - began, "lost": lost, "alive": alive}
+    run.close()
     cluster.shutdown()
+    return found
+
+
+def together() -> dict[str, Any]:
+    """What takes one start of Ray."""
+    held = on_ray.on_ray(Worker)  # the last engine to be closed would end Ray
+    found = {**faults(), **equality()}
+    held.close()
     return found
 
 
 if __name__ == "__main__":
     if sys.argv[1] != "nodes":
         on_ray.connect("")
-    scenarios = {"faults": faults, "equality": equality, "sleeping": sleeping, "nodes": nodes}
+    scenarios = {"together": together, "nodes": nodes}
     print(json.dumps(scenarios[sys.argv[1]]()), flush=True)

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ import pytest
 from experiments.reports import sinks
 from experiments.run import flags
 from tests.experiments.running import CATCH, assert_same_state, call, rows, steps_saved, succeed, summary
+from tests.experiments.test_presets import typed
 
 TINY = [*CATCH, "--num-envs", "4", "--agent.hidden", "8", "--eval-episodes", "8", "--quiet"]
 DQN = [*TINY, "--agent.unroll", "4", "--agent.batch-size", "16", "--agent.buffer-size", "256", "--agent.warmup", "64"]
 DQN += ["--agent.updates", "1"]
+DPG = ["--env", "bellmax/pendulum", *TINY[len(CATCH) :], *DQN[len(TINY) :], "--actor-rows", "8"]
 SHORT = ["--steps", "384", "--log-every", "64", "--eval-every", "192"]
 TOLD = ("actors_alive", "actors_lost", "version_age", "waiting")
 
@@ -45,6 +48,7 @@ def test_a_run_with_actors_is_logged_saved_and_resumed(tmp_path):
         ("a3c", [*TINY, "--agent.unroll", "8"]),
         pytest.param("gorila", DQN, marks=pytest.mark.slow),
         ("ape_x", [*DQN, "--actor-rows", "8"]),
+        ("ape_x_dpg", [*DPG, "--ratio", "free"]),
         pytest.param("impala", [*TINY, "--agent.unroll", "8", "--actors", "2"], marks=pytest.mark.slow),
     ],
 )
@@ -73,6 +77,9 @@ def test_commands_with_actors_train(command, words, tmp_path):
         ("dqn", "--actors 2 --engine inline --actor-rows 6", "--actor-rows 6: must be a multiple of --agent.unroll 4"),
         ("dqn", "--actors 2 --engine inline --sweep agent.discount=0.9,0.99", "--sweep agent.discount=0.9,0.99: with"),
         ("gorila", "--actor-rows 8", "--actor-rows 8: of use only with --send rows"),
+        ("gorila", "--ratio free", "--ratio free: of use only with --send rows"),
+        ("dqn", "--ratio free", "--ratio free: of use only with --actors"),
+        ("dqn", "--actors 2 --engine inline --ratio free --order fixed", "--ratio free: not with --order fixed, in"),
     ],
 )  # fmt: skip
 def test_flags_that_do_not_go_together_are_refused(command, words, told, tmp_path):
@@ -86,6 +93,7 @@ def test_flags_that_do_not_go_together_are_refused(command, words, told, tmp_pat
     ("command", "words", "told"),
     [
         ("impala", "--actor-priorities", "--actor-priorities: this replay's windows are not cut from an actor's rows"),
+        ("impala", "--ratio free", "--ratio free: impala cannot: it learns once from what was just played"),
         ("impala", "--actor-rows 40", "--actor-rows 40: must be a multiple of --agent.unroll 20, of an agent with"),
         ("acer", "", "--actors 2: acer cannot have any: its replay takes the rows of all environments together"),
         ("cem", "", "--actors 2: cem cannot have any: a generation ends when all candidates were heard"),
@@ -113,8 +121,9 @@ def test_seeds_are_learned_side_by_side_and_are_those_of_single_runs(tmp_path):
 def test_actors_are_shown_beside_the_bar_and_in_a_group_of_their_own():
     file = io.StringIO()
     progress = sinks.Progress(100, 1, file=file)
-    progress.log("train", 100, 1.0, {name: np.full(1, 2.0) for name in ("actors_alive", "actors_lost", "version_age")})
-    assert "actors 2, lost 2, version age 2" in file.getvalue()
+    names = ("actors_alive", "actors_lost", "version_age", "samples_per_insert")
+    progress.log("train", 100, 1.0, {name: np.full(1, 2.0) for name in names})
+    assert "actors 2, lost 2, version age 2, samples per insert 2" in file.getvalue()
     assert sinks.tags.tag("train", "actors_alive") == "actors/alive"
 
 
@@ -126,6 +135,16 @@ def test_ray_that_is_not_there_is_told(monkeypatch, tmp_path):
         "error: --actors 2 --engine ray: needs the package ray, which is not installed (pip install 'ray==2.60.0'); "
         "--engine threads does without\n"
     )
+
+
+@pytest.mark.parametrize("name", ["a3c", "ape_x", "ape_x_dpg", "gorila"])
+def test_presets_can_be_typed(name):
+    experiment = import_module(f"experiments.{name}").experiment
+    for preset, values in experiment.presets.items():
+        config = flags.preset(experiment.flags, preset, experiment.presets)
+        assert flags.parse(experiment.flags, typed(values), "x") == config
+        flags.check(config)
+        assert config.num_envs % config.actors == 0
 
 
 def test_what_may_change_when_a_run_is_resumed():

@@ -1,16 +1,20 @@
 """The benchmark at a tiny scale, bellmax alone: its numbers mean nothing, but every part must give them."""
 
 import json
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import envs
 from experiments import benchmark
 from experiments.benchmark import Config
+from experiments.benchmarks import apart, ours, peers, settings, worker
 from experiments.benchmarks import cases as benchmark_cases
-from experiments.benchmarks import ours, peers, settings, worker
 from experiments.benchmarks import page as benchmark_page
 from experiments.benchmarks.cases import Case, Work
+from tests.experiments.running import CATCH
 
 
 class Clock:
@@ -166,3 +170,33 @@ def test_the_peers_worker_starts_and_answers() -> None:
 def test_own_processes_run_this_checkout() -> None:
     assert Path(__file__).parents[2] == ours.ROOT
     assert ours.command(["-m", "experiments.list", "--help"])() == 1
+
+
+def test_work_may_measure_itself() -> None:
+    request = {"work": "own", "arguments": {}}
+    assert worker.answered(request, {"own": lambda: lambda: (3.0, 2.0)}, {}) == [3.0, 2.0]
+    taken, units = worker.answered(request, {"own": lambda: lambda: 2.0}, {})
+    assert taken < 1 and units == 2
+
+
+@pytest.mark.parametrize(("name", "least"), [("Slow", 1e-3), ("Frames", 0.0)])
+def test_simulators_of_the_benchmark_are_tasks(name: str, least: float) -> None:
+    pool = envs.make(f"gymnasium/experiments.benchmarks.simulators:{name}-v0").pool(2, 0)
+    pool.reset()
+    began = time.perf_counter()
+    for _ in range(3):
+        timestep = pool.step(np.array([0, 1]))
+    assert time.perf_counter() - began >= 3 * 2 * least
+    assert timestep.reward.tolist() == [0, 1]
+    pool.close()
+
+
+def test_runs_with_actors_are_trained_in_a_process_of_their_own() -> None:
+    words = [*CATCH, "--num-envs", "4", "--agent.hidden", "8", "--agent.unroll", "8", "--eval-episodes", "8"]
+    words += ["--actors", "2", "--engine", "inline", "--steps", "6400", "--log-every", "64"]
+    run = apart.Apart(["impala", *words])
+    told = run.ask()
+    assert told["steps"] == 64 and told["seconds"] > 0 and told["samples_per_insert"] == 1
+    process = run._process
+    del run
+    assert process.returncode == 0

@@ -9,25 +9,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import replay
 from agents.dqn import lane_epsilons
 from envs import keys, parallel
-from envs.host import pool_of
-from envs.tasks.catch import catch
-from experiments.drivers import devices, distributed, engines, host, told
-from experiments.drivers.collecting import Collector, collector
-from experiments.drivers.contract import Parts, Schedule
+from experiments.drivers import engines, told
 from experiments.drivers.crew import Crew
 from experiments.drivers.lanes import key_of, key_words
 from experiments.drivers.terms import Terms
-from tests.agents import listing
+from tests.experiments.apart import (
+    ENV,
+    EPISODES,
+    HYPERS,
+    LANES,
+    LAY,
+    POOLS,
+    by_rows,
+    make,
+    on_host,
+    parts_of,
+    played,
+    sending_rows,
+)
 from tests.quick import QUICK
-
-ENV = catch(rows=4, columns=3)
-POOLS = pool_of(ENV)
-LAY = devices.layout(1, devices=jax.devices()[:1])
-HYPERS = {"run": np.arange(1)}
-LANES, EPISODES = 4, 8
 
 
 @pytest.fixture(autouse=True)
@@ -36,59 +38,10 @@ def quickly(monkeypatch):
     monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK))
 
 
-@cache
-def parts_of(name: str) -> Parts:
-    if name == "per":
-        agent = listing.dqn_parts(ENV.spec).agent
-        storage = replay.mapped(replay.prioritised(400, 8, 2, alpha=0.6, single=True), replay.n_step(2, 0.9))
-        return Parts(agent, storage, Schedule(4, 2, 2))
-    agent, _, schedule = listing.AGENTS[name].make(ENV.spec)
-    if name == "r2d2":
-        return Parts(agent, replay.prioritised(400, 8, 8, alpha=0.9, stride=2), Schedule(4, 1, 3))
-    return Parts(agent, replay.uniform(400, 8) if name == "dqn" else replay.on_policy(8), schedule._replace(updates=1))
-
-
-def make(name: str) -> Any:
-    return lambda hypers: parts_of(name)
-
-
-def build(name: str, terms: Terms, env: Any = POOLS) -> engines.Build:
-    def of(actor: int, generation: int) -> Collector:
-        return collector(
-            env, make(name), actor=actor, actors=terms.actors, generation=generation, seed=3,
-            num_envs=LANES // terms.actors, eval_episodes=EPISODES // terms.eval_actors, priorities=terms.priorities,
-        )  # fmt: skip
-
-    return of
-
-
-def driver(name: str, terms: Terms, engine: engines.Engine | None = None, env: Any = POOLS) -> Any:
-    run_by = engine or engines.inline(build(name, terms, env))
-    sizes = {"num_envs": LANES, "iterations": 3, "eval_episodes": EPISODES}
-    return distributed.driver(run_by, ENV.spec, make(name), HYPERS, LAY, terms, **sizes)
-
-
-def played(made: Any, chunks: int = 2) -> tuple[Any, list[Any], Any]:
-    """The state at the end, the metrics of each chunk, and an evaluation."""
-    state, metrics = made.loop.init(keys.key(np.array([3]))), []
-    for _ in range(chunks):
-        state, measured = made.loop.step(state)
-        metrics.append(measured)
-    found = made.loop.evaluate(made.loop.actor(state), keys.key(np.array([5])))
-    made.close()
-    return devices.collect(LAY, plain(state)), metrics, found
-
-
-def plain(state: Any) -> Any:
-    return state._replace(env=(), timestep=(), live=(), key=jax.random.key_data(state.key))
-
-
 @pytest.mark.parametrize("name", ["dqn", "per", "impala", "r2d2"])
 def test_one_actor_is_the_host_driver(name):
-    numbers: dict[str, Any] = {"num_envs": LANES, "iterations": 3, "eval_episodes": EPISODES}
-    there = host.driver(POOLS, make(name), HYPERS, LAY, seeds=[3], **numbers)
-    expected, told_there, judged = played(there)
-    found, told_here, here = played(driver(name, Terms()))
+    expected, told_there, judged = played(on_host(name))
+    found, told_here, here = played(by_rows(name, Terms()))
     chex.assert_trees_all_equal(found, expected)
     chex.assert_trees_all_equal(here, judged)
     for a, b in zip(told_here, told_there, strict=True):
@@ -101,14 +54,14 @@ FOUR = Terms(actors=4, eval_actors=4)
 
 @cache
 def of_four(name: str, ahead: int) -> Any:
-    return played(driver(name, FOUR._replace(ahead=ahead)))
+    return played(by_rows(name, FOUR._replace(ahead=ahead)))
 
 
 @pytest.mark.parametrize(("name", "ahead"), [("per", 2), ("impala", 1)])
 def test_in_fixed_order_a_run_is_the_same_each_time_whatever_runs_the_actors(name, ahead):
     terms = FOUR._replace(ahead=ahead)
     state, metrics, judged = of_four(name, ahead)
-    again = played(driver(name, terms, engines.threads(build(name, terms))))
+    again = played(by_rows(name, terms, engines.threads(sending_rows(name, terms))))
     chex.assert_trees_all_equal(again[0], state)
     chex.assert_trees_all_equal(again[2], judged)
     assert judged["eval_return"].shape == (1, EPISODES)
@@ -146,9 +99,9 @@ def test_tasks_in_graph_are_played_in_graph_and_equal_the_in_graph_driver():
 
     inside = in_graph.driver(ENV, make("impala"), HYPERS, LAY, num_envs=LANES, iterations=3, eval_episodes=EPISODES)
     expected, _, _ = played(inside)
-    found, _, _ = played(driver("impala", Terms(), env=ENV))
+    found, _, _ = played(by_rows("impala", Terms(), env=ENV))
     chex.assert_trees_all_close(found.agent, expected.agent, atol=1e-6)
-    together, metrics, _ = played(driver("impala", FOUR._replace(actors=2, eval_actors=1), env=ENV))
+    together, metrics, _ = played(by_rows("impala", FOUR._replace(actors=2, eval_actors=1), env=ENV))
     assert np.isfinite(metrics[1]["loss"]).all()
     del together
 
@@ -157,12 +110,33 @@ def test_tasks_in_graph_are_played_in_graph_and_equal_the_in_graph_driver():
 def test_in_order_of_arrival_samples_per_insert_are_as_planned(ahead):
     """A slow actor brings fewer rows, the others more; how many make an update stays the same."""
     terms = Terms(actors=2, ahead=ahead, order="arrival", eval_actors=2)
-    made = driver("dqn", terms, late(engines.inline(build("dqn", terms)), 1))
-    state, _, _ = played(made, 1)
+    made = by_rows("dqn", terms, late(engines.inline(sending_rows("dqn", terms)), 1))
+    state, metrics, _ = played(made, 1)
     fill = state.replay.fill[0]
+    unroll, updates, _ = parts_of("dqn").schedule
+    assert metrics[0]["samples_per_insert"] == pytest.approx(updates * 8 / (unroll * LANES), rel=0.01)
     rounds = parts_of("dqn").schedule.warmup + 3
     assert fill.sum() == 2 * rounds * parts_of("dqn").schedule.unroll
     assert (fill[0] > fill[1] > 0) if ahead else (fill[0] == fill[1])
+
+
+def test_a_learner_that_runs_freely_learns_between_messages():
+    """A message is there every fourth time that somebody looks; a chunk has as many rows as ever."""
+    terms = Terms(actors=2, ahead=1, order="arrival", eval_actors=2, ratio="free")
+    engine, looked = engines.inline(sending_rows("dqn", terms)), [0]
+
+    def wait(tickets: Any, seconds: float) -> list[Any]:
+        looked[0] += seconds == 0
+        return engine.wait(tickets, seconds) if seconds or looked[0] % 4 == 0 else []
+
+    state, metrics, _ = played(by_rows("dqn", terms, engine._replace(wait=wait)), 1)
+    unroll, updates, warmup = parts_of("dqn").schedule
+    assert state.replay.fill[0].sum() == 2 * (warmup + 3) * unroll
+    # Six messages, each after three looks in vain, and the learner learns after a look in vain or the last message.
+    phases = 3 * 6 + 1
+    assert state.agent.updates[0] == phases * updates
+    np.testing.assert_allclose(metrics[0]["samples_per_insert"], phases * updates * 8 / (3 * unroll * LANES))
+    assert metrics[0]["version_age"] > 0 and np.isfinite(metrics[0]["loss"]).all()
 
 
 def late(engine: engines.Engine, slow: int) -> engines.Engine:
@@ -209,7 +183,7 @@ def losing(engine: engines.Engine, actor: int, calls: set[int], started: list[An
 def test_a_lost_actor_begins_anew_in_its_group():
     terms = Terms(actors=2, ahead=1, eval_actors=2)
     started: list[Any] = []
-    made = driver("per", terms, losing(engines.inline(build("per", terms)), 1, {4}, started))
+    made = by_rows("per", terms, losing(engines.inline(sending_rows("per", terms)), 1, {4}, started))
     state, metrics, judged = played(made, 2)
     assert started == [(0, 0), (1, 0), (1, 1)]
     assert metrics[-1]["actors_lost"] == 1 and metrics[-1]["actors_alive"] == 2
@@ -223,7 +197,7 @@ def test_a_lost_actor_begins_anew_in_its_group():
 
 def test_actors_that_are_lost_again_and_again_end_the_run():
     terms = Terms(actors=2)
-    made = driver("dqn", terms, losing(engines.inline(build("dqn", terms)), 0, set(range(100)), []))
+    made = by_rows("dqn", terms, losing(engines.inline(sending_rows("dqn", terms)), 0, set(range(100)), []))
     with pytest.raises(RuntimeError, match="7 actors were lost without a message between them"):
         played(made)
 
@@ -235,7 +209,7 @@ def test_what_an_actor_raises_ends_the_run_with_its_traceback():
     terms = Terms(actors=2)
     run_by = engines.threads(of)
     with pytest.raises(KeyError, match="the user's own") as raised:
-        driver("dqn", terms, run_by).loop.init(keys.key(np.array([3])))
+        by_rows("dqn", terms, run_by).loop.init(keys.key(np.array([3])))
     assert any(entry.name == "of" for entry in raised.traceback)
 
 
@@ -281,7 +255,7 @@ def test_an_actor_says_of_its_windows_what_the_learner_would(name):
     used = told.needed(make(name), ENV.spec)
     leaves = [np.array(x) for x, here in zip(jax.tree.leaves(state), used, strict=True) if here]
     assert len(leaves) == len(jax.tree.leaves((state.params, state.target)))  # and no statistics of the optimiser
-    one = build(name, terms)(0, 0)
+    one = sending_rows(name, terms)(0, 0)
     there = jax.tree.map(lambda x: np.array(x)[None, None], (parts.agent.actor(state), leaves))
     messages = [one.collect(there, 7, key_words(keys.key(i)), 0) for i in range(5)]
     tail = parts.replay.minimum - 1
@@ -310,7 +284,7 @@ def test_an_actor_says_of_its_windows_what_the_learner_would(name):
 def test_priorities_of_actors_enter_the_replay():
     terms = Terms(actors=2, ahead=1, eval_actors=2)
     for own in (True, False):
-        made = driver("per", terms._replace(priorities=own))
+        made = by_rows("per", terms._replace(priorities=own))
         leaves = np.asarray(made.loop.init(keys.key(np.array([3]))).replay.tree[0])
         assert (leaves > 0).sum() > 10
         assert own == (len(np.unique(leaves[leaves > 0])) > 1)  # else all enter with the largest so far
@@ -332,7 +306,7 @@ def test_a_replay_or_an_agent_without_priorities_is_refused():
 def test_new_parameters_are_published_as_often_as_asked():
     terms = Terms(publish_every=3)
     published: list[Any] = []
-    engine = engines.inline(build("impala", terms))
+    engine = engines.inline(sending_rows("impala", terms))
     engine = engine._replace(publish=lambda tree: published.append(tree) or tree)
-    _, metrics, _ = played(driver("impala", terms, engine))
+    _, metrics, _ = played(by_rows("impala", terms, engine))
     assert len(published) == 2 + 1 and metrics[-1]["version_age"] == 1  # 0, 1 and 2 updates old

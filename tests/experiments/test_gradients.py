@@ -1,6 +1,6 @@
 """Actors that send gradients: one is the host driver, and stale gradients and outliers are dropped."""
 
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import chex
@@ -9,25 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import replay
 from agents.base import Sample
 from agents.common import optimisers, wrappers
 from envs import keys
 from envs.base import blank
-from envs.host import pool_of
-from envs.tasks.catch import catch
-from experiments.drivers import devices, engines, gradients, grading, host, slopes, told
-from experiments.drivers import lanes as those
-from experiments.drivers.contract import Parts, Schedule
+from experiments.drivers import engines, slopes, told
+from experiments.drivers.lanes import key_words
 from experiments.drivers.terms import Terms
-from tests.agents import listing
+from tests.experiments.apart import ENV, LANES, by_gradients, on_host, parts_of, played, sending_gradients
 from tests.quick import QUICK
-
-ENV = catch(rows=4, columns=3)
-POOLS = pool_of(ENV)
-LAY = devices.layout(1, devices=jax.devices()[:1])
-HYPERS = {"run": np.arange(1)}
-LANES, EPISODES = 4, 4
 
 
 @pytest.fixture(autouse=True)
@@ -36,48 +26,11 @@ def quickly(monkeypatch):
     monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK))
 
 
-@cache
-def parts_of(name: str) -> Parts:
-    if name == "dqn":
-        return Parts(listing.dqn_parts(ENV.spec).agent, replay.uniform(400, 8), Schedule(4, 2, 2))
-    return listing.AGENTS[name].make(ENV.spec)
-
-
-def make(name: str) -> Any:
-    return lambda hypers: parts_of(name)
-
-
-def build(name: str, terms: Terms, outliers: float = 0.0) -> engines.Build:
-    def of(actor: int, generation: int) -> Any:
-        place = {"actor": actor, "actors": terms.actors, "num_envs": LANES // terms.actors}
-        lanes = those.lanes(POOLS, make(name), **place, generation=generation, seed=3, eval_episodes=EPISODES)
-        warmup = parts_of(name).schedule.warmup
-        return grading.grader(lanes, make(name), ENV.spec, **place, outliers=outliers, warmup=warmup)
-
-    return of
-
-
-def driver(name: str, terms: Terms, most_age: int = -1, engine: Any = None, iterations: int = 5) -> Any:
-    sizes = {"num_envs": LANES, "iterations": iterations, "eval_episodes": EPISODES}
-    run_by = engine or engines.inline(build(name, terms))
-    return gradients.driver(run_by, ENV.spec, make(name), HYPERS, LAY, terms, **sizes, most_age=most_age)
-
-
-def played(made: Any, chunks: int = 2) -> tuple[Any, list[Any]]:
-    state, metrics = made.loop.init(keys.key(np.array([3]))), []
-    for _ in range(chunks):
-        state, measured = made.loop.step(state)
-        metrics.append(measured)
-    made.close()
-    return devices.collect(LAY, state.agent), metrics
-
-
 @pytest.mark.parametrize("name", ["a2c", "dqn"])
 def test_one_actor_is_the_host_driver(name):
-    numbers: dict[str, Any] = {"num_envs": LANES, "iterations": 5, "eval_episodes": EPISODES}
-    expected, told_there = played(host.driver(POOLS, make(name), HYPERS, LAY, seeds=[3], **numbers))
-    found, told_here = played(driver(name, Terms()))
-    chex.assert_trees_all_close(found, expected, atol=1e-6)
+    expected, told_there, _ = played(on_host(name))
+    found, told_here, _ = played(by_gradients(name, Terms()))
+    chex.assert_trees_all_close(found.agent, expected.agent, atol=1e-6)
     for a, b in zip(told_here, told_there, strict=True):
         chex.assert_trees_all_close({k: a[k] for k in b}, jax.tree.map(np.float32, b), rtol=1e-4, atol=1e-5)
         assert a["version_age"] == 0 and a["dropped"] == 0
@@ -85,11 +38,11 @@ def test_one_actor_is_the_host_driver(name):
 
 def test_gradients_lack_what_the_others_sent_meanwhile_and_old_ones_are_dropped():
     terms = Terms(actors=2, ahead=1)
-    first, metrics = played(driver("a2c", terms))
-    again, _ = played(driver("a2c", terms, engine=engines.threads(build("a2c", terms))))
+    first, metrics, _ = played(by_gradients("a2c", terms))
+    again, _, _ = played(by_gradients("a2c", terms, engines.threads(sending_gradients("a2c", terms))))
     chex.assert_trees_all_equal(first, again)
     assert metrics[-1]["version_age"] == 3 and metrics[-1]["dropped"] == 0  # two actors, two gradients each
-    _, metrics = played(driver("a2c", terms, most_age=1))
+    _, metrics, _ = played(by_gradients("a2c", terms, most_age=1))
     assert 0.4 < metrics[-1]["dropped"] < 0.9
 
 
@@ -103,13 +56,9 @@ def shipped() -> Any:
 
 def test_an_actor_that_is_begun_anew_fills_its_replay_again():
     terms = Terms()
-    made = build("dqn", terms)(0, 1)
-    state = parts_of("dqn").agent.init(keys.key(0), jax.tree.map(jnp.asarray, blank(ENV.spec, LANES)))
-    used = slopes.needed(parts_of("dqn"), ENV.spec, LANES)
-    there = jax.tree.map(
-        lambda x: np.array(x)[None, None], (parts_of("dqn").agent.actor(state), told.chosen(state, used))
-    )
-    sent = made.grade(there, 5, those.key_words(keys.key(1)), those.key_words(keys.key(2)), True)
+    made = sending_gradients("dqn", terms)(0, 1)
+    there = shipped()
+    sent = made.grade(there, 5, key_words(keys.key(1)), key_words(keys.key(2)), True)
     assert sent.version == 5 and sent.finished[0] > 0 and np.isfinite(sent.metrics["loss"])
     assert any(np.abs(x).max() > 0 for x in jax.tree.leaves(sent.gradient))
     made.close()
@@ -117,15 +66,11 @@ def test_an_actor_that_is_begun_anew_fills_its_replay_again():
 
 def test_outliers_count_for_nothing():
     terms = Terms()
-    made, plain = build("dqn", terms, outliers=2.0)(0, 0), build("dqn", terms)(0, 0)
-    state = parts_of("dqn").agent.init(keys.key(0), jax.tree.map(jnp.asarray, blank(ENV.spec, LANES)))
-    used = slopes.needed(parts_of("dqn"), ENV.spec, LANES)
-    there = jax.tree.map(
-        lambda x: np.array(x)[None, None], (parts_of("dqn").agent.actor(state), told.chosen(state, used))
-    )
+    made, plain = sending_gradients("dqn", terms, outliers=2.0)(0, 0), sending_gradients("dqn", terms)(0, 0)
+    there = shipped()
     size = lambda sent: float(optimisers.optax.tree.norm(sent.gradient))  # noqa: E731
     ask = lambda who, i, leaves: who.grade(  # noqa: E731
-        (there[0], leaves), 0, those.key_words(keys.key(i)), those.key_words(keys.key(100 + i)), i == 0
+        (there[0], leaves), 0, key_words(keys.key(i)), key_words(keys.key(100 + i)), i == 0
     )
     for i in range(4):
         usual = [size(ask(who, i, there[1])) for who in (made, plain)]

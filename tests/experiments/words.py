@@ -82,7 +82,7 @@ WORDS = {
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
     "dagger": [*THIN, "--agent.unroll", "8", "--agent.updates", "2", "--agent.batch-size", "8"],
-    **dict.fromkeys(("ddpg", "ddpgfd", "td3", "sac", "naf"), SMALL),
+    **dict.fromkeys(("ddpg", "ddpgfd", "td3", "sac", "naf", "ape_x_dpg"), SMALL),
     "cem": ["--agent.population", "8", "--agent.best", "4"],
     "cma_es": ["--agent.population", "8", "--agent.episodes", "1"],
     "her": ["--env", "bellmax/bit-flip", "--env-options", "bits=4", *SMALL[:2], *SMALL[4:], "--agent.unroll", "5"],

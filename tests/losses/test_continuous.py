@@ -96,3 +96,19 @@ def test_expected_soft_value_is_the_mean_of_samples() -> None:
     each = jnp.min(q, 0) - 0.3 * log_prob
     mean = jnp.mean(jnp.take_along_axis(each[None], actions[..., None], -1)[..., 0], 0)
     np.testing.assert_allclose(mean, losses.expected_soft_value(q, logits, 0.3), atol=0.03)
+
+
+def test_limited_ascent_is_the_value_with_a_clipped_derivative():
+    action, target = np.array([[0.5, -0.2], [0.1, 0.9], [-0.4, 0.3]]), np.array([[0.0, 3.0], [0.3, -4.0], [-0.4, 0.0]])
+
+    def value(a):
+        return -jnp.sum(jnp.square(a - target), axis=-1)
+
+    def limited(a):
+        return losses.limited_ascent(value(a), jax.grad(lambda a: value(a).sum())(a), a, 0.5)
+
+    a = jnp.asarray(action, jnp.float32)
+    np.testing.assert_allclose(limited(a), -np.square(action - target).sum(-1), rtol=1e-5)
+    gradient = jax.grad(lambda a: (jnp.array([1.0, 2.0, 3.0]) * limited(a)).sum())(a)
+    expected = np.array([[1.0], [2.0], [3.0]]) * np.clip(2 * (target - action), -0.5, 0.5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
