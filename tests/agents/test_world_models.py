@@ -166,6 +166,7 @@ TINY = [
 ]
 
 
+@pytest.mark.slow
 def test_stages_are_made_once_and_taken_up(tmp_path: Any) -> None:
     run = tmp_path / "run"
     found = succeed("world_models", *TINY, "--stages", "vision", "memory", "controller", "dream", "--out", run).result
