@@ -27,7 +27,7 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
 
 
 def test_which_there_are():
-    first = ["advantages", "curiosity", "distributions", "goals", "imagination", "losses", "memory", "meta"]
+    first = ["advantages", "curiosity", "distributions", "goals", "imagination", "losses", "memory"]
     assert [*first, "rewards", "seeds", "start"] == NAMES
 
 
