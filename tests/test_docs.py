@@ -77,8 +77,8 @@ def run_line(line: str) -> None:
 
 
 def test_every_page_is_found():
-    assert len(PAGES) == 1 + 7 + 12
-    assert len([page for page in PAGES if any(block.language in ("python", "bash") for block in blocks(page))]) == 18
+    assert len(PAGES) == 1 + 7 + 13
+    assert len([page for page in PAGES if any(block.language in ("python", "bash") for block in blocks(page))]) == 19
 
 
 @pytest.mark.parametrize("page", PAGES[1:])
