@@ -335,11 +335,18 @@ def _read(folder: Path, manifest: manifests.Manifest, leaves: Mapping[str, Any],
         if isinstance(like, np.generic):
             return on_host(path)[()]
         sharding = getattr(like, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        if _is_key(like):
-            return jax.device_put(jax.random.wrap_key_data(jnp.asarray(on_host(path)), impl=_key_impl(like)), sharding)
-        if path not in stores:
-            return jax.device_put(on_host(path), sharding)
         places = sharding.addressable_devices_indices_map(like.shape)
+
+        def placed(x: Any) -> Any:
+            if sharding.is_fully_addressable:
+                return jax.device_put(x, sharding)
+            ((device, index),) = places.items()  # of one of several processes, which has one device
+            return jax.device_put(x[index], device)
+
+        if _is_key(like):
+            return placed(jax.random.wrap_key_data(jnp.asarray(on_host(path)), impl=_key_impl(like)))
+        if path not in stores:
+            return placed(on_host(path))
         shards = [stores[path].to_device(index, device) for device, index in places.items()]
         return jax.make_array_from_single_device_arrays(like.shape, sharding, shards)
 

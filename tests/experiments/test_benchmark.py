@@ -185,7 +185,8 @@ def test_simulators_of_the_benchmark_are_tasks(name: str, least: float) -> None:
     pool.reset()
     began = time.perf_counter()
     for _ in range(3):
-        timestep = pool.step(np.array([0, 1]))
+        pool.send(np.array([0, 1]))
+        timestep = pool.recv()
     assert time.perf_counter() - began >= 3 * 2 * least
     assert timestep.reward.tolist() == [0, 1]
     pool.close()
