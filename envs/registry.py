@@ -22,6 +22,7 @@ TASKS = {
     "cartpole-no-velocity": ("envs.tasks.partly_hidden", "cartpole_no_velocity"),
     "cartpole-swingup": ("envs.tasks.swingup", "swingup"),
     "card-pairs": ("envs.tasks.card_pairs", "card_pairs"),
+    "connect-four": ("envs.tasks.board", "connect_four"),
     "continuous-cross": ("envs.tasks.cross", "continuous_cross"),
     "copy": ("envs.tasks.copy", "copy"),
     "cross": ("envs.tasks.cross", "cross"),
@@ -51,6 +52,7 @@ TASKS = {
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),
     "t-maze": ("envs.tasks.t_maze", "t_maze"),
     "teleport-maze": ("envs.tasks.teleport_maze", "teleport_maze"),
+    "tic-tac-toe": ("envs.tasks.board", "tic_tac_toe"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {
     "bellmax": lambda: TASKS,

@@ -28,6 +28,7 @@ from networks.heads import (
     Values,
     midpoints,
 )
+from networks.latent import LatentModel, PolicyValue
 from networks.noisy import Noise, NoisyDense
 from networks.streams import DotProduct, Streams
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
@@ -57,11 +58,13 @@ __all__ = [
     "ImaginationTorso",
     "ImpalaCNN",
     "ImplicitQ",
+    "LatentModel",
     "NatureCNN",
     "Network",
     "Noise",
     "NoisyDense",
     "PixelValues",
+    "PolicyValue",
     "QValues",
     "Quadratic",
     "QuadraticQ",

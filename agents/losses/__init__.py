@@ -81,6 +81,7 @@ from agents.losses.offline import (
     uncertainty,
     value_scale,
 )
+from agents.losses.planning import Counted, counted, search_value, support_loss, support_mean
 from agents.losses.policies import (
     adapted_penalty,
     approx_kl,
@@ -127,6 +128,7 @@ __all__ = [
     "IDENTITY_PAIR",
     "SIGNED_HYPERBOLIC_PAIR",
     "Control",
+    "Counted",
     "Psi",
     "Relabelled",
     "action_log_prob",
@@ -155,6 +157,7 @@ __all__ = [
     "control",
     "controlled_surrogate",
     "count_bonus",
+    "counted",
     "direction_reward",
     "disagreement",
     "discounted_returns",
@@ -209,6 +212,7 @@ __all__ = [
     "return_nll",
     "reward_prediction",
     "sampled_conservative_gap",
+    "search_value",
     "shaped_reward",
     "signed_hyperbolic",
     "signed_parabolic",
@@ -220,6 +224,8 @@ __all__ = [
     "squared_cloning",
     "successor_bonus",
     "successor_error",
+    "support_loss",
+    "support_mean",
     "surprisal",
     "surrogate",
     "symexp",

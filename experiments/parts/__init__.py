@@ -10,6 +10,7 @@ from experiments.parts import (
     presets,
     presets_policy,
     recurrent,
+    searching,
     staged,
     worlds,
 )
@@ -80,6 +81,7 @@ __all__ = [
     "presets",
     "presets_policy",
     "recurrent",
+    "searching",
     "shares",
     "staged",
     "torso",
