@@ -111,7 +111,7 @@ def muzero(
         over_lanes = jax.vmap(losses.n_step_returns, (1, 1, 1, 1, None), 1)
         returns = over_lanes(reward[1:], gamma * ending[1:], value[1:], kinds, n_step)[: depth + 1]
         counted = losses.counted(kinds, ending, depth)
-        returns = jnp.where(counted.policy, returns, 0.0)
+        returns = jnp.where(counted.policy & counted.value, returns, 0.0)
         return Targets(policy, returns, jnp.where(counted.over, 0.0, reward[: depth + 1]), counted)
 
     def unrolled(params: Any, steps: Step) -> tuple[Array, Array, Any]:
@@ -150,7 +150,8 @@ def muzero(
         told = targets(state.params, key, sample.steps)
         (_, metrics), gradients = jax.value_and_grad(loss, has_aux=True)(state.params, sample, told)
         params, opt_state, named = optimisers.step(optimiser, gradients, state.optimiser, state.params)
-        gap = jnp.abs(told.value[0] - sample.steps.extras["value"][0]) * told.counted.policy[0]
+        known = told.counted.policy[0] & told.counted.value[0]
+        gap = jnp.abs(told.value[0] - sample.steps.extras["value"][0]) * known
         return State(params, opt_state), Info({**metrics, "td_error": jnp.mean(gap), **named}, gap)
 
     return Agent(init, lambda state: state.params, lambda batch: (), act, update)

@@ -1,7 +1,7 @@
 """MuZero and Gumbel MuZero: `python -m experiments.muzero --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from experiments import parts, run
 
@@ -18,8 +18,6 @@ class Config(parts.searching.Searching):
     """Steps K for which learning unrolls the model; with 0 the model is not learned, an ablation."""
     n_step: run.Count = 10
     """Rewards summed in each value target, before the value of a search."""
-    target: Literal["search", "prior"] = "search"
-    """What the policy learns: that of the search, or, as an ablation, the one it had."""
     reanalyse: bool = False
     """Search anew in what is sampled, with today's parameters, rather than learn what acting found."""
     priority_exponent: run.NonNegative = 0.0

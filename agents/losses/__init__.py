@@ -51,6 +51,7 @@ from agents.losses.inverse import (
     shaped_reward,
 )
 from agents.losses.models import (
+    code_loss,
     distillation,
     gaussian_nll,
     pixel_cross_entropy,
@@ -153,6 +154,7 @@ __all__ = [
     "clip_gradient",
     "clipped_surrogate",
     "cloning",
+    "code_loss",
     "conservative_gap",
     "control",
     "controlled_surrogate",

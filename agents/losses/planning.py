@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import rlax
 
-from agents.base import FIRST, LAST, Array
+from agents.base import FIRST, LAST, MID, Array
 from agents.losses.models import two_hot_cross_entropy
 
 
@@ -51,9 +51,9 @@ class Counted(NamedTuple):
     """Which of the rows 0, ..., K of a window count in learning a model that is unrolled from row 0; `[K+1, N]`."""
 
     policy: Array
-    """The episode of row 0 is under way: there is a policy and a value to learn."""
+    """The episode of row 0 is under way: there is a policy to learn."""
     value: Array
-    """It is, or it has terminated, after which all is worth nothing."""
+    """It is, and goes on; or it has terminated, after which all is worth nothing."""
     reward: Array
     """The reward that arrives with the row is known: it is that of the episode, or 0 after its termination."""
     over: Array
@@ -78,7 +78,9 @@ def counted(step_type: Array, discount: Array, depth: int) -> Counted:
     alive = ~begun & ~ended
     over = terminated & begun
     reward = (~begun | over).at[0].set(False)
-    return Counted(alive, alive | terminated, reward, over)
+    # What a row is worth from which the episode broke off is not known either.
+    later = jnp.pad(step_type, ((0, 1), (0, 0)), constant_values=MID)[1 : depth + 2]
+    return Counted(alive, alive & (later != FIRST) | terminated, reward, over)
 
 
 def search_value(weights: Array, q: Array, visits: Array, prior: Array, raw: Array) -> Array:

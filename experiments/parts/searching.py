@@ -1,7 +1,7 @@
 """What the experiments of agents that search a tree share: flags, refusals and the support of values."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from experiments import run
 from experiments.parts import builders, checks
@@ -37,6 +37,8 @@ class Searching:
     """Values and rewards are distributions over the whole numbers from minus this to this, under h."""
     rescale: bool = True
     """Put values and rewards on their support by h(x) = sign(x) (√(|x| + 1) - 1) + εx; else as they are."""
+    target: Literal["search", "prior"] = "search"
+    """What the policy learns: that of the search, or, as an ablation, the one it had."""
     value_cost: run.NonNegative = 0.25
     """Weight of the value loss."""
     batch_size: run.Count = 64
@@ -47,7 +49,7 @@ class Searching:
     """Environment steps before learning."""
     unroll: run.Count = 4
     """Steps in each environment between learning phases."""
-    updates: run.Count = 4
+    updates: run.Count = 16
     """Updates that are made in a learning phase."""
 
 
