@@ -127,6 +127,11 @@ class Rules(NamedTuple):
     """`(state) -> observation`."""
     paid: Callable[[Any], Array] | None = None
     """`(observation) -> reward` of arriving there, where that says it all."""
+    legal: Callable[[Any], Array] | None = None
+    """`(observation) -> bool [A]`, the actions that are allowed; None where all are."""
+    turns: bool = False
+    """Whether two players move in turn, each paid for what it does and seeing the game from its own side; what follows
+    a move is worth the opposite to who made it."""
 
 
 class Keys(NamedTuple):

@@ -24,6 +24,7 @@ TASKS = {
     "cartpole-swingup": ("envs.tasks.swingup", "swingup"),
     "cartpole-swingup-no-velocity": ("envs.tasks.partly_hidden", "swingup_no_velocity"),
     "card-pairs": ("envs.tasks.card_pairs", "card_pairs"),
+    "connect-four": ("envs.tasks.board", "connect_four"),
     "continuous-cross": ("envs.tasks.cross", "continuous_cross"),
     "copy": ("envs.tasks.copy", "copy"),
     "cross": ("envs.tasks.cross", "cross"),
@@ -59,6 +60,7 @@ TASKS = {
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),
     "t-maze": ("envs.tasks.t_maze", "t_maze"),
     "teleport-maze": ("envs.tasks.teleport_maze", "teleport_maze"),
+    "tic-tac-toe": ("envs.tasks.board", "tic_tac_toe"),
     "two-step": ("envs.tasks.two_step", "two_step"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {

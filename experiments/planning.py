@@ -132,7 +132,9 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
 
     actions = spec.action
     sizes: tuple[Any, ...]
-    shared: dict[str, Any] = {"particles": particles, "discount": config.discount}
+    # Where two players move in turn, what follows a move is worth the opposite to who made it.
+    discount = -config.discount if spec.rules and spec.rules.turns else config.discount
+    shared: dict[str, Any] = {"particles": particles, "discount": discount}
     if config.planner == "cem":
         sizes = (config.horizon, config.population, config.elites, config.iterations)
         return planning.cem(model, actions, *sizes, **shared)
@@ -142,8 +144,8 @@ def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
     if config.planner == "shooting":
         return planning.random_shooting(model, actions, config.horizon, config.population, **shared)
     if config.planner == "mcts":
-        return tree_search.mcts(model, actions, config.simulations, config.horizon, config.discount)
-    return tree_search.monte_carlo(model, actions, config.horizon, config.population, config.discount)
+        return tree_search.mcts(model, actions, config.simulations, config.horizon, discount)
+    return tree_search.monte_carlo(model, actions, config.horizon, config.population, discount)
 
 
 def make(config: Config, spec: Any, size: run.Size) -> run.Parts:

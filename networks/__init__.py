@@ -3,6 +3,7 @@
 from networks.base import Network
 from networks.bounded import BoundedValue
 from networks.composites import actor_critic, ensemble, forked, q_network, unreal, view
+from networks.control import Control, control, simplicial
 from networks.cores import GRU, LSTM
 from networks.decision import DecisionTransformer, decision
 from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaussian
@@ -28,8 +29,11 @@ from networks.heads import (
     Values,
     midpoints,
 )
+from networks.latent import LatentModel, PolicyValue
 from networks.noisy import Noise, NoisyDense
 from networks.streams import DotProduct, Streams
+from networks.token_model import TokenModel
+from networks.tokens import Tokeniser, autoencoder, cells
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
 from networks.transformer import Cache, Transformer, fresh_cache
 
@@ -47,6 +51,7 @@ __all__ = [
     "CategoricalQ",
     "Categoricals",
     "CategoricalsPolicy",
+    "Control",
     "DecisionTransformer",
     "DeterministicPolicy",
     "DotProduct",
@@ -57,11 +62,13 @@ __all__ = [
     "ImaginationTorso",
     "ImpalaCNN",
     "ImplicitQ",
+    "LatentModel",
     "NatureCNN",
     "Network",
     "Noise",
     "NoisyDense",
     "PixelValues",
+    "PolicyValue",
     "QValues",
     "Quadratic",
     "QuadraticQ",
@@ -72,11 +79,16 @@ __all__ = [
     "Streams",
     "TanhGaussian",
     "TanhGaussianPolicy",
+    "TokenModel",
+    "Tokeniser",
     "Torso",
     "Transformer",
     "Value",
     "Values",
     "actor_critic",
+    "autoencoder",
+    "cells",
+    "control",
     "decision",
     "ensemble",
     "fan_in_uniform",
@@ -84,6 +96,7 @@ __all__ = [
     "fresh_cache",
     "midpoints",
     "q_network",
+    "simplicial",
     "unreal",
     "view",
 ]

@@ -54,6 +54,7 @@ from agents.losses.inverse import (
 )
 from agents.losses.meta import dice
 from agents.losses.models import (
+    code_loss,
     distillation,
     gaussian_nll,
     mixture_nll,
@@ -86,6 +87,7 @@ from agents.losses.offline import (
     uncertainty,
     value_scale,
 )
+from agents.losses.planning import Counted, counted, search_value, support_loss, support_mean
 from agents.losses.policies import (
     adapted_penalty,
     approx_kl,
@@ -132,6 +134,7 @@ __all__ = [
     "IDENTITY_PAIR",
     "SIGNED_HYPERBOLIC_PAIR",
     "Control",
+    "Counted",
     "Psi",
     "Relabelled",
     "action_log_prob",
@@ -156,10 +159,12 @@ __all__ = [
     "clip_gradient",
     "clipped_surrogate",
     "cloning",
+    "code_loss",
     "conservative_gap",
     "control",
     "controlled_surrogate",
     "count_bonus",
+    "counted",
     "dice",
     "direction_reward",
     "disagreement",
@@ -219,6 +224,7 @@ __all__ = [
     "return_nll",
     "reward_prediction",
     "sampled_conservative_gap",
+    "search_value",
     "shaped_reward",
     "signed_hyperbolic",
     "signed_parabolic",
@@ -230,6 +236,8 @@ __all__ = [
     "squared_cloning",
     "successor_bonus",
     "successor_error",
+    "support_loss",
+    "support_mean",
     "surprisal",
     "surrogate",
     "symexp",

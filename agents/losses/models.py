@@ -128,3 +128,19 @@ def distillation(teacher_logits: Array, logits: Array) -> Array:
     """
     teacher = jax.lax.stop_gradient(jax.nn.softmax(teacher_logits))
     return -jnp.sum(teacher * jax.nn.log_softmax(logits), -1)
+
+
+def code_loss(latent: Array, code: Array, commitment: float | Array = 1.0) -> Array:
+    """‖sg z - e‖² + β ‖z - sg e‖², means over numbers (van den Oord et al., 2017, equation 3): codes follow latents.
+
+    Args:
+      latent: z, `[..., L, D]`.
+      code: e, the nearest of the book, `[..., L, D]`.
+      commitment: β.
+
+    Returns:
+      Losses `[...]`, means over L and D.
+    """
+    moved = jnp.square(jax.lax.stop_gradient(latent) - code)
+    held = jnp.square(latent - jax.lax.stop_gradient(code))
+    return jnp.mean(moved + commitment * held, (-2, -1))

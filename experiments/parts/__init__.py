@@ -13,6 +13,7 @@ from experiments.parts import (
     presets,
     presets_policy,
     recurrent,
+    searching,
     staged,
     worlds,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "presets",
     "presets_policy",
     "recurrent",
+    "searching",
     "shares",
     "staged",
     "torso",

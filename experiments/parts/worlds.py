@@ -21,7 +21,8 @@ def check_exact(spec: "Spec", corrupt: float = 0.0) -> None:
     if spec.rules is None:
         raise ValueError(
             f"--env {spec.name}: its rules are not known as a model; allowed: bellmax/cartpole-swingup, "
-            "bellmax/minipacman in colours, and bellmax/sokoban with symbolic observations"
+            "bellmax/connect-four, bellmax/minipacman in colours, bellmax/sokoban with symbolic observations, and "
+            "bellmax/tic-tac-toe"
         )
     check_corrupt(spec, corrupt)
 

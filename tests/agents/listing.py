@@ -8,7 +8,7 @@ import optax
 
 import networks
 import replay
-from agents import gail
+from agents import gail, losses
 from agents import sac as soft
 from agents.a2c import a2c
 from agents.acer import acer
@@ -27,15 +27,18 @@ from agents.i2a import i2a
 from agents.impala import impala
 from agents.merlin import merlin
 from agents.meta_gradient import meta_gradient
+from agents.muzero import muzero
 from agents.naf import naf
 from agents.ppo import ppo
 from agents.pqn import pqn
 from agents.r2d2 import r2d2
 from agents.reactor import reactor
+from agents.td_mpc2 import td_mpc2
 from agents.trpo import Region, trpo
 from agents.unreal import unreal
 from agents.vpg import vpg
-from agents.world import dreams, models, scalars
+from agents.world import dreams, latent, models, scalars
+from agents.world.proposals import Mppi
 from envs.base import Box, Spec
 from experiments import parts
 from experiments.drivers.contract import Parts, Schedule
@@ -333,6 +336,31 @@ def i2a_parts(spec: Spec, **overrides: Any) -> Parts:
     return Parts(agent, replay.on_policy(8), Schedule(8))
 
 
+def muzero_parts(spec: Spec, **overrides: Any) -> Parts:
+    atoms = jnp.arange(-1.0, 2.0)
+    module = networks.LatentModel(torso(spec), spec.action.num, 3, 16, (32,))
+    settings = {"search": latent.Search(4), "depth": 3, "n_step": 5, "discount": 0.9, **overrides}
+    agent = muzero(
+        latent.learned(module, atoms, losses.IDENTITY_PAIR), optimisers.adam(3e-3, 10.0), atoms=atoms,
+        tx_pair=losses.IDENTITY_PAIR, **settings,
+    )  # fmt: skip
+    return Parts(agent, replay.uniform(4000, 32, 8), Schedule(4, 4, 8))
+
+
+def td_mpc2_parts(spec: Spec, still: bool = False, **overrides: Any) -> Parts:
+    """`still` takes the noise out of the policy, of which each device would draw its own."""
+    network = networks.control(torso(spec), 1, 21, 32, (32,))
+    if still:
+        policy = network.policy
+        without = lambda p, z: (found := policy(p, z))._replace(log_std=jnp.full_like(found.mean, -20.0))  # noqa: E731
+        network = network._replace(policy=without)
+    names = ("encoder", "dynamics", "reward", "policy", "critics")
+    chains = optimisers.apart(**{name: optimisers.adam(2e-3, 20.0, 1e-5) for name in names})
+    settings = {"mppi": Mppi(3, 32, 8, 8, 2), "discount": 0.9, "atoms": jnp.linspace(-2.0, 2.0, 21), **overrides}
+    agent = td_mpc2(network, chains, actions=1, target_rate=0.05, **settings)
+    return Parts(binned(agent, spec.action.num), replay.uniform(4000, 64, 3), Schedule(4, 4, 8))
+
+
 WHOLE = {"epochs": 1, "minibatches": 1}
 
 AGENTS = {
@@ -364,4 +392,6 @@ AGENTS = {
     "td3": Entry(td3_parts, whole={"smoothing": 0.0, "delay": 1}, slow=True),
     "dreamer": Entry(dreamer_parts, whole={"sampled": False, "normalise": False}, slow=True),
     "merlin": Entry(merlin_parts, chunks=40, slow=True),
+    "td_mpc2": Entry(td_mpc2_parts, whole={"still": True}, slow=True),
+    "muzero": Entry(muzero_parts, flips=1, slow=True),
 }

@@ -83,6 +83,19 @@ WORDS = {
     "dqfd": [*CATCH, *SMALL],
     "dagger": [*THIN, "--agent.unroll", "8", "--agent.updates", "2", "--agent.batch-size", "8"],
     **dict.fromkeys(("ddpg", "ddpgfd", "td3", "sac", "naf", "ape_x_dpg"), SMALL),
+    "muzero": [
+        *[*CATCH, *SMALL, "--agent.width", "8", "--agent.depth", "2", "--agent.n-step", "2"],
+        *["--agent.simulations", "2", "--agent.support", "2"],
+    ],
+    "td_mpc2": [
+        *[*SMALL, "--agent.width", "8", "--agent.population", "8", "--agent.proposals", "2", "--agent.elites", "4"],
+        *["--agent.iterations", "2", "--agent.atoms", "11"],
+    ],
+    "iris": [
+        *[*CATCH, *SMALL, "--agent.width", "8", "--agent.layers", "1", "--agent.heads", "1", "--agent.length", "2"],
+        *["--agent.horizon", "2", "--agent.starts", "4", "--agent.tokens", "codes", "--agent.kinds", "4"],
+    ],
+    "alphazero": [*SMALL, "--agent.simulations", "2"],
     "cem": ["--agent.population", "8", "--agent.best", "4"],
     "cma_es": ["--agent.population", "8", "--agent.episodes", "1"],
     "her": ["--env", "bellmax/bit-flip", "--env-options", "bits=4", *SMALL[:2], *SMALL[4:], "--agent.unroll", "5"],

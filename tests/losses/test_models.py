@@ -53,6 +53,11 @@ CASES = {
     ),
     "pixel_cross_entropy": (losses.pixel_cross_entropy, reference_pixels, (FRAME, KIND)),
     "gaussian_nll": (losses.gaussian_nll, reference_nll, (MEAN, SPREAD, X)),
+    "code_loss": (
+        lambda z, e: losses.code_loss(z, e, 0.25),
+        lambda z, e: 1.25 * ((z - e) ** 2).mean((-2, -1)),
+        (RNG.normal(size=(3, 4, 2)), RNG.normal(size=(3, 4, 2))),
+    ),
     "distillation": (
         losses.distillation,
         lambda teacher, logits: -(np.exp(log_softmax(teacher)) * log_softmax(logits)).sum(-1),
@@ -87,3 +92,10 @@ def test_distillation_pulls_towards_the_teacher_and_leaves_it():
         return jnp.sum(jax.nn.softmax(teacher) * (jax.nn.log_softmax(teacher) - jax.nn.log_softmax(student)), -1)
 
     assert (divergence(student - 0.1 * gradient) < divergence(student)).all()
+
+
+def test_codes_follow_latents_and_latents_keep_to_their_codes():
+    z, e = jnp.ones((1, 2, 2)), jnp.zeros((1, 2, 2))
+    by_latent, by_code = jax.grad(lambda z, e: jnp.sum(losses.code_loss(z, e, 0.25)), (0, 1))(z, e)
+    np.testing.assert_allclose(by_code, np.full((1, 2, 2), -0.5))
+    np.testing.assert_allclose(by_latent, np.full((1, 2, 2), 0.125))
