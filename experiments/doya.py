@@ -17,7 +17,7 @@ class Config:
     """Flags of that agent, as name=value; the `--help` of its own command shows them as `--agent.`."""
     adapt: tuple[str, ...] = ("discount",)
     """Real-numbered flags of that agent that adapt, such as discount, learning-rate or epsilon."""
-    mu: run.NonNegative = 0.1
+    mu: run.NonNegative = 0.5
     """Step size μ by which meta-parameters follow the noise that does good; with 0 they stay."""
     noise: run.NonNegative = 0.5
     """Standard deviation of the noise on each squashed meta-parameter."""
@@ -25,7 +25,7 @@ class Config:
     """Updates for which the noise is held."""
     mid: run.Positive = 100.0
     """Time constant τ₁ of the running reward, in updates."""
-    long: run.Positive = 500.0
+    long: run.Positive = 1000.0
     """Time constant τ₂ of the running average of that, in updates."""
     settle: run.Whole = 2_000
     """Updates at first in which the meta-parameters stay, since what is learned then is no merit of the noise."""

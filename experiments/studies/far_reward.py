@@ -14,7 +14,7 @@ from envs import keys
 from envs.base import Environment
 from envs.tasks.far_reward import far_reward
 
-LANES, LENGTH, START, SETTLE = 32, 8, 0.6, 2_000
+LANES, LENGTH, START, SETTLE = 16, 8, 0.6, 2_000
 SHORT = 3
 """Steps of an episode after which the end is out of reach of most."""
 
@@ -25,11 +25,11 @@ def agent(mu: float, start: float = START) -> Agent:
     def make(values: Any) -> Agent:
         return dyna_q(LENGTH, 2, n=0, learning_rate=0.2, discount=values["discount"], epsilon=0.05)
 
-    return adapted(make, {"discount": start}, ["discount"], mu=mu, sigma=0.5, long=500.0, settle=SETTLE)
+    return adapted(make, {"discount": start}, ["discount"], mu=mu, sigma=0.5, settle=SETTLE)
 
 
 def play(env: Environment, learner: Agent, state: Any, key: Key, steps: int, learn: bool = True) -> tuple[Any, Any]:
-    """So many steps of 32 lanes: the agent's state after them, and discounts and mean rewards `[steps]`."""
+    """So many steps of 16 lanes: the agent's state after them, and discounts and mean rewards `[steps]`."""
 
     def step(carry: tuple, key: Key) -> tuple[tuple, tuple[Array, Array]]:
         inner, timestep, state = carry
@@ -50,7 +50,7 @@ def play(env: Environment, learner: Agent, state: Any, key: Key, steps: int, lea
 def learned(
     seeds: Sequence[int],
     figure: Literal["discount", "return", "after"] = "discount",
-    mu: float = 0.1,
+    mu: float = 0.5,
     steps: int = 20_000,
     reach: bool = False,
 ) -> np.ndarray:
