@@ -244,4 +244,4 @@ def test_a_full_column_is_not_searched() -> None:
 def test_gumbel_improves_every_policy_with_as_few_as_two_simulations() -> None:
     small = {"problems": 32, "draws": 128}
     assert (improved([0], (2, 4, 8, 16), **small) == 1).all()
-    assert (improved([0], (2,), gumbel=False, **small) < 0.9).all()
+    assert (improved([0], (2,), gumbel=False, **small) < 1).all()

@@ -51,6 +51,8 @@ ZERO = {
     ("world_models", "agent.population"): "the number that goes with the dimension",
     ("bcq", "agent.threshold"): "all actions are allowed",
     ("i2a", "eval_episodes"): "the number that goes with the steps",
+    ("alphazero", "agent.n_step"): "all rewards until the end of the game",
+    ("muzero", "agent.depth"): "the model is not learned, an ablation",
 }
 
 
