@@ -219,10 +219,10 @@ def test_donated_state_keeps_its_buffers():
     assert [x.unsafe_buffer_pointer() for x in jax.tree.leaves(after.rows)] == before
 
 
-def test_feedback_changes_nothing():
+def test_feedback_without_anything_to_rewrite_changes_nothing():
     buffer = BUFFERS[1, 1]
     state, _ = fill((1, 1), model.history(DULL, 4), [4])
-    assert buffer.feedback(state, (), None) is state
+    assert buffer.feedback(state, (), Info({})) is state
     assert not buffer.wants_next_row
 
 
