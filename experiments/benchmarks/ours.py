@@ -221,7 +221,7 @@ def first_chunk(experiment: str, env: str) -> Run:
 
 
 PIECES: tuple[Any, ...] = (
-    in_graph, environment, on_host, compilation, command, first_chunk,
+    in_graph, population, environment, on_host, compilation, command, first_chunk,
     components.replay_of, components.learning, components.critics, components.returns, from_data.offline_updates,
     apart.steps_apart, apart.samples_apart, apart.memory_apart,
 )  # fmt: skip
