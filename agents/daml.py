@@ -117,7 +117,7 @@ def daml(
         policy, temporal = modules(seen["demo"].shape[-1] - 1)
         theta = policy.init(k_policy, seen["stream"][0])
         psi = temporal.init(k_loss, policy.apply(theta, seen["stream"][0])[1])
-        params = Params(theta, psi, jax.tree.map(lambda x: jnp.full((), rate), theta))
+        params = Params(theta, psi, jax.tree.map(lambda x: jnp.float32(rate), theta))
         return State(params, optimiser.init(params))
 
     def answered(params: Params, shown: Array, x: Array, actions: int) -> Array:

@@ -174,7 +174,7 @@ def meta_mpc(
         dims = timestep.observation["state"].shape[-1]
         example = jnp.zeros((1, dims + size))
         nets = jax.vmap(lambda k: net(dims).init(k, example))(jax.random.split(key, members))
-        latents = Latents(jnp.zeros(loads), jnp.full(loads, -1.0))
+        latents = Latents(jnp.zeros(loads), jnp.full(loads, -1.0, jnp.float32))
         moments = fresh_moments(jnp.zeros(dims - 1 + size)), fresh_moments(jnp.zeros(dims))
         return State(Fitted(nets, latents, *moments), optimiser.init(nets), latent_optimiser.init(latents))
 

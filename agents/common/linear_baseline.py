@@ -38,9 +38,10 @@ def features(observation: Array, t: Array) -> Array:
 
 def fitted(inputs: Array, target: Array, mask: Array, ridge: float = 1e-3) -> Array:
     """The weights `[F]` of the least squares of `target[T]` by `inputs[T, F]`, over the rows of `mask[T]`."""
-    counted = inputs * mask[:, None]
-    matrix = counted.T @ inputs + ridge * jnp.eye(inputs.shape[1])
-    return jnp.linalg.solve(matrix, counted.T @ target)
+    # By factors of the rows and not of their products, whose condition is the square of the rows'.
+    rows = jnp.concatenate([inputs * mask[:, None], jnp.sqrt(ridge) * jnp.eye(inputs.shape[1])])
+    q, r = jnp.linalg.qr(rows)
+    return jax.scipy.linalg.solve_triangular(r, q[: len(target)].T @ (target * mask))
 
 
 def of_task(steps: Step, discount: Array | float, lambda_: Array | float) -> Rollouts:
