@@ -54,9 +54,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """
     from agents.daml import KEYS
 
-    if not isinstance(spec.observation, dict) or set(KEYS) - set(spec.observation):
-        told = f"its observations are {spec.observation}; must be a dict with {', '.join(KEYS)}"
-        raise ValueError(f"--env {spec.name}: {told}, as those of bellmax/one-shot")
+    parts.check_entries(spec, KEYS, "bellmax/one-shot")
     if not config.hidden:
         raise ValueError("--agent.hidden (empty): must be one layer or more")
 

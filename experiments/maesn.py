@@ -63,15 +63,9 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """
     from envs.base import Box
 
-    if spec.episodes is None or spec.time_limit is None:
-        raise ValueError(f"--env {spec.name}: must be a distribution of tasks, with episodes of one length")
-    if spec.episodes:
-        raise ValueError(f"--env-options: a task stays for {spec.episodes} episodes; it must for good; say episodes=0")
+    parts.check_lanes_are_tasks(config, spec, size, 0, "it must for good")
     if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
         raise ValueError(f"--env {spec.name}: needs a vector as observation, but it is {spec.observation}")
-    if size.devices > 1:
-        raise ValueError(f"--devices {size.devices}: the tasks of training stay on one")
-    parts.check_layers(config, "hidden")
     parts.actor_critics.check_actions(spec)
 
 

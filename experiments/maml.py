@@ -71,15 +71,9 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     Raises:
       ValueError: naming the flag.
     """
-    if spec.episodes is None or spec.time_limit is None:
-        raise ValueError(f"--env {spec.name}: must be a distribution of tasks, with episodes of one length")
     wanted = config.rollouts * (config.inner_steps + 1)
-    if spec.episodes != wanted:
-        told = f"--agent.rollouts {config.rollouts} x (--agent.inner-steps {config.inner_steps} + 1) are {wanted}"
-        raise ValueError(f"--env-options: a task stays for {spec.episodes} episodes; {told}; say episodes={wanted}")
-    if size.devices > 1:
-        raise ValueError(f"--devices {size.devices}: the lanes of a trial stay on one")
-    parts.check_layers(config, "hidden")
+    why = f"--agent.rollouts {config.rollouts} x (--agent.inner-steps {config.inner_steps} + 1) are {wanted}"
+    parts.check_lanes_are_tasks(config, spec, size, wanted, why)
     parts.actor_critics.check_actions(spec)
 
 

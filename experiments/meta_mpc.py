@@ -73,9 +73,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """
     from agents.meta_mpc import KEYS
 
-    if not isinstance(spec.observation, dict) or set(KEYS) - set(spec.observation):
-        told = f"its observations are {spec.observation}; must be a dict with {', '.join(KEYS)}"
-        raise ValueError(f"--env {spec.name}: {told}, as those of bellmax/hanging-load")
+    parts.check_entries(spec, KEYS, "bellmax/hanging-load")
     if config.elites > config.population:
         raise ValueError(f"--agent.elites {config.elites}: must be from 1 to --agent.population {config.population}")
     size.per_device(config.batch_size, "agent.batch_size")

@@ -1,5 +1,6 @@
 """Refusals that several experiments share. Numeric ranges are no part of them: the types of the flags declare those."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
@@ -172,3 +173,42 @@ def check_layers(config: Any, *names: str) -> None:
         sizes = getattr(config, name)
         if not sizes:
             raise ValueError(f"--agent.{name.replace('_', '-')} {sizes}: one or more positive sizes are needed")
+
+
+def check_entries(spec: "Spec", names: Collection[str], such: str) -> None:
+    """Refuses tasks whose observations lack entries.
+
+    Args:
+      spec: of the task.
+      names: of the entries of its observations that the agent reads.
+      such: a task that has them.
+
+    Raises:
+      ValueError: naming the task.
+    """
+    if not isinstance(spec.observation, dict) or set(names) - set(spec.observation):
+        told = f"its observations are {spec.observation}; must be a dict with {', '.join(names)}"
+        raise ValueError(f"--env {spec.name}: {told}, as those of {such}")
+
+
+def check_lanes_are_tasks(config: Any, spec: "Spec", size: "Size", episodes: int, why: str) -> None:
+    """Refuses tasks that are no distribution of tasks of as many episodes, all of one length, and several devices.
+
+    Args:
+      config: an agent's flags, with `hidden`.
+      spec: of the task.
+      size: of the run.
+      episodes: for which a task must stay; 0 for good.
+      why: says how many that are, and which flags make them so.
+
+    Raises:
+      ValueError: naming the flag.
+    """
+    if spec.episodes is None or spec.time_limit is None:
+        raise ValueError(f"--env {spec.name}: must be a distribution of tasks, with episodes of one length")
+    if spec.episodes != episodes:
+        told = f"a task stays for {spec.episodes} episodes; {why}; say episodes={episodes}"
+        raise ValueError(f"--env-options: {told}")
+    if size.devices > 1:
+        raise ValueError(f"--devices {size.devices}: the lanes of a trial stay on one")
+    check_layers(config, "hidden")

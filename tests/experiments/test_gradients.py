@@ -66,7 +66,7 @@ def test_an_actor_that_is_begun_anew_fills_its_replay_again():
 
 def test_outliers_count_for_nothing():
     terms = Terms()
-    made, plain = sending_gradients("dqn", terms, outliers=2.0)(0, 0), sending_gradients("dqn", terms)(0, 0)
+    made, plain = sending_gradients("dqn", terms, outliers=0.5)(0, 0), sending_gradients("dqn", terms)(0, 0)
     there = shipped()
     size = lambda sent: float(optimisers.optax.tree.norm(sent.gradient))  # noqa: E731
     ask = lambda who, i, leaves: who.grade(  # noqa: E731
@@ -74,7 +74,7 @@ def test_outliers_count_for_nothing():
     )
     for i in range(4):
         usual = [size(ask(who, i, there[1])) for who in (made, plain)]
-        assert i > 0 or usual[0] == usual[1] > 0, "single windows are not left out"
+        assert usual[0] in (0, usual[1]) and usual[1] > 0, "a batch counts whole or not at all"
     mad = [np.where(np.abs(x) > 0, x * 30, x) for x in there[1]]  # values, and so errors, that nobody has seen before
     assert size(ask(made, 9, mad)) == 0 and size(ask(plain, 9, mad)) > 10 * usual[1]
     later = [size(ask(made, 10 + i, mad)) for i in range(40)]
