@@ -37,7 +37,7 @@ class Info(NamedTuple):
 
     metrics: Mapping[str, Array]  # scalars
     priority: Any = None  # [N], for prioritised replay
-    rewrite: Any = None  # extras[T+1, N] to store back, for replays that refresh what they hold
+    rewrite: Any = None  # extras[T+1, N] to store back; replays of what was played do, windows of one use are gone
 
 
 def opening(steps: Step) -> Step:

@@ -61,7 +61,7 @@ def with_demonstrations(
       permanent: if not, demonstrations are what the ring of own rows holds at first, and are overwritten.
 
     Raises:
-      ValueError: there are no rows, or an argument is out of range.
+      ValueError: there are no rows, or an argument is out of range; `feedback` is given an `Info.rewrite`.
     """
     if not len(rows.timestep.step_type):
         raise ValueError("rows: there are none; give an episode or more")
@@ -98,6 +98,8 @@ def with_demonstrations(
         return Sample(select(every, kept_steps, own_steps), index, priorities.weights(probability, rate))
 
     def feedback(state: State, index: Index, info: Info) -> State:
+        if info.rewrite is not None:
+            raise ValueError("Info.rewrite is given, and demonstrations are not rewritten: it must be None")
         if info.priority is None:
             return State(own.feedback(state.own, index.own, info), state.kept)
         # An entry that is negative leaves the priority as it is.

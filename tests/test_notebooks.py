@@ -10,7 +10,7 @@ from notebooks import execute
 
 NAMES = execute.names()
 LARGEST = 100_000  # bytes of a figure
-LONG = {"advantages", "distributions", "goals", "imagination", "memory"}  # minutes each
+LONG = {"advantages", "distributions", "dreams", "goals", "imagination", "memory", "meta"}  # minutes each
 
 
 def committed(name: str) -> nbformat.NotebookNode:
@@ -27,8 +27,8 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
 
 
 def test_which_there_are():
-    first = ["advantages", "curiosity", "distributions", "goals", "imagination", "losses"]
-    assert [*first, "memory", "offline", "rewards", "seeds", "start"] == NAMES
+    first = ["advantages", "curiosity", "distributions", "dreams", "goals", "imagination", "losses"]
+    assert [*first, "memory", "meta", "offline", "rewards", "seeds", "start"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -135,8 +135,11 @@ class Prioritised:
         """P of every window, in float64."""
         at = list(self.priority)
         p = np.array([self.priority[i] for i in at], np.float64) + epsilon
-        if rank:
-            order = np.argsort(-p, kind="stable")
-            p[order] = 1 / (1.0 + np.arange(len(at)))
-        p = p**alpha
+        if rank:  # those that share the leading 15 bits of a float32 share their ranks
+            bucket = p.astype(np.float32).view(np.int32) >> 17
+            order = np.argsort(-bucket, kind="stable")
+            each = (1.0 + np.arange(len(at))) ** -alpha
+            p = np.array([np.mean(each[bucket[order] == b]) for b in bucket])
+        else:
+            p = p**alpha
         return dict(zip(at, (1 - mix) * p / p.sum() + mix / len(at), strict=True))

@@ -101,3 +101,6 @@ def test_bad_input_is_refused():
         replay.with_demonstrations(rows([], []), 40, BATCH)
     with pytest.raises(ValueError, match="batch_size is 0"):
         replay.with_demonstrations(rows(range(8), KINDS), 40, 0)
+    memory, state = made()
+    with pytest.raises(ValueError, match=r"Info\.rewrite is given"):
+        memory.feedback(state, memory.sample(state, keys.key(0)).index, Info({}, rewrite={}))

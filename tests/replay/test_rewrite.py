@@ -19,23 +19,30 @@ def rows(begin, end):
     return Step(timestep, number, stored)
 
 
+def held(state):
+    """The ring of any replay's state."""
+    return getattr(state, "ring", state)
+
+
 @pytest.mark.parametrize("total", [ROWS - 1, ROWS, ROWS + 4])
-def test_rewritten_rows_are_those_that_were_drawn(total):
-    memory = replay.uniform(ROWS * LANES, 4, LENGTH)
+@pytest.mark.parametrize("make", [replay.uniform, replay.prioritised], ids=["uniform", "prioritised"])
+def test_rewritten_rows_are_those_that_were_drawn(make, total):
+    memory = make(ROWS * LANES, 4, LENGTH)
     state = memory.init(jax.tree.map(lambda x: x[0], rows(0, 1)))
     for t in range(total):
         state = memory.add(state, rows(t, t + 1))
     drawn = memory.sample(state, jax.random.key(total))
     new = jax.tree.map(lambda x: x + 1, drawn.steps.extras)
-    after = jax.jit(memory.feedback)(state, drawn.index, Info({}, rewrite=new))
+    after = held(jax.jit(memory.feedback)(state, drawn.index, Info({}, rewrite=new)))
+    state = held(state)
     touched = set(np.asarray(drawn.steps.action).astype(int).ravel())
-    for before, held, number in zip(
+    for before, now, number in zip(
         np.asarray(state.rows.extras["h"]),
         np.asarray(after.rows.extras["h"]),
         np.asarray(state.rows.action),
         strict=True,
     ):
-        np.testing.assert_array_equal(held, before + (int(number) in touched))  # a row not yet held has number 0
+        np.testing.assert_array_equal(now, before + (int(number) in touched))  # a row not yet held has number 0
     assert after.rows.extras["z"].dtype == jnp.uint8
     for name in ("timestep", "action", "carry"):
         same = jax.tree.map(np.array_equal, getattr(state.rows, name), getattr(after.rows, name))
