@@ -70,13 +70,14 @@ IDS: dict[str, Callable[[], Iterable[str]]] = {
     "gymnasium": lambda: import_module("gymnasium").registry,
     "atari": lambda: import_module("envs.adapters.atari").games(),
     "mujoco": lambda: import_module("envs.adapters.mujoco").ids(),
+    "meta": lambda: import_module("envs.adapters.meta").ids(),
 }
-PACKAGES = {"atari": "envpool"}
+PACKAGES = {"atari": "envpool", "meta": "envpool"}
 """What a suite needs, where it is not a package of the suite's name."""
 LIMITS = {
     **dict.fromkeys(("gymnasium", "envpool", "atari"), "max_episode_steps"),
     "gymnax": "max_steps_in_episode",
-    "mujoco": "time_limit",
+    **dict.fromkeys(("mujoco", "meta"), "time_limit"),
 }
 """The option that limits episodes, of the suites whose tasks share one."""
 SUITES = tuple(IDS)
@@ -102,9 +103,9 @@ def make(name: str, **options: Any) -> Environment | HostEnvironment:
     """The task of that name.
 
     Args:
-      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>`, `mujoco/<id>` or `gymnasium/<id>`;
-        `gymnasium/<module>:<id>` for a task that your `<module>` registers; `<module>:<function>` for a task in JAX
-        that your function returns as an `Environment`.
+      name: `bellmax/<task>`, `gymnax/<id>`, `envpool/<id>`, `atari/<game>`, `mujoco/<id>`, `meta/<id>` or
+        `gymnasium/<id>`; `gymnasium/<module>:<id>` for a task that your `<module>` registers; `<module>:<function>` for
+        a task in JAX that your function returns as an `Environment`.
       **options: of the task's constructor, or of its suite's adapter.
 
     Returns:

@@ -109,6 +109,14 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
 
 
 POINTS: dict[str, Any] = {"env": "bellmax/point-goals"}
+CHEETAH: dict[str, Any] = {
+    "env_options": ("told=false", "episodes=40"),
+    "steps": 64_000_000,
+    "num_envs": 40,
+    "agent.hidden": (100, 100),
+    "agent.inner_rate": 0.1,
+    "agent.outer": "trpo",
+}
 PRESETS: run.Presets = {
     "points": POINTS,
     "points-trpo": POINTS | {"agent.outer": "trpo"},
@@ -118,9 +126,12 @@ PRESETS: run.Presets = {
         "steps": 1_600_000,
         "agent.exploration": 1.0,
     },
+    "cheetah-velocity": CHEETAH | {"env": "meta/HalfCheetahVelocity"},
+    "cheetah-direction": CHEETAH | {"env": "meta/HalfCheetahDirection"},
 }
 """`points` are the goals of Finn et al. (2017) with half of their tasks in a batch and PPO's steps in place of TRPO's,
-which `points-trpo` has. `half-circle` is E-MAML on rewards close to the goal alone.
+which `points-trpo` has. `half-circle` is E-MAML on rewards close to the goal alone. The cheetahs
+are those of the paper's section 5.3; no figures of theirs are recorded here.
 """
 
 experiment = run.Experiment("maml", Flags, check, make, PRESETS, alone=ALONE)

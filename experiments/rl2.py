@@ -1,7 +1,7 @@
 """RL²: `python -m experiments.rl2 --help`."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from experiments import ppo, run
 
@@ -79,6 +79,15 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
 
 
 BANDIT = {"env": "bellmax/bandits", "eval_env_options": ("pays=regret",), "steps": 10_100_000}
+SIMULATED: dict[str, Any] = {
+    "steps": 20_000_000,
+    "num_envs": 32,
+    "eval_episodes": 32,
+    "agent.hidden": (128,),
+    "agent.learning_rate": 3e-4,
+    "agent.discount": 0.99,
+    "agent.gae_lambda": 0.95,
+}
 PRESETS: run.Presets = {
     "bandit-two": BANDIT,
     "dependent-medium": BANDIT
@@ -106,10 +115,14 @@ PRESETS: run.Presets = {
         "agent.unroll": 7,
         "num_envs": 512,
     },
+    "cheetah-direction": SIMULATED
+    | {"env": "meta/HalfCheetahDirection", "env_options": ("episodes=2",), "agent.unroll": 402},
+    "ml1-push": SIMULATED | {"env": "meta/ML1/Push-v3", "agent.unroll": 501},
 }
 """`bandit-two` is what the two-armed bandits of both papers are, `dependent-medium` Wang et al.'s with 0.25 and 0.75,
 `five-arms` and `mdp` are Duan et al.'s in small, `two-step` is that of Wang et al. (2018), `harlow` their object
-learning without pictures. The unroll is one trial in each. Evaluations of bandits tell minus the regret.
+learning without pictures. `cheetah-direction` and `ml1-push` run in a simulator; no figures of theirs are recorded
+here. The unroll is one trial in each. Evaluations of bandits tell minus the regret.
 """
 
 experiment = run.Experiment("rl2", Flags, check, make, PRESETS)

@@ -1,1 +1,1 @@
-"""Other libraries' tasks under this one's types: gymnax in graph; envpool, atari, gymnasium and mujoco on the host."""
+"""Other libraries' tasks under our types: gymnax in graph; envpool, atari, gymnasium, mujoco, meta on the host."""

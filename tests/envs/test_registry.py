@@ -47,7 +47,7 @@ def test_make() -> None:
 
 
 def test_names() -> None:
-    assert envs.suites() == ("bellmax", "gymnax", "envpool", "gymnasium", "atari", "mujoco")
+    assert envs.suites() == ("bellmax", "gymnax", "envpool", "gymnasium", "atari", "mujoco", "meta")
     for suite in envs.suites():
         found = envs.names(suite)
         assert found and found == tuple(sorted(found))
