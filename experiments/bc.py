@@ -82,7 +82,7 @@ def check_policy(config: Learning, spec: "run.Spec", size: run.Size) -> None:
         parts.check_bounds(spec)
 
 
-def agent_of(config: Learning, spec: Any) -> "run.Agent":
+def agent_of(config: Learning, spec: "run.Spec") -> "run.Agent":
     """The agent that the flags describe, acting within the task's bounds."""
     import optax
 
@@ -113,7 +113,7 @@ def agent_of(config: Learning, spec: Any) -> "run.Agent":
     return agent
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import wrappers

@@ -1,9 +1,12 @@
 """Batch-constrained Q-learning, for continuous and discrete actions: `python -m experiments.bcq --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from envs.base import Discrete
 
@@ -81,14 +84,14 @@ def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
         target_rate=config.target_rate,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         assert aim.choice is not None
         return jnp.max(aim.choice(apply(network, state.params, timestep)), axis=-1)
 
     return parts.offline.parts(agent, spec, config, size, worth)
 
 
-def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def of_continuous(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """BCQ with a model of the data's actions."""
     import networks
     from agents.bcq import Parts, bcq
@@ -113,7 +116,7 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
         target_rate=config.target_rate,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         import jax.numpy as jnp
 
         latent = jnp.zeros((*timestep.reward.shape, 2 * actions))

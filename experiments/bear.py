@@ -1,9 +1,12 @@
 """BEAR: `python -m experiments.bear --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 Kernel = Literal["laplacian", "gaussian"]
 
@@ -52,7 +55,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     from agents.bear import Parts, bear
@@ -85,7 +88,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         target_rate=config.target_rate,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         return apply(critic, state.critic.params, timestep, apply(policy, state.policy.params, timestep).mode())[0]
 
     return parts.offline.parts(agent, spec, config, size, worth)

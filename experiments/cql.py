@@ -1,9 +1,12 @@
 """Conservative Q-learning, for continuous and discrete actions: `python -m experiments.cql --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from envs.base import Discrete
 
@@ -91,7 +94,7 @@ def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
     return parts.offline.parts(agent, spec, config, size, worth)
 
 
-def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def of_continuous(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """SAC with the penalty that is estimated from samples."""
     import jax.numpy as jnp
 
@@ -119,7 +122,7 @@ def of_continuous(config: Config, spec: Any, size: run.Size) -> run.Parts:
         cloned=config.cloned,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         action = apply(policy, state.policy.params, timestep).mode()
         return jnp.min(apply(critic, state.critic.params, timestep, action), axis=0)
 

@@ -43,7 +43,7 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses what DQN refuses, a bonus without a layer, and forward models of states that are not one step apart.
 
     Raises:
@@ -58,7 +58,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         )
 
 
-def module(config: Config, spec: Any) -> Any:
+def module(config: Config, spec: "run.Spec") -> Any:
     """The module of the bonus that the flags describe."""
     from agents.common import bonuses, optimisers
 
@@ -73,7 +73,7 @@ def module(config: Config, spec: Any) -> Any:
     return bonuses.dynamics(spec, optimiser, kind=kind, through=config.bonus == "icm", **shared)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.common import curiosity
 

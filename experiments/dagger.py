@@ -90,7 +90,7 @@ def teacher(config: Config, spec: "run.Spec") -> Any:
     return Teacher(policy.begin, policy.act)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents import dagger

@@ -1,7 +1,6 @@
 """Deep successor representation: `python -m experiments.deep_successor --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import parts, run
 
@@ -71,7 +70,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, 2)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers

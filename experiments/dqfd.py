@@ -1,7 +1,6 @@
 """DQfD, DQN that learns from demonstrations too: `python -m experiments.dqfd --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import dqn, parts, run
 
@@ -40,7 +39,7 @@ class Flags(dqn.Flags):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses what DQN refuses, and parts of it that demonstrations do not go with.
 
     Raises:
@@ -62,7 +61,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.demonstrations.check(config, spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 

@@ -166,7 +166,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.length + 1)
 
 
-def world_of(config: Config, spec: Any) -> tuple[Any, Any]:
+def world_of(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
     """The world model that the flags describe, and how it learns."""
     from agents.world import dreams, scalars
     from networks import world

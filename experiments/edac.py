@@ -1,9 +1,12 @@
 """EDAC, and without its diversity SAC-N: `python -m experiments.edac --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 
@@ -64,7 +67,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         penalty_weight=config.diversity,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         action = apply(policy, state.policy.params, timestep).mode()
         return jnp.min(apply(critic, state.critic.params, timestep, action), axis=0)
 

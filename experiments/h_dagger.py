@@ -1,7 +1,7 @@
 """Hierarchical imitation, h-BC, hg-DAgger and hg-DAgger/Q, on tables: `python -m experiments.h_dagger --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -54,7 +54,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses tasks without subgoals, and several devices.
 
     Raises:
@@ -67,7 +67,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         raise ValueError(f"--devices {size.devices}: a table is learned on one")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.h_dagger import h_dagger

@@ -43,7 +43,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def module(config: Config, spec: Any) -> Any:
+def module(config: Config, spec: "run.Spec") -> Any:
     """The module of the bonus that the flags describe."""
     from agents.common import bonuses
 

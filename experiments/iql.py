@@ -1,9 +1,12 @@
 """Implicit Q-learning, for continuous and discrete actions: `python -m experiments.iql --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         discrete=discrete,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         if config.explicit:
             return apply(value, state.value.params, timestep)
         action = apply(policy, state.policy.params, timestep).mode()

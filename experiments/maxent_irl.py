@@ -1,9 +1,12 @@
 """Rewards from demonstrations, on tables: `python -m experiments.maxent_irl --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses tasks that are no table, experts that there are not, and a discount of 1, since steps are added up.
 
     Raises:
@@ -73,7 +76,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
     states, actions = spec.observation.num, spec.action.num
 
-    def expert(key: Any) -> Any:
+    def expert(key: "Key") -> Any:
         rows = parts.experts.episodes(config, spec, key, config.horizon, config.discount)
         return tables.shown(rows, states, actions, config.discount)
 

@@ -1,9 +1,12 @@
 """MOPO, and by its flags COMBO: `python -m experiments.mopo --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 
@@ -115,7 +118,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         warmup=config.model_warmup,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         action = apply(policy, state.inner.policy.params, timestep).mode()
         return jnp.min(apply(critic, state.inner.critic.params, timestep, action), axis=0)
 

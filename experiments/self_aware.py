@@ -1,7 +1,7 @@
 """An agent that seeks what its world model gets wrong: `python -m experiments.self_aware --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -68,7 +68,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.horizon + 1)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers

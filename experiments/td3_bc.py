@@ -1,9 +1,12 @@
 """TD3+BC, and by its flags ReBRAC: `python -m experiments.td3_bc --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     from agents.common import optimisers
@@ -73,7 +76,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         cloning=Cloning(weight, config.alpha, config.critic_weight, config.least) if config.clone else None,
     )
 
-    def worth(state: Any, timestep: Any) -> Any:
+    def worth(state: Any, timestep: "TimeStep") -> Any:
         return apply(critic, state.critic.params, timestep, apply(policy, state.policy.params, timestep))[0]
 
     return parts.offline.parts(agent, spec, config, size, worth, config.delay)

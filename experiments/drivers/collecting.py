@@ -18,6 +18,7 @@ from experiments.drivers.devices import Layout
 from experiments.drivers.lanes import ended, judged, key_of, lanes
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.contract import Parts
 
 
@@ -98,7 +99,7 @@ def collector(
     return Collector(collect, evaluate, own.close)
 
 
-def _priorities(make: Any, lay: Layout, spec: Any) -> Callable[[Any, Step, Key], np.ndarray]:
+def _priorities(make: Any, lay: Layout, spec: "Spec") -> Callable[[Any, Step, Key], np.ndarray]:
     """What an actor says of the windows of its rows: `(leaves of the agent's state, rows, key) -> [n]`."""
     replay = make({"run": 0}).replay
     of_windows = devices.mapped(lay, told.priorities(make, spec), in_axes=(0,) * 3)

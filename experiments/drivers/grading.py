@@ -16,6 +16,7 @@ from experiments.drivers.lanes import Lanes, ended, judged, key_of
 from experiments.drivers.slopes import gradient, needed
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.contract import Parts
 
 SPAN = 0.01
@@ -47,7 +48,7 @@ class Grader(NamedTuple):
 
 
 def grader(
-    lanes: Lanes, make: "Callable[[Any], Parts]", spec: Any, *, actor: int, actors: int, num_envs: int,
+    lanes: Lanes, make: "Callable[[Any], Parts]", spec: "Spec", *, actor: int, actors: int, num_envs: int,
     outliers: float, warmup: int, device: Any = None,
 ) -> Grader:  # fmt: skip
     """An actor that learns in the given lanes.

@@ -21,6 +21,7 @@ from experiments.drivers.devices import Layout
 from replay.recorded import lend
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.contract import Parts
 
 
@@ -70,7 +71,7 @@ def stored_by(
     make: "Callable[[Any], Parts]",
     names: Sequence[str],
     defaults: Mapping[str, float],
-    spec: Any,
+    spec: "Spec",
     lanes: int,
     data: Any,
 ) -> list[str]:

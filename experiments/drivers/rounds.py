@@ -5,7 +5,7 @@ first; and a learner that runs freely takes those that are there, and does not w
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -13,6 +13,9 @@ from experiments.drivers.collecting import Message
 from experiments.drivers.crew import Crew
 from experiments.drivers.engines import Engine
 from experiments.drivers.terms import Feed, Terms, shipped
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 
 class Rounds:
@@ -28,7 +31,7 @@ class Rounds:
         self._handle: Any = None
         self._repeats: dict[tuple[int, int], int] = {}
 
-    def begin(self, key: Any, generation: int, before: Sequence[Any] = ()) -> None:
+    def begin(self, key: "Key", generation: int, before: Sequence[Any] = ()) -> None:
         """Starts the actors; the first rounds are those of `before`, then come those of a run's key."""
         self.feed.begin(key, before)
         self.crew.begin(generation)

@@ -17,6 +17,7 @@ from envs.base import blank
 from experiments.drivers import told
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.contract import Parts
 
 
@@ -64,7 +65,7 @@ def apply(agent: Agent, state: Any, key: Key, given: Any, like: Any) -> tuple[An
     return state, measures
 
 
-def check(parts: "Parts", spec: Any, lanes: int) -> None:
+def check(parts: "Parts", spec: "Spec", lanes: int) -> None:
     """Refuses agents whose updates are more than one step down a gradient.
 
     Raises:
@@ -91,7 +92,7 @@ def check(parts: "Parts", spec: Any, lanes: int) -> None:
         raise ValueError("it learns from its samples in other ways than by one gradient: in a loop, or by statistics")
 
 
-def needed(parts: "Parts", spec: Any, lanes: int) -> list[bool]:
+def needed(parts: "Parts", spec: "Spec", lanes: int) -> list[bool]:
     """Which leaves of the agent's state a gradient, and what is reported with it, depend on."""
     state = jax.eval_shape(parts.agent.init, run_keys.key(0), blank(spec, 1))
 

@@ -18,6 +18,7 @@ from envs.base import blank
 from experiments.drivers import base
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.contract import Parts
 
 
@@ -49,12 +50,12 @@ def completed(shape: Any, used: list[bool]) -> Callable[[Any], Any]:
     return whole
 
 
-def state_of(make: "Callable[[Any], Parts]", spec: Any) -> Any:
+def state_of(make: "Callable[[Any], Parts]", spec: "Spec") -> Any:
     """The shapes of an agent's state."""
     return jax.eval_shape(make({"run": 0}).agent.init, keys.key(0), blank(spec, 1))
 
 
-def sample_of(parts: "Parts", spec: Any, lanes: int, groups: int = 1) -> Any:
+def sample_of(parts: "Parts", spec: "Spec", lanes: int, groups: int = 1) -> Any:
     """The shapes of a sample of a replay that so many lanes fill."""
 
     def sample() -> Any:
@@ -72,7 +73,7 @@ def transitions(steps: Any) -> int:
     return (rows - 1) * windows
 
 
-def priorities(make: "Callable[[Any], Parts]", spec: Any) -> Callable[[Any, Step, Key], Any]:
+def priorities(make: "Callable[[Any], Parts]", spec: "Spec") -> Callable[[Any, Step, Key], Any]:
     """`(leaves, rows[minimum - 1 + T, B], key) -> [n]` of one run: priorities of all windows that T rows complete.
 
     `leaves` are those of the agent's state that `needed` names.
@@ -81,7 +82,7 @@ def priorities(make: "Callable[[Any], Parts]", spec: Any) -> Callable[[Any, Step
     return lambda leaves, rows, key: _reported(make, whole(leaves), rows, key)
 
 
-def needed(make: "Callable[[Any], Parts]", spec: Any) -> list[bool]:
+def needed(make: "Callable[[Any], Parts]", spec: "Spec") -> list[bool]:
     """Which leaves of the agent's state the priorities of windows depend on.
 
     Raises:
@@ -102,13 +103,13 @@ def needed(make: "Callable[[Any], Parts]", spec: Any) -> list[bool]:
     return reads(partial(_reported, make), state, rows, keys.key(0))
 
 
-def size_of_row(make: "Callable[[Any], Parts]", spec: Any) -> int:
+def size_of_row(make: "Callable[[Any], Parts]", spec: "Spec") -> int:
     """Bytes of one row of one lane, as it is shipped."""
     pack, row = make({"run": 0}).replay.pack, partial(_row, make, spec)
     return _bytes(jax.eval_shape(lambda: pack(jax.tree.map(lambda x: x[None], row())) if pack else row()))
 
 
-def size_of_state(make: "Callable[[Any], Parts]", spec: Any) -> int:
+def size_of_state(make: "Callable[[Any], Parts]", spec: "Spec") -> int:
     """Bytes of an agent's state, and no less than those of a gradient."""
     return _bytes(state_of(make, spec))
 
@@ -122,7 +123,7 @@ def _reported(make: Any, state: Any, rows: Step, key: Key) -> Any:
     return parts.agent.update(state, key, parts.replay.every(rows))[1].priority
 
 
-def _row(make: Any, spec: Any) -> Step:
+def _row(make: Any, spec: "Spec") -> Step:
     agent, timestep = make({"run": 0}).agent, jax.tree.map(jnp.asarray, blank(spec, 1))
     actor = agent.actor(agent.init(keys.key(0), timestep))
     return base.act_row(agent, actor, base.begin(agent, 1), keys.key(0), timestep)[0]

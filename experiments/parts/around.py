@@ -76,7 +76,9 @@ def inner(config: Any) -> tuple[Any, Any]:
     return experiment, replace(own, **values)
 
 
-def check(config: Bonus, spec: Any, size: run.Size, module: Callable[[], Any], consecutive: bool = False) -> None:
+def check(
+    config: Bonus, spec: "run.Spec", size: run.Size, module: Callable[[], Any], consecutive: bool = False
+) -> None:
     """Refuses what the agent within refuses, and a bonus that does not go with it.
 
     Args:
@@ -107,7 +109,7 @@ def check(config: Bonus, spec: Any, size: run.Size, module: Callable[[], Any], c
         raise ValueError(f"--env {spec.name}: {error}") from None
 
 
-def make(config: Bonus, spec: Any, size: run.Size, module: Any) -> run.Parts:
+def make(config: Bonus, spec: "run.Spec", size: run.Size, module: Any) -> run.Parts:
     """The agent within, with the module around it, and its replay."""
     from agents.common import curiosity
     from agents.common.streams import Stream

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import run
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def memory(config: Any, buffer: int, batch: int, beta: Any) -> Any:
         )
     own = replay.prioritised(buffer, batch, config.n_step, epsilon=config.own_bonus, single=True, **shared)
 
-    def unmarked(steps: Any, key: Any) -> Any:
+    def unmarked(steps: Any, key: "Key") -> Any:
         del key
         return steps._replace(extras={"demonstrated": jnp.zeros(steps.timestep.step_type.shape, bool)})
 

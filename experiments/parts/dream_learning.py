@@ -8,6 +8,7 @@ from experiments.parts import dream_networks
 
 if TYPE_CHECKING:
     from agents.base import Step
+    from envs.base import Key
 
 LANES, CHUNKS = 32, 20
 CHANGE = 0.2
@@ -26,11 +27,11 @@ def played(config: Any) -> "Step":
     env = run.prepare.environment(config)
 
     @jax.jit
-    def play(key: Any) -> Any:
+    def play(key: "Key") -> Any:
         k_env, k_first, k_act = jax.random.split(key, 3)
         state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, LANES))
 
-        def step(carry: Any, key: Any) -> tuple[Any, Step]:
+        def step(carry: Any, key: "Key") -> tuple[Any, Step]:
             state, timestep, action = carry
             k_change, k_action = jax.random.split(key)
             other = uniform(env.spec.action, k_action, (LANES,))
@@ -84,7 +85,7 @@ def learn(config: Any, folder: Path, name: str) -> dict[str, Any]:
     updates = config.vision_updates if name == "vision" else config.memory_updates
     each, (long, lanes) = -(-updates // CHUNKS), rows.timestep.reward.shape
 
-    def drawn(key: Any, rows: Any) -> Any:
+    def drawn(key: "Key", rows: Any) -> Any:
         """Single observations for V, windows for M."""
         k_time, k_lane = jax.random.split(key)
         length = 0 if name == "vision" else config.memory_length
@@ -94,7 +95,7 @@ def learn(config: Any, folder: Path, name: str) -> dict[str, Any]:
         at = time[None] + jnp.arange(length + 1)[:, None]
         return jax.tree.map(lambda x: x[at, lane[None]], rows)
 
-    def once(state: Any, key: Any, rows: Any) -> tuple[Any, Any]:
+    def once(state: Any, key: "Key", rows: Any) -> tuple[Any, Any]:
         k_rows, k_loss = jax.random.split(key)
         window = drawn(k_rows, rows)
         if name == "vision":
@@ -106,7 +107,7 @@ def learn(config: Any, folder: Path, name: str) -> dict[str, Any]:
         return world_models.descended(loss, chain, state)
 
     @jax.jit
-    def chunk(state: Any, key: Any, rows: Any) -> tuple[Any, Any]:
+    def chunk(state: Any, key: "Key", rows: Any) -> tuple[Any, Any]:
         state, told = jax.lax.scan(lambda s, k: once(s, k, rows), state, jax.random.split(key, each))
         return state, jax.tree.map(jnp.mean, told)
 

@@ -3,18 +3,21 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from envs.base import Spec
+
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from agents.world_models import Parts
 
 
-def unit_actions(spec: Any) -> Any:
+def unit_actions(spec: "Spec") -> Any:
     """The actions of an agent inside of the task's bounds."""
     from envs.base import Box, Discrete
 
     return spec.action if isinstance(spec.action, Discrete) else Box(spec.action.shape, -1.0, 1.0)
 
 
-def networks(config: Any, spec: Any) -> tuple[Any, Any]:
+def networks(config: Any, spec: "Spec") -> tuple[Any, Any]:
     """V and M that the flags describe."""
     from networks.predictor import modalities
     from networks.world import VAE, MixtureMemory
@@ -23,7 +26,7 @@ def networks(config: Any, spec: Any) -> tuple[Any, Any]:
     return vision, MixtureMemory(config.latent, config.memory_size, config.components)
 
 
-def world(config: Any, spec: Any) -> "Parts":
+def world(config: Any, spec: "Spec") -> "Parts":
     """V and M as the folder of `model` has them, or with parameters that learned nothing.
 
     Raises:
@@ -38,7 +41,7 @@ def world(config: Any, spec: Any) -> "Parts":
     return world_models.Parts(vision, memory, params)
 
 
-def begun(config: Any, spec: Any) -> dict[str, Any]:
+def begun(config: Any, spec: "Spec") -> dict[str, Any]:
     """Parameters of V and M that learned nothing."""
     from agents import world_models
     from envs import keys
@@ -54,7 +57,7 @@ def optimiser(rate: Any) -> Any:
     return optimisers.adam(rate, 1.0)
 
 
-def saved(place: Path, config: Any, spec: Any) -> Any:
+def saved(place: Path, config: Any, spec: "Spec") -> Any:
     """What a stage has learned, in its folder.
 
     Raises:

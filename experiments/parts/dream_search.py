@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import reports, run
 from experiments.parts import dream_networks
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 GENERATIONS = 10
 """Of a chunk, after which the search is saved."""
@@ -54,18 +57,18 @@ def dream(config: Any, folder: Path) -> dict[str, Any]:
     strategy = adaptation(zeros.size, agent.population, sigma=agent.sigma)
     actions, steps = dream_networks.unit_actions(env.spec), env.spec.time_limit or config.dream_steps
 
-    def starts(key: Any, number: int) -> Any:
+    def starts(key: "Key", number: int) -> Any:
         _, timestep = jax.vmap(env.reset)(jax.random.split(key, number))
         seen = world_models.call(parts.vision, parts.params["vision"], timestep.observation, method="encode")
         return seen.mean
 
-    def returns(key: Any, candidates: Any, number: int) -> Any:
+    def returns(key: "Key", candidates: Any, number: int) -> Any:
         k_start, k_dream = jax.random.split(key)
         settings = {"steps": steps, "temperature": config.temperature, "blind": agent.reads == "vision"}
         begun = starts(k_start, number)
         return world_models.dreamt(parts, policy, unravel, actions, k_dream, begun, candidates, **settings)
 
-    def generation(state: Any, key: Any) -> tuple[Any, Any]:
+    def generation(state: Any, key: "Key") -> tuple[Any, Any]:
         k_ask, k_dream = jax.random.split(key)
         candidates = strategy.ask(state, k_ask)
         fitness = returns(k_dream, candidates, agent.episodes)
@@ -96,7 +99,7 @@ def dream(config: Any, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def play(config: Any, env: Any, parts: Any, policy: Any, shapes: Any, key: Any, x: Any) -> Any:
+def play(config: Any, env: Any, parts: Any, policy: Any, shapes: Any, key: "Key", x: Any) -> Any:
     """The mean return of a controller `x[n]` over the episodes of an evaluation, in the task itself."""
     import jax
     import jax.numpy as jnp

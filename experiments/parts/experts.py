@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import run
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 PLANNERS = ("optimal", "soft")
 KNOWN = ("analytic", *PLANNERS)
@@ -24,7 +27,7 @@ class Shown:
     """Episodes that are shown; of a file, its first ones."""
 
 
-def check(config: Shown, spec: Any, size: run.Size) -> None:
+def check(config: Shown, spec: "run.Spec", size: run.Size) -> None:
     """Refuses experts that there are not, and files that do not fit the task.
 
     Raises:
@@ -46,7 +49,7 @@ def check(config: Shown, spec: Any, size: run.Size) -> None:
         recorded(config, spec)
 
 
-def check_table(told: str, spec: Any, size: run.Size) -> None:
+def check_table(told: str, spec: "run.Spec", size: run.Size) -> None:
     """Refuses tasks that nobody can plan on.
 
     Raises:
@@ -62,7 +65,7 @@ def check_table(told: str, spec: Any, size: run.Size) -> None:
         raise ValueError(f"{told}: {spec.name} has no rules to plan with, or no time limit; allowed: bellmax/grid")
 
 
-def recorded(config: Shown, spec: Any) -> Any:
+def recorded(config: Shown, spec: "run.Spec") -> Any:
     """The dataset of a file.
 
     Raises:
@@ -111,10 +114,10 @@ def episodes(config: Shown, spec: Any, key: Any, steps: int | None, discount: An
     return step._replace(timestep=step.timestep._replace(step_type=kinds))
 
 
-def transitions(config: Shown, spec: Any, every: int, discount: Any) -> Callable[[Any], Any]:
+def transitions(config: Shown, spec: "run.Spec", every: int, discount: Any) -> Callable[[Any], Any]:
     """`(key) -> demonstrations` as single transitions `[2, M]`: every so many of an episode, from one that is drawn."""
 
-    def shown(key: Any) -> Any:
+    def shown(key: "Key") -> Any:
         import jax
         import jax.numpy as jnp
 
@@ -128,7 +131,7 @@ def transitions(config: Shown, spec: Any, every: int, discount: Any) -> Callable
     return shown
 
 
-def analytic(config: Shown, spec: Any, key: Any, steps: int) -> Any:
+def analytic(config: Shown, spec: "run.Spec", key: "Key", steps: int) -> Any:
     """Rows `[steps + 1, N]` of the task's analytic expert, on the task as its name alone makes it."""
     import jax
 
@@ -139,7 +142,7 @@ def analytic(config: Shown, spec: Any, key: Any, steps: int) -> Any:
     env: Any = envs.make(spec.name)
     act: Any = getattr(expert_of(spec.name), "act", None)
 
-    def one(key: Any) -> Any:
+    def one(key: "Key") -> Any:
         def step(state: Any, _: None) -> Any:
             inner, timestep = state
             action = act(timestep.observation)

@@ -1,10 +1,13 @@
 """The model stage of `experiments.i2a`, and what its stages are compared by."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments import reports, run
 from experiments.parts import worlds
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 LANES, CHUNKS = 64, 20
 
@@ -55,8 +58,8 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     each = -(-config.model_updates // CHUNKS)
 
     @jax.jit
-    def chunk(state: Any, key: Any, seen: Data) -> tuple[Any, Any]:
-        def once(state: Any, key: Any) -> tuple[Any, Any]:
+    def chunk(state: Any, key: "Key", seen: Data) -> tuple[Any, Any]:
+        def once(state: Any, key: "Key") -> tuple[Any, Any]:
             k_time, k_lane, k_update = jax.random.split(key, 3)
             rows, lanes = seen.action.shape
             time = jax.random.randint(k_time, (config.model_batch,), 0, rows - 1)
@@ -107,11 +110,11 @@ def trajectories(config: Any, baseline: Path, coder: Any) -> Data:
     rows = -(-config.model_transitions * 10 // (9 * LANES * trained.seeds)) + 2
 
     @jax.jit
-    def play(actor: Any, key: Any) -> Data:
+    def play(actor: Any, key: "Key") -> Data:
         k_env, k_act = jax.random.split(key)
         state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, LANES))
 
-        def step(carry: Any, key: Any) -> tuple[Any, Data]:
+        def step(carry: Any, key: "Key") -> tuple[Any, Data]:
             state, timestep, memory = carry
             action, memory, _ = agent.act(actor, key, memory, timestep, True)
             frame = coder.encode(timestep.observation).astype(jnp.uint8)

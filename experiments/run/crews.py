@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.run.actors import lanes, typed
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.base import Driver
     from experiments.drivers.engines import Engine
 
@@ -70,7 +71,7 @@ def one(
     return gradients.driver(run_by, env.spec, make, hypers, lay, how, **numbers, most_age=age)
 
 
-def check_store(config: Any, spec: Any, make: Any) -> None:
+def check_store(config: Any, spec: "Spec", make: Any) -> None:
     """Refuses more messages under way than Ray keeps in memory.
 
     Raises:

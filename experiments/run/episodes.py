@@ -2,9 +2,12 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import reports
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 
 def exploring(make: Any) -> Any:
@@ -37,11 +40,11 @@ def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
         raise ValueError(f"--rewards {number}: needs a task in graph with a time limit, not {env.spec.name}")
 
     @jax.jit
-    def paid(actor: Any, key: Any) -> Any:
+    def paid(actor: Any, key: "Key") -> Any:
         k_env, k_act = jax.random.split(key)
         state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, episodes))
 
-        def step(carry: Any, key: Any) -> Any:
+        def step(carry: Any, key: "Key") -> Any:
             state, timestep, memory, over = carry
             action, memory, _ = agent.act(actor, key, memory, timestep, False)
             state, timestep = jax.vmap(env.step)(state, env_action(env.spec, action))
@@ -50,7 +53,7 @@ def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
         begun = (state, timestep, agent.begin(episodes), jnp.zeros(episodes, bool))
         return jax.lax.scan(step, begun, jax.random.split(k_act, limit))[1]
 
-    def play(actor: Any, key: Any) -> list[float]:
+    def play(actor: Any, key: "Key") -> list[float]:
         rewarded = np.asarray(paid(actor, key))
         when = [np.flatnonzero(rewarded[:, i]) + 1 for i in range(episodes)]
         gaps = [np.diff(times, prepend=0)[:number] for times in when]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.run import actors, flags
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.contract import Parts
     from experiments.drivers.devices import Layout
 
@@ -63,7 +64,7 @@ def fit(told: str, total: int, lay: "Layout", more: str = "") -> None:
         )
 
 
-def of_rows(config: Any, spec: Any) -> dict[str, int]:
+def of_rows(config: Any, spec: "Spec") -> dict[str, int]:
     """Bytes of the rows alone that a run's environments and evaluation have at any time, which take no tracing."""
     import jax
 
@@ -73,7 +74,7 @@ def of_rows(config: Any, spec: Any) -> dict[str, int]:
     return {"environments": row * config.num_envs, "evaluation": row * config.eval_episodes}
 
 
-def of_state(config: Any, spec: Any, shape: Any, parts: "Parts", runs: int, data: Any = ()) -> dict[str, int]:
+def of_state(config: Any, spec: "Spec", shape: Any, parts: "Parts", runs: int, data: Any = ()) -> dict[str, int]:
     """Bytes of one run by what takes them: its state, and of what comes and goes the larger.
 
     Args:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from experiments.run import flags, folders, prepare
 
 if TYPE_CHECKING:
+    from envs.base import Key
     from experiments.run.experiment import Experiment
 
 
@@ -111,7 +112,7 @@ def saved(folder: Path, which: str, experiment: "Experiment | None" = None, trus
     make = prepare.parts_maker(config, env.spec, experiment.make, facts)
     agent = make({}).agent
 
-    def actors(key: Any) -> Any:
+    def actors(key: "Key") -> Any:
         return agent.actor(agent.init(key, blank(env.spec, config.num_envs)))
 
     shape = jax.eval_shape(jax.vmap(actors), keys.key(np.arange(config.seeds)))

@@ -15,6 +15,7 @@ from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
 
 if TYPE_CHECKING:
+    from envs.base import Spec
     from experiments.drivers.base import Driver
     from experiments.drivers.contract import Parts
     from experiments.run.experiment import Experiment
@@ -217,7 +218,7 @@ def size_of(config: Any, facts: Any = None) -> Size:
 
 
 def parts_maker(
-    config: Any, spec: Any, build: Callable[..., Any], facts: Any = None
+    config: Any, spec: "Spec", build: Callable[..., Any], facts: Any = None
 ) -> Callable[[dict[str, Any]], "Parts"]:
     """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not.
 
@@ -232,7 +233,7 @@ def parts_maker(
 
 
 def plain_maker(
-    config: Any, spec: Any, build: Callable[..., Any], facts: Any = None
+    config: Any, spec: "Spec", build: Callable[..., Any], facts: Any = None
 ) -> Callable[[dict[str, Any]], "Parts"]:
     """`parts_maker` of an agent that carries nothing."""
     size = size_of(config, facts)
@@ -244,7 +245,7 @@ def plain_maker(
     return make
 
 
-def check_carried(config: Any, spec: Any, build: Callable[..., Any], held: Any) -> None:
+def check_carried(config: Any, spec: "Spec", build: Callable[..., Any], held: Any) -> None:
     """Refuses to change numbers that the replay is built with, which is no part of the agent.
 
     Raises:

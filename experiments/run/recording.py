@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from envs.base import Key, Spec, TimeStep
 
 LENGTH = 64
 """Rows that are played between looks at which episodes have ended."""
@@ -17,7 +20,7 @@ class Player(NamedTuple):
     """`(key, carry, timestep[B]) -> (action[B], carry)`."""
 
 
-def chance(spec: Any, flag: str) -> Player:
+def chance(spec: "Spec", flag: str) -> Player:
     """Actions drawn uniformly.
 
     Raises:
@@ -27,7 +30,7 @@ def chance(spec: Any, flag: str) -> Player:
     return Player(lambda lanes: (), lambda key, carry, timestep: (drawn(spec, key, timestep), carry))
 
 
-def check_bounded(spec: Any, flag: str) -> None:
+def check_bounded(spec: "Spec", flag: str) -> None:
     """Refuses actions from which none can be drawn uniformly.
 
     Raises:
@@ -41,7 +44,7 @@ def check_bounded(spec: Any, flag: str) -> None:
         raise ValueError(f"{flag}: needs bounded actions to draw from, but those of {spec.name} are {spec.action}")
 
 
-def drawn(spec: Any, key: Any, timestep: Any) -> Any:
+def drawn(spec: "Spec", key: "Key", timestep: "TimeStep") -> Any:
     """Random actions `[B, ...]`."""
     import jax
     import jax.numpy as jnp
@@ -56,7 +59,7 @@ def drawn(spec: Any, key: Any, timestep: Any) -> Any:
     return jax.random.randint(key, shape, 0, jnp.broadcast_to(most, shape))
 
 
-def disturbed(player: Player, spec: Any, noise: float, epsilon: float) -> Player:
+def disturbed(player: Player, spec: "Spec", noise: float, epsilon: float) -> Player:
     """The player, whose actions are sometimes others.
 
     Args:
@@ -70,7 +73,7 @@ def disturbed(player: Player, spec: Any, noise: float, epsilon: float) -> Player
 
     from envs.base import Box, select
 
-    def act(key: Any, carry: Any, timestep: Any) -> tuple[Any, Any]:
+    def act(key: "Key", carry: Any, timestep: "TimeStep") -> tuple[Any, Any]:
         k_act, k_noise, k_choice, k_random = jax.random.split(key, 4)
         action, carry = player.act(k_act, carry, timestep)
         if noise and isinstance(spec.action, Box):
@@ -131,7 +134,7 @@ def playing(env: Any, player: Player, lanes: int, seed: int) -> tuple[Callable[[
 
     k_env, k_act = jax.random.split(keys.key(seed))
 
-    def act(key: Any, carry: Any, timestep: Any) -> tuple[Step, Any]:
+    def act(key: "Key", carry: Any, timestep: "TimeStep") -> tuple[Step, Any]:
         action, carry = player.act(key, carry, timestep)
         return Step(timestep, env_action(env.spec, action)), carry
 
@@ -139,7 +142,7 @@ def playing(env: Any, player: Player, lanes: int, seed: int) -> tuple[Callable[[
 
         @jax.jit
         def chunk(state: tuple, number: Any) -> tuple[tuple, Step]:
-            def body(state: tuple, key: Any) -> tuple[tuple, Step]:
+            def body(state: tuple, key: "Key") -> tuple[tuple, Step]:
                 inner, timestep, carry = state
                 row, carry = act(key, carry, timestep)
                 return (*jax.vmap(env.step)(inner, row.action), carry), row

@@ -7,7 +7,7 @@ Q-learning from single transitions needs about as many updates until values have
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,9 @@ import numpy as np
 import replay
 from agents.base import FIRST, LAST, MID, Info, Step, TimeStep
 from envs import keys
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 RATE, PRECISION = 0.25, 1e-3
 
@@ -59,7 +62,7 @@ def _updates(seeds: tuple[int, ...], n: int, prioritised: bool, **settings: Any)
     true = np.zeros((n + 1, 2), np.float32)
     true[:n, 1] = discount ** np.arange(n - 1, -1, -1)
 
-    def learn(key: Any) -> Any:
+    def learn(key: "Key") -> Any:
         def body(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
             q, state, count = carry
             sample = buffer.sample(state, jax.random.fold_in(key, count))

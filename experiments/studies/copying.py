@@ -5,7 +5,7 @@ Words of 4 bits are shown, 1 to 8 of them in training, and are to be told when t
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -19,6 +19,9 @@ from envs.tasks.copy import sequences
 from networks.controller import Access, Controller
 from networks.dnc import dnc
 from networks.ntm import ntm
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 BITS, LONGEST, BATCH, WORD = 4, 8, 32, 12
 CHUNK = 500
@@ -72,12 +75,12 @@ def wrong_bits(
     model: Any = copier(memory, rows)
     optimiser = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(1e-3))
 
-    def loss(params: Any, key: Any) -> jax.Array:
+    def loss(params: Any, key: "Key") -> jax.Array:
         shown, target, counts = sequences(key, BATCH, 1, LONGEST, BITS)
         nll = losses.bernoulli_nll(model.apply(params, shown), target)
         return jnp.sum(nll * counts) / jnp.sum(counts)
 
-    def update(state: Any, key: Any) -> Any:
+    def update(state: Any, key: "Key") -> Any:
         params, opt_state = state
         gradients = jax.grad(loss)(params, key)
         changes, opt_state = optimiser.update(gradients, opt_state, params)

@@ -6,7 +6,7 @@ greedy policy is no exploration.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,9 @@ from agents.dqn import dqn
 from envs import keys
 from envs.base import Environment
 from envs.tasks.deep_sea import deep_sea
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 SIZE = 8
 ROWS = SIZE + 1
@@ -76,20 +79,20 @@ def solved(
     agent = agent_of(env, sigma, noisy, frozen, epsilon, learning_rate)
     buffer = replay.uniform(10_000, BATCH)
 
-    def act(state: Any, key: Any) -> tuple[Any, Step]:
+    def act(state: Any, key: "Key") -> tuple[Any, Step]:
         env_state, timestep, learner, storage = state
         action, _, extras = agent.act(agent.actor(learner), key, agent.begin(1), timestep, True)
         row = Step(timestep, action, extras)
         storage = buffer.add(storage, jax.tree.map(lambda x: x[None], row))
         return (*jax.vmap(env.step)(env_state, action), learner, storage), row
 
-    def learn(state: Any, key: Any) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+    def learn(state: Any, key: "Key") -> tuple[Any, tuple[jax.Array, jax.Array]]:
         k_act, k_sample, k_update = keys.split(key, 3)
         (env_state, timestep, learner, storage), row = act(state, k_act)
         learner, _ = agent.update(learner, k_update, buffer.sample(storage, k_sample))
         return (env_state, timestep, learner, storage), (row.timestep.reward[0], row.timestep.last()[0])
 
-    def train(key: Any) -> jax.Array:
+    def train(key: "Key") -> jax.Array:
         k_env, k_agent, k_warmup, k_run = keys.split(key, 4)
         env_state, timestep = jax.vmap(env.reset)(keys.split(k_env, 1))
         learner = agent.init(k_agent, timestep)

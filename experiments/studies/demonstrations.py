@@ -7,7 +7,7 @@ task is solved with the first of ten in a row that succeed.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,9 @@ from envs import keys
 from envs.base import LAST, Array, Box, Environment, Spec, episodic
 from envs.tasks.deep_sea import deep_sea, right_actions
 from replay.base import Replay
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 BATCH, ROW = 64, 10
 HORIZON = 40
@@ -80,15 +83,15 @@ def solved(
       `[seeds]`.
     """
 
-    def act(learner: Any, carry: Any, world: Any, timestep: TimeStep, key: Any, explore: bool) -> tuple:
+    def act(learner: Any, carry: Any, world: Any, timestep: TimeStep, key: "Key", explore: bool) -> tuple:
         action, carry, extras = agent.act(agent.actor(learner), key, carry, timestep, explore)
         world, after = jax.vmap(env.step)(world, action)
         return world, after, carry, Step(timestep, action, extras)
 
-    def fresh(key: Any) -> tuple:
+    def fresh(key: "Key") -> tuple:
         return jax.vmap(env.reset)(keys.split(key, 1))
 
-    def train(state: tuple, key: Any) -> tuple[tuple, None]:
+    def train(state: tuple, key: "Key") -> tuple[tuple, None]:
         learner, storage, world, timestep, carry = state
         k_act, k_learn = keys.split(key)
         world, after, carry, row = act(learner, carry, world, timestep, k_act, True)
@@ -96,17 +99,17 @@ def solved(
         (learner, storage), _ = jax.lax.scan(update, (learner, storage), keys.split(k_learn, times))
         return (learner, storage, world, after, carry), None
 
-    def update(both: tuple, key: Any) -> tuple[tuple, None]:
+    def update(both: tuple, key: "Key") -> tuple[tuple, None]:
         k_sample, k_update = keys.split(key)
         learner, storage = both
         sample = memory.sample(storage, k_sample)
         learner, info = agent.update(learner, k_update, sample)
         return (learner, memory.feedback(storage, sample.index, info)), None
 
-    def tested(learner: Any, key: Any) -> Array:
+    def tested(learner: Any, key: "Key") -> Array:
         k_reset, k_act = keys.split(key)
 
-        def step(state: tuple, key: Any) -> tuple[tuple, Array]:
+        def step(state: tuple, key: "Key") -> tuple[tuple, Array]:
             world, timestep, carry, over = state
             world, after, carry, _ = act(learner, carry, world, timestep, key, False)
             return (world, after, carry, over | after.last()[0]), jnp.where(over, 0.0, after.reward[0])
@@ -114,12 +117,12 @@ def solved(
         start = (*fresh(k_reset), agent.begin(1), jnp.bool_(False))
         return jnp.sum(jax.lax.scan(step, start, keys.split(k_act, rows - 1))[1])
 
-    def round_(state: tuple, key: Any) -> tuple[tuple, Array]:
+    def round_(state: tuple, key: "Key") -> tuple[tuple, Array]:
         k_train, k_test = keys.split(key)
         state, _ = jax.lax.scan(train, state, keys.split(k_train, rows))
         return state, tested(state[0], k_test)
 
-    def run(key: Any) -> Array:
+    def run(key: "Key") -> Array:
         k_agent, k_reset, k_act, k_run = keys.split(key, 4)
         world, timestep = fresh(k_reset)
         learner, carry = agent.init(k_agent, timestep), agent.begin(1)
@@ -175,13 +178,13 @@ def reach() -> Environment:
     """A point in a square, which starts in one corner and is paid in the other."""
     goal = jnp.array([0.8, 0.8])
 
-    def transition(key: Any, place: Array, action: Array) -> tuple[Array, Array, Array]:
+    def transition(key: "Key", place: Array, action: Array) -> tuple[Array, Array, Array]:
         del key
         place = jnp.clip(place + 0.1 * jnp.clip(action, -1.0, 1.0), -1.0, 1.0)
         there = jnp.linalg.norm(place - goal) < 0.1
         return place, there.astype(jnp.float32), there
 
-    def initial(key: Any) -> Array:
+    def initial(key: "Key") -> Array:
         return -0.8 + 0.2 * jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
 
     spec = Spec("reach", Box((2,), -1.0, 1.0), Box((2,), -1.0, 1.0), HORIZON)

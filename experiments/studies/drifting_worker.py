@@ -4,7 +4,7 @@ The leader is a table of mean rewards of goals, from 4,000 walks of a worker of 
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,9 @@ from agents import losses
 from agents.base import LAST
 from envs import keys
 from envs.tasks.drifting_worker import REACH, drifting_worker, worker
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 LATER, WALKERS, BINS, TARGET = 0.5, 400, 40, 2.0
 
@@ -35,7 +38,7 @@ def led(seed: int, correction: bool) -> tuple[float, float]:
         def log_prob(s: Any, g: Any, a: Any) -> jax.Array:
             return losses.action_log_prob(worker(LATER, g), a, 1.0)
 
-        def one(place: Any, step: Any, goal: Any, key: Any) -> Any:
+        def one(place: Any, step: Any, goal: Any, key: "Key") -> Any:
             return losses.relabel_goals(log_prob, place[:, None], step[:, None], goal, key, low=-REACH, high=REACH)
 
         each = jax.random.split(k_correct, len(goal))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +14,11 @@ from envs import keys
 from envs.base import Environment
 from envs.tasks.dyna_maze import ACTIONS, CELLS, dyna_maze
 
+if TYPE_CHECKING:
+    from envs.base import Key
 
-def played(agent: Agent, env: Environment, steps: int, state: Any, key: Any) -> tuple[Any, tuple[Any, Any]]:
+
+def played(agent: Agent, env: Environment, steps: int, state: Any, key: "Key") -> tuple[Any, tuple[Any, Any]]:
     """Plays one lane that acts and learns after every step.
 
     Returns:
@@ -25,7 +28,7 @@ def played(agent: Agent, env: Environment, steps: int, state: Any, key: Any) -> 
     lane, timestep = jax.vmap(env.reset)(k_env[None])
     state = agent.init(k_init, timestep) if state is None else state
 
-    def step(carry: tuple[Any, Any, Any], key: Any) -> tuple[tuple[Any, Any, Any], tuple[Any, Any]]:
+    def step(carry: tuple[Any, Any, Any], key: "Key") -> tuple[tuple[Any, Any, Any], tuple[Any, Any]]:
         state, lane, timestep = carry
         k_act, k_update = jax.random.split(key)
         action, _, _ = agent.act(agent.actor(state), k_act, (), timestep, True)
@@ -83,7 +86,7 @@ def shortcut_episodes(seeds: Sequence[int], kappa: float = 1e-3) -> np.ndarray:
       `[seeds]`.
     """
 
-    def after_opening(key: Any) -> Any:
+    def after_opening(key: "Key") -> Any:
         agent = dyna_q(CELLS, ACTIONS, n=20, kappa=kappa, learning_rate=0.5)
         k_before, k_after = jax.random.split(key)
         state, _ = played(agent, dyna_maze("barrier"), 1500, None, k_before)

@@ -1,7 +1,7 @@
 """Random play of the I-maze, whose goals are 9 to 13 moves and a turn away, with actions that are held (εz-greedy)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,9 @@ from agents.common import exploration, optimisers
 from agents.dqn import dqn
 from envs import keys
 from envs.tasks.i_maze import i_maze
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 
 def share_at_a_goal(seeds: Sequence[int], longest: int = 1, episodes: int = 8_000) -> np.ndarray:
@@ -29,12 +32,12 @@ def share_at_a_goal(seeds: Sequence[int], longest: int = 1, episodes: int = 8_00
     network = networks.q_network(networks.Torso(env.spec.observation, (4,)), networks.QValues(env.spec.action.num))
     agent = exploration.extended(dqn(network, optimisers.adam(1e-2), epsilon=1.0), env.spec.action.num, longest)
 
-    def play(key: Any) -> jax.Array:
+    def play(key: "Key") -> jax.Array:
         k_env, k_agent, k_act = keys.split(key, 3)
         env_state, timestep = jax.vmap(env.reset)(keys.split(k_env, episodes))
         actor = agent.actor(agent.init(k_agent, timestep))
 
-        def step(state: Any, key: Any) -> tuple[Any, None]:
+        def step(state: Any, key: "Key") -> tuple[Any, None]:
             env_state, timestep, carry, over, found = state
             action, carry, _ = agent.act(actor, key, carry, timestep, True)
             env_state, timestep = jax.vmap(env.step)(env_state, action)

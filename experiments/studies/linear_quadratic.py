@@ -1,7 +1,7 @@
 """A linear system with quadratic costs, whose best policy is linear and whose action values are quadratic."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -14,6 +14,9 @@ from agents.common import optimisers
 from agents.common.critics import apply
 from agents.naf import naf
 from envs import keys
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 A, B = np.array([[0.9, 0.2], [-0.1, 0.8]]), np.array([[0.5, 0.1], [0.2, 0.4]])
 COST, EFFORT, DISCOUNT, LANES = np.eye(2), np.array([[0.5, 0.1], [0.1, 0.3]]), 0.9, 128
@@ -29,7 +32,7 @@ def riccati() -> tuple[np.ndarray, np.ndarray]:
     return DISCOUNT * np.linalg.solve(inner, B.T @ p @ A), 2 * inner
 
 
-def transitions(key: Any, spread: float = 1.0) -> Step:
+def transitions(key: "Key", spread: float = 1.0) -> Step:
     """One of each of the lanes, from states and actions drawn at random, so far from 0."""
     k_x, k_u = jax.random.split(key)
     x, u = jax.random.normal(k_x, (LANES, 2)), jax.random.uniform(k_u, (LANES, 2), minval=-2.0, maxval=2.0)
@@ -60,7 +63,7 @@ def errors(seed: int, precision: str) -> tuple[float, float]:
     network = networks.q_network(Products(), networks.QuadraticQ(2, precision, squash=False))
     agent = naf(network, optimisers.adam(5e-3), discount=DISCOUNT, target_rate=0.05)
 
-    def update(state: Any, key: Any) -> Any:
+    def update(state: Any, key: "Key") -> Any:
         return agent.update(state, key, Sample(transitions(key)))[0], None
 
     state = agent.init(k_init, jax.tree.map(lambda x: x[0], transitions(k_init).timestep))

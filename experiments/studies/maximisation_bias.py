@@ -5,7 +5,7 @@ From A, right ends with 0 and left leads to B, where each of ten actions ends wi
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ import numpy as np
 
 from agents import losses
 from envs import keys
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 RUNS, EPISODES, ARMS, RATE, EPSILON = 600, 300, 10, 0.1, 0.1
 A, B, END = 0, 1, 2
@@ -39,14 +42,14 @@ def share_left(seeds: Sequence[int], double: bool = True, episode: int = 20) -> 
 def curve(seed: int, double: bool) -> np.ndarray:
     """The share of runs that go left from A, `[EPISODES]`."""
 
-    def choose(key: Any, q: Any, num: int) -> Any:
+    def choose(key: "Key", q: Any, num: int) -> Any:
         k_explore, k_random, k_tie = jax.random.split(key, 3)
         tied = q[:num] >= jnp.max(q[:num])
         best = jnp.argmax(jax.random.uniform(k_tie, (num,)) * tied)
         random = jax.random.randint(k_random, (), 0, num)
         return jnp.where(jax.random.uniform(k_explore) < EPSILON, random, best)
 
-    def learn(tables: Any, state: int, action: Any, reward: Any, discount: Any, after: int, key: Any) -> Any:
+    def learn(tables: Any, state: int, action: Any, reward: Any, discount: Any, after: int, key: "Key") -> Any:
         # With double learning one table is updated at a time: it chooses, the other one values.
         own = jax.random.bernoulli(key).astype(int) if double else 0
         other = 1 - own if double else 0
@@ -57,7 +60,7 @@ def curve(seed: int, double: bool) -> np.ndarray:
         )
         return tables.at[own, state, action].add(RATE * error)
 
-    def episode(tables: Any, key: Any) -> Any:
+    def episode(tables: Any, key: "Key") -> Any:
         k_a, k_b, k_reward, k_1, k_2 = jax.random.split(key, 5)
         q = tables[0] + tables[1] if double else tables[0]
         left = choose(k_a, q[A], 2) == 0
@@ -67,7 +70,7 @@ def curve(seed: int, double: bool) -> np.ndarray:
         after = learn(moved, B, arm, reward, jnp.float32(0), END, k_2)
         return jnp.where(left, after, moved), left
 
-    def run(key: Any) -> Any:
+    def run(key: "Key") -> Any:
         return jax.lax.scan(episode, jnp.stack([START] * 2), jax.random.split(key, EPISODES))[1]
 
     return np.asarray(jax.jit(jax.vmap(run))(jax.random.split(keys.key(seed), RUNS)).mean(axis=0))

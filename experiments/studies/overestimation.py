@@ -1,7 +1,7 @@
 """Values where all rewards are noise, so that any policy earns 0: what the second critic of TD3 is for."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,9 @@ from agents.common.critics import apply, with_action
 from agents.ddpg import Params, ddpg
 from envs import keys
 from envs.base import Box
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 LANES, SIZE, RUNS, UPDATES = 8, 2, 64, 1_000
 
@@ -35,17 +38,17 @@ def values(seed: int, critics: int) -> np.ndarray:
     learner = ddpg(policy, critic, chains, discount=0.98, target_rate=0.05)
     kinds, ones = jnp.full((2, LANES), MID, jnp.int8), jnp.ones((2, LANES))
 
-    def noise_alone(key: Any) -> Step:
+    def noise_alone(key: "Key") -> Step:
         k_action, k_reward = jax.random.split(key)
         action = jax.random.uniform(k_action, (2, LANES, SIZE), minval=-1)
         reward = jax.random.normal(k_reward, (2, LANES))
         return Step(TimeStep(kinds, reward, ones, {"observation": ones[..., None]}), action, {})
 
-    def update(state: Any, key: Any) -> Any:
+    def update(state: Any, key: "Key") -> Any:
         k_draw, k_update = jax.random.split(key)
         return learner.update(state, k_update, Sample(noise_alone(k_draw)))[0], None
 
-    def run(key: Any) -> Any:
+    def run(key: "Key") -> Any:
         rows = noise_alone(key).timestep
         state = learner.init(key, jax.tree.map(lambda x: x[0], rows))
         state, _ = jax.lax.scan(update, state, jax.random.split(key, UPDATES))

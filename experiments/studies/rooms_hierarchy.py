@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,9 @@ from agents.hierq import hierq
 from envs import keys
 from envs.tasks.four_rooms import four_rooms
 
+if TYPE_CHECKING:
+    from envs.base import Key, TimeStep
+
 LIMIT, IN_A_ROW = 1_000, 5
 
 
@@ -22,19 +25,19 @@ def trial(levels: int, chunk: int, chunks: int, testing: float, scale: int = 2) 
     env = four_rooms("corner", "corner", scale=scale, time_limit=LIMIT)
     agent = hierq(env.spec.observation["observation"].num, 4, levels=levels, testing=testing)
 
-    def moved(actor: Any, key: Any, lane: Any, memory: Any, timestep: Any, explore: bool) -> tuple[Any, ...]:
+    def moved(actor: Any, key: "Key", lane: Any, memory: Any, timestep: "TimeStep", explore: bool) -> tuple[Any, ...]:
         action, memory, extras = agent.act(actor, key, memory, timestep, explore)
         lane, after = jax.vmap(env.step)(lane, action)
         return lane, memory, after, Step(timestep, action, extras), Step(after, action, extras)
 
-    def learned(carry: tuple[Any, ...], key: Any) -> tuple[tuple[Any, ...], None]:
+    def learned(carry: tuple[Any, ...], key: "Key") -> tuple[tuple[Any, ...], None]:
         state, lane, memory, timestep = carry
         k_act, k_update = jax.random.split(key)
         lane, memory, after, *pair = moved(agent.actor(state), k_act, lane, memory, timestep, True)
         state, _ = agent.update(state, k_update, Sample(jax.tree.map(lambda a, b: jnp.stack([a, b]), *pair)))
         return (state, lane, memory, after), None
 
-    def solves(actor: Any, key: Any) -> Any:
+    def solves(actor: Any, key: "Key") -> Any:
         """Whether greedy play from the start reaches the goal."""
         lane, timestep = jax.vmap(env.reset)(key[None])
 
@@ -47,7 +50,7 @@ def trial(levels: int, chunk: int, chunks: int, testing: float, scale: int = 2) 
         *_, last, _ = jax.lax.while_loop(lambda carry: ~carry[2].last()[0], body, start)
         return last.discount[0] == 0
 
-    def run(key: Any) -> Any:
+    def run(key: "Key") -> Any:
         k_init, k_env, k_run = jax.random.split(key, 3)
         lane, timestep = jax.vmap(env.reset)(k_env[None])
 

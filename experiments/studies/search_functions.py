@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,9 @@ from agents.cem import elites
 from agents.cma_es import adaptation
 from agents.common.policy_search import Strategy
 from envs import keys
+
+if TYPE_CHECKING:
+    from envs.base import Key
 
 TARGET = 1e-9
 
@@ -39,7 +42,7 @@ FUNCTIONS: dict[str, tuple[Callable[[jax.Array], jax.Array], float, float]] = {
 """Name -> function, where the search starts in every coordinate, and its first σ."""
 
 
-def counted(strategy: Strategy, function: Any, x: jax.Array, most: int, key: Any) -> jax.Array:
+def counted(strategy: Strategy, function: Any, x: jax.Array, most: int, key: "Key") -> jax.Array:
     """Evaluations, in whole generations, until a candidate is as good as the target; `most` or more where none is."""
 
     def unfinished(state: tuple[Any, Any, Any]) -> Any:
@@ -89,11 +92,11 @@ def distance(seeds: Sequence[int], noise: float = 1.0, generations: int = 60) ->
     """
     strategy = elites(50, 10, sigma=0.5, noise=noise, fade=40.0)
 
-    def generation(state: Any, key: Any) -> tuple[Any, None]:
+    def generation(state: Any, key: "Key") -> tuple[Any, None]:
         candidates = strategy.ask(state, key)
         return strategy.tell(state, candidates, -jax.vmap(sphere)(candidates)), None
 
-    def run(key: Any) -> jax.Array:
+    def run(key: "Key") -> jax.Array:
         start = strategy.init(jnp.full(5, 10.0))
         state, _ = jax.lax.scan(generation, start, jax.random.split(key, generations))
         return jnp.linalg.norm(strategy.mean(state))

@@ -7,7 +7,7 @@ these, takes three steps of its parameters.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,9 @@ from envs import keys
 from envs.base import Array, Box, Environment, Key
 from envs.tasks.point_goals import RADIUS, point_goals
 from experiments.studies import learned
+
+if TYPE_CHECKING:
+    from envs.base import TimeStep
 
 LATENT, EPISODES, HORIZON, LANES, BINS = 2, 20, 20, 40, 10
 LENGTH = EPISODES * (HORIZON + 1)
@@ -74,7 +77,7 @@ def played(
 def latent_policy(policy: Any, latents: Latents) -> Any:
     """Acts by `policy` with z of each lane's Gaussian, `[lanes, LATENT]`."""
 
-    def act(key: Key, timestep: Any, noise: Array) -> tuple[Array, dict[str, Array]]:
+    def act(key: Key, timestep: "TimeStep", noise: Array) -> tuple[Array, dict[str, Array]]:
         z = latents.mean + jnp.exp(latents.log_std) * noise
         chosen = policy_of(network_of(), policy, joined(timestep.observation, z))
         action, log_prob = chosen.sample_and_log_prob(key)
@@ -86,7 +89,7 @@ def latent_policy(policy: Any, latents: Latents) -> Any:
 def own_policy(params: Any) -> Any:
     """Acts by parameters of each lane's own, `[lanes, ...]`."""
 
-    def act(key: Key, timestep: Any, noise: Array) -> tuple[Array, dict[str, Array]]:
+    def act(key: Key, timestep: "TimeStep", noise: Array) -> tuple[Array, dict[str, Array]]:
         del noise
 
         def one(params: Any, key: Key, observation: Array) -> tuple[Array, Array]:
