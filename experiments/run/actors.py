@@ -10,6 +10,7 @@ from experiments.run import ranges
 
 if TYPE_CHECKING:
     from experiments.drivers.contract import Parts
+    from experiments.run.flags import Common
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ CHANGEABLE = ("engine", "ray", "patience", "learner", "coordinator")
 """Flags of actors that may change when a run is resumed."""
 
 
-def apart(config: Any) -> bool:
+def apart(config: "Common") -> bool:
     """Whether actors play apart from the learner."""
     return getattr(config, "actors", None) is not None
 
@@ -108,7 +109,7 @@ def check(config: Any) -> None:
         )
 
 
-def check_learners(config: Any) -> None:
+def check_learners(config: "Common") -> None:
     """Refuses flags of several learners that do not go together.
 
     Raises:
@@ -137,24 +138,24 @@ def check_learners(config: Any) -> None:
         raise ValueError(f"{what}; python -m experiments.launch gives all of them")
 
 
-def follows(config: Any) -> bool:
+def follows(config: "Common") -> bool:
     """Whether this process learns along with another one, which keeps the records of the run."""
     return apart(config) and config.learner > 0
 
 
-def sharers(config: Any) -> int:
+def sharers(config: "Common") -> int:
     """Devices that train each seed together, each with an equal part of its environments, replay and batches."""
     return config.devices * (config.learners if apart(config) else 1)
 
 
-def typed(config: Any, name: str) -> str:
+def typed(config: "Common", name: str) -> str:
     """A flag as it is typed."""
     value = getattr(config, name)
     word = f"--{name.replace('_', '-')}"
     return word if value is True else f"{word} {value}"
 
 
-def connect(config: Any) -> None:
+def connect(config: "Common") -> None:
     """Joins or starts what the actors are to run on, and joins the other learners; before JAX starts.
 
     Raises:

@@ -10,10 +10,19 @@ if TYPE_CHECKING:
     from envs.base import Spec
     from experiments.drivers.base import Driver
     from experiments.drivers.engines import Engine
+    from experiments.run.flags import Common
 
 
 def driver(
-    experiment: Any, config: Any, env: Any, make: Any, judged: Any, hypers: Any, lay: Any, iterations: int, anew: Any
+    experiment: Any,
+    config: "Common",
+    env: Any,
+    make: Any,
+    judged: Any,
+    hypers: Any,
+    lay: Any,
+    iterations: int,
+    anew: Any,
 ) -> "Driver":
     """The driver of learners with actors, one for each seed; for most arguments see `prepare.prepare`.
 
@@ -90,7 +99,7 @@ def check_store(config: Any, spec: "Spec", make: Any) -> None:
     on_ray.check_store(size * (config.ahead + 1) * config.seeds, ", ".join(typed(config, name) for name in names))
 
 
-def engine(experiment: Any, config: Any, env: Any, make: Any, judged: Any, sharers: int, anew: Any) -> "Engine":
+def engine(experiment: Any, config: "Common", env: Any, make: Any, judged: Any, sharers: int, anew: Any) -> "Engine":
     """What runs the actors."""
     from experiments.drivers import engines
 
@@ -102,7 +111,7 @@ def engine(experiment: Any, config: Any, env: Any, make: Any, judged: Any, share
     return run_by(partial(local, config, env, make, judged, sharers))
 
 
-def remote(anew: Any, config: Any, build: Any, sharers: int, actor: int, generation: int) -> Any:
+def remote(anew: Any, config: "Common", build: Any, sharers: int, actor: int, generation: int) -> Any:
     """An actor in a process of its own, which makes the task anew."""
     env, make, judged = anew(config, build)
     return local(config, env, make, judged, sharers, actor, generation)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from envs.base import Spec
+    from experiments.run.flags import Common
     from replay.dataset import Dataset, Facts
 
 
@@ -70,7 +71,7 @@ def task_of(flag: str, name: str) -> tuple[str, tuple[str, ...]]:
     return found["env"], found["env_options"]
 
 
-def held(config: Any, spec: "Spec") -> Held:
+def held(config: "Common", spec: "Spec") -> Held:
     """The dataset of a run, read and checked.
 
     Raises:
@@ -88,7 +89,7 @@ def held(config: Any, spec: "Spec") -> Held:
     return Held(replay.dataset.facts(dataset), replay.arrays(dataset))
 
 
-def beside(config: Any, build: Callable[..., Any]) -> Callable[..., Any]:
+def beside(config: "Common", build: Callable[..., Any]) -> Callable[..., Any]:
     """`make` of an experiment, whose replay also serves the dataset that is learned from beside what is played."""
     if not acts_beside(config):
         return build
@@ -129,7 +130,7 @@ def online(config: Any, parts: Any) -> Any:
     return parts._replace(agent=agent, replay=memory, schedule=parts.schedule._replace(unroll=1, warmup=memory.minimum))
 
 
-def check_beside(config: Any, shape: Any, arrays: Any) -> None:
+def check_beside(config: "Common", shape: Any, arrays: Any) -> None:
     """Refuses a dataset beside a replay that cannot serve it.
 
     Args:
@@ -196,7 +197,7 @@ def store(flag: str, name: str, dataset: "Dataset") -> None:
         format_of(name).save(dataset, name)
 
 
-def blank(config: Any, spec: "Spec") -> "Facts | None":
+def blank(config: "Common", spec: "Spec") -> "Facts | None":
     """Facts for runs whose dataset is not read, as when their policies are played."""
     import replay.dataset
 

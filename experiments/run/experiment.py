@@ -15,10 +15,11 @@ from experiments.run import flags, population, prepare, records
 from experiments.run.plans import Size
 
 if TYPE_CHECKING:
+    from experiments.run.flags import Common
     from experiments.run.results import Run
 
 
-def trained(experiment: "Experiment", config: Any) -> dict[str, Any]:
+def trained(experiment: "Experiment", config: "Common") -> dict[str, Any]:
     """Trains what the flags describe: the `launch` of every experiment that is one training.
 
     Returns:
@@ -108,7 +109,7 @@ class Experiment(NamedTuple):
         """
         return flags.parse(self.flags, argv, self.command, self.presets, self.name)
 
-    def start(self, config: Any) -> dict[str, Any]:
+    def start(self, config: "Common") -> dict[str, Any]:
         """Checks every number against the range of its flag, and launches."""
         config = population.completed(config)
         flags.check(config)

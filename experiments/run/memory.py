@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from envs.base import Spec
     from experiments.drivers.contract import Parts
     from experiments.drivers.devices import Layout
+    from experiments.run.flags import Common
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says how much memory a container may use."""
@@ -21,7 +22,7 @@ LENGTHS = ("buffer_size", "batch_size", "unroll", "warmup", "updates", "epsilon_
 """Counts of an agent that are no sizes of its networks."""
 
 
-def check(config: Any, runs: int, needs: dict[str, int], lay: "Layout") -> None:
+def check(config: "Common", runs: int, needs: dict[str, int], lay: "Layout") -> None:
     """Refuses runs that take more bytes than there are; nothing where that cannot be read.
 
     Args:
@@ -64,7 +65,7 @@ def fit(told: str, total: int, lay: "Layout", more: str = "") -> None:
         )
 
 
-def of_rows(config: Any, spec: "Spec") -> dict[str, int]:
+def of_rows(config: "Common", spec: "Spec") -> dict[str, int]:
     """Bytes of the rows alone that a run's environments and evaluation have at any time, which take no tracing."""
     import jax
 
@@ -74,7 +75,7 @@ def of_rows(config: Any, spec: "Spec") -> dict[str, int]:
     return {"environments": row * config.num_envs, "evaluation": row * config.eval_episodes}
 
 
-def of_state(config: Any, spec: "Spec", shape: Any, parts: "Parts", runs: int, data: Any = ()) -> dict[str, int]:
+def of_state(config: "Common", spec: "Spec", shape: Any, parts: "Parts", runs: int, data: Any = ()) -> dict[str, int]:
     """Bytes of one run by what takes them: its state, and of what comes and goes the larger.
 
     Args:
@@ -118,7 +119,7 @@ def size(tree: Any) -> int:
     return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
-def responsible(config: Any, part: str) -> list[str]:
+def responsible(config: "Common", part: str) -> list[str]:
     """The flags that most of what takes memory is due to."""
     values = flags.flat(config)
     named = {

@@ -8,6 +8,7 @@ from experiments.run import flags
 
 if TYPE_CHECKING:
     from experiments.drivers.contract import Parts
+    from experiments.run.flags import Common
 
 
 class Size(NamedTuple):
@@ -54,7 +55,7 @@ class Plan(NamedTuple):
         return (env_steps - self.warmup_steps) // self.chunk_steps
 
 
-def planned(config: Any, parts: "Parts") -> tuple[Any, Plan]:
+def planned(config: "Common", parts: "Parts") -> tuple[Any, Plan]:
     """Rounds the intervals to whole chunks; the flags returned hold what was rounded to.
 
     Raises:

@@ -12,6 +12,7 @@ from experiments.run import ranges
 
 if TYPE_CHECKING:
     from agents.common.populations import Bounds
+    from experiments.run.flags import Common
 
 LINEAGE, PICTURE = "lineage.csv", "lineage.png"
 """What a population's folder has beside that of any run: who copied whom, and its picture."""
@@ -137,7 +138,7 @@ def at(table: dict[str, list[tuple[int, float]]], steps: int) -> dict[str, float
     return {name: next(value for step, value in reversed(pairs) if step <= steps) for name, pairs in table.items()}
 
 
-def completed(config: Any) -> Any:
+def completed(config: "Common") -> Any:
     """The flags, with as many seeds as one population has where no number is given, and a folder's schedule read.
 
     Raises:
@@ -202,7 +203,7 @@ def carried(config: Any) -> dict[str, float]:
     return {name: getattr(config.agent, name) for name in bounds(config)} if config.population else {}
 
 
-def corners(config: Any) -> list[dict[str, float]]:
+def corners(config: "Common") -> list[dict[str, float]]:
     """Values that a run may meet, for `Experiment.check`: each bound, or each value of a schedule, beside the others'.
 
     One point without anything where no flag is carried.
@@ -215,7 +216,7 @@ def corners(config: Any) -> list[dict[str, float]]:
     return found or [{}]
 
 
-def begin_with(config: Any, runs: int) -> dict[str, Any]:
+def begin_with(config: "Common", runs: int) -> dict[str, Any]:
     """The numbers that runs begin with, float32 `[R]` by name."""
     import jax
     import numpy as np

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from experiments.drivers.base import Driver
     from experiments.drivers.contract import Parts
     from experiments.run.experiment import Experiment
+    from experiments.run.flags import Common
 
 
 MANY = 1_000
@@ -107,7 +108,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     return Prepared(experiment, config, points, plan, driver, lay, folder, begun)
 
 
-def anew(config: Any, build: Callable[..., Any]) -> tuple[Any, Callable[[dict[str, Any]], "Parts"], Any]:
+def anew(config: "Common", build: Callable[..., Any]) -> tuple[Any, Callable[[dict[str, Any]], "Parts"], Any]:
     """The task, the parts and the task of evaluations of a run, for an actor in a process of its own."""
     env = environment(config)
     make = actors.scheduled(config, parts_maker(config, env.spec, build))
@@ -125,7 +126,7 @@ def fit(told: str, total: int, runs: int = 1) -> None:
     memory.fit(told, total, devices.layout(runs))
 
 
-def environment(config: Any, folder: Path | None = None, trust: bool = False) -> Any:
+def environment(config: "Common", folder: Path | None = None, trust: bool = False) -> Any:
     """The task that the flags name.
 
     Args:
@@ -169,7 +170,7 @@ def check_code(env: str, folder: Path) -> None:
         raise ValueError(f"{folder}: its task {env} is a function of {where}; --trust calls it")
 
 
-def evaluation_task(config: Any, env: Any, options: Sequence[str] = ()) -> Any:
+def evaluation_task(config: "Common", env: Any, options: Sequence[str] = ()) -> Any:
     """The task that policies are evaluated on: `env` of the flags, with `eval_env_options`, and with `options` on top.
 
     Raises:
@@ -206,19 +207,19 @@ def driver_of(env: Any, make: Any, hypers: Any, lay: Any, seeds: np.ndarray, **n
     return driver(env, make, hypers, lay, seeds=[int(seed) for seed in seeds], **numbers)
 
 
-def run_seeds(config: Any, points: list[dict[str, float]]) -> np.ndarray:
+def run_seeds(config: "Common", points: list[dict[str, float]]) -> np.ndarray:
     """The seed of every run, `[R]`: the same ones at each point of a sweep."""
     return np.tile(config.seed + np.arange(config.seeds), len(points))
 
 
-def size_of(config: Any, facts: Any = None) -> Size:
+def size_of(config: "Common", facts: Any = None) -> Size:
     """The sizes of a run that `check` and `make` are told, with the facts of the dataset that it learns from."""
     sharers = actors.sharers(config)
     return Size(actors.lanes(config) // sharers, sharers, config.schedule_steps or config.steps, facts)
 
 
 def parts_maker(
-    config: Any, spec: "Spec", build: Callable[..., Any], facts: Any = None
+    config: "Common", spec: "Spec", build: Callable[..., Any], facts: Any = None
 ) -> Callable[[dict[str, Any]], "Parts"]:
     """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not.
 
@@ -245,7 +246,7 @@ def plain_maker(
     return make
 
 
-def check_carried(config: Any, spec: "Spec", build: Callable[..., Any], held: Any) -> None:
+def check_carried(config: "Common", spec: "Spec", build: Callable[..., Any], held: Any) -> None:
     """Refuses to change numbers that the replay is built with, which is no part of the agent.
 
     Raises:

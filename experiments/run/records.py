@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import reports
 from experiments.run.interrupts import Interrupt as Interrupt
+
+if TYPE_CHECKING:
+    from experiments.run.flags import Common
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "rlax", "numpy", "envpool", "gymnasium", "gymnax", "mujoco")
 
@@ -66,7 +69,7 @@ def locked(folder: Path, name: str = "--resume") -> Iterator[None]:
         os.close(handle)
 
 
-def describe(experiment: Any, config: Any, before: Any = ()) -> dict[str, Any]:
+def describe(experiment: Any, config: "Common", before: Any = ()) -> dict[str, Any]:
     """The content of config.json.
 
     Args:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ from experiments.run import actors, flags, layouts, records
 from experiments.run.checkpoint import Checkpointer
 from experiments.run.evolution import evolution
 from experiments.run.prepare import Prepared, run_seeds
+
+if TYPE_CHECKING:
+    from experiments.run.flags import Common
 
 EPISODES = ("episodes", "episode_return", "episode_length")
 """Metrics that may be NaN: no episode need have ended in a chunk."""
@@ -42,7 +45,7 @@ def finite(tree: Any) -> jax.Array:
     ).all()
 
 
-def shaping(config: Any) -> dict[str, Any]:
+def shaping(config: "Common") -> dict[str, Any]:
     """The flags that a run must keep when it is resumed."""
     return {name: value for name, value in flags.flat(config).items() if name not in flags.CHANGEABLE}
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from experiments.run import actors, flags, records
 from experiments.run.checkpoint import Checkpointer
 from experiments.run.prepare import Prepared
 from experiments.run.session import MARK, Session, label
+
+if TYPE_CHECKING:
+    from experiments.run.flags import Common
 
 CHECKPOINTS, CURVE = "checkpoints", "curve.png"
 LONG = 30 * 60
@@ -177,7 +180,7 @@ def open_log(
     return Logger(prepared.lay.runs, *parts, progress)
 
 
-def length_of(config: Any) -> str:
+def length_of(config: "Common") -> str:
     """What the length of a run is called in its logs and its summary."""
     return "env_steps" if config.counted == "steps" else config.counted
 
