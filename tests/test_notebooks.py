@@ -27,8 +27,8 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
 
 
 def test_which_there_are():
-    first = ["advantages", "curiosity", "distributions", "goals", "imagination", "losses"]
-    assert [*first, "memory", "offline", "rewards", "seeds", "start"] == NAMES
+    first = ["advantages", "curiosity", "distributions", "goals", "imagination", "instructions"]
+    assert [*first, "losses", "memory", "offline", "rewards", "seeds", "start"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

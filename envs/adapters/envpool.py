@@ -49,8 +49,8 @@ PAID_WHEN_SOLVED = ("Maze-v0", "RubiksCube-v0", "RubiksCube-partly-scrambled-v0"
 CELL_KINDS = (11, 6, 3)  # objects, colours and states of a cell in MiniGrid
 MISSIONS = (
     ", a after and at avoid ball behind blue box door end fetch find from front get go goal green grey hallway in key "
-    "lava left matching maze must near next object of on open opening pick purple put reach red right room rooms square "
-    "the then to traverse unlock up use yellow you your"
+    "lava left matching maze must near next object of on open opening pick purple put reach red right room rooms "
+    "square the then to traverse unlock up use yellow you your"
 )
 """The words of the missions of MiniGrid and BabyAI."""
 NO_LIMIT = 2**31 - 1
