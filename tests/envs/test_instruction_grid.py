@@ -101,9 +101,10 @@ def test_the_star_of_random_events_comes_goes_and_pays():
         star = timestep.observation["things"].reshape(8, 5)[STAR]
         toward = [i for i, move in enumerate(MOVES) if np.dot(move, star[3:]) > 0]
         action = PICK if star[2] else toward[0] if toward else t % 4
+        ended = timestep.last()
         state, timestep = step(state, jnp.int32(action))
         shown.append(bool(star[0]))
-        if star[2]:
+        if star[2] and not ended:
             paid.append(float(timestep.reward))
     assert any(shown) and not all(shown)
     assert paid and all(reward in (0.5, 1.5) for reward in paid)
