@@ -166,6 +166,28 @@ class Subgoals(NamedTuple):
     """The same task as one single subtask, for learners that do not divide it."""
 
 
+class Vocabulary(NamedTuple):
+    """What the numbers of a text stand for: its words one after the other, then zeros (`envs.text`)."""
+
+    entry: str
+    """The entry of the observation that holds the text, int32 or uint8 `[length]`."""
+    words: tuple[str, ...]
+    """`words[i]` is what i stands for: "" for 0, the padding, and "?" for 1, any word that is not known."""
+
+
+class Subtasks(NamedTuple):
+    """What the instructions of a task can ask for, and a task of each, for skills to be learned on."""
+
+    sizes: tuple[int, ...]
+    """How many values each parameter has; subtasks are their combinations, the last parameter's values fastest."""
+    sentences: Any
+    """int32 `[subtasks, length]`: how each is told, as a line of the text."""
+    seen: Any
+    """bool `[subtasks]`: which of them may be trained on."""
+    single: Callable[[Any], Any]
+    """`(subtask or None) -> Environment` of one instruction: the one given, or any that may be trained on."""
+
+
 class Spec(NamedTuple):
     """What an agent is built from."""
 
@@ -178,6 +200,8 @@ class Spec(NamedTuple):
     subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
     episodes: int | None = None  # that one task is played for, of a distribution of them; 0 for good
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
+    vocabulary: Vocabulary | None = None  # of a task that shows a text
+    subtasks: Subtasks | None = None  # of a task that is a list of instructions, a line of the text each
 
 
 def blank(spec: Spec, lanes: int) -> TimeStep:

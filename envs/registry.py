@@ -38,6 +38,7 @@ TASKS = {
     "hanging-load": ("envs.tasks.hanging_load", "hanging_load"),
     "harlow": ("envs.tasks.harlow", "harlow"),
     "i-maze": ("envs.tasks.i_maze", "i_maze"),
+    "instruction-grid": ("envs.tasks.instruction_grid", "instruction_grid"),
     "key-to-door": ("envs.tasks.key_to_door", "key_to_door"),
     "key-maze": ("envs.tasks.key_maze", "key_maze"),
     "memory-chain": ("envs.tasks.memory_chain", "memory_chain"),

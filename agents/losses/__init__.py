@@ -1,5 +1,6 @@
 """Losses: arrays in, arrays out, per step. Compose them, sum them, mask them once."""
 
+from agents.losses.analogy import difference, dissimilarity, ending, similarity
 from agents.losses.auxiliary import pixel_control, reward_prediction
 from agents.losses.continuous import (
     expected_soft_value,
@@ -166,13 +167,16 @@ __all__ = [
     "count_bonus",
     "counted",
     "dice",
+    "difference",
     "direction_reward",
     "disagreement",
     "discounted_returns",
     "discriminator_loss",
+    "dissimilarity",
     "distillation",
     "double_q_learning",
     "dream_weights",
+    "ending",
     "endless_gae",
     "entropy",
     "entropy_of",
@@ -228,6 +232,7 @@ __all__ = [
     "shaped_reward",
     "signed_hyperbolic",
     "signed_parabolic",
+    "similarity",
     "smoothed_action",
     "soft_policy",
     "soft_value",

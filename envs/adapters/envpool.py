@@ -18,11 +18,26 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from envs.base import FIRST, LAST, MID, Box, Discrete, Goals, HostEnvironment, Pool, Spec, TimeStep, host_rows
+from envs import text
+from envs.base import (
+    FIRST,
+    LAST,
+    MID,
+    Box,
+    Discrete,
+    Goals,
+    HostEnvironment,
+    Pool,
+    Spec,
+    TimeStep,
+    Vocabulary,
+    host_rows,
+)
 from envs.goals import near
 from envs.host import finite_or_inf, lane_seeds, narrowed, unknown
 
@@ -32,6 +47,12 @@ STRETCHABLE = ("classic_control", "toy_text", "box2d", "mujoco.gym")  # the limi
 FIXED_LIMIT = ("jumanji", "highway", "pgx")  # `max_episode_steps` is ignored
 PAID_WHEN_SOLVED = ("Maze-v0", "RubiksCube-v0", "RubiksCube-partly-scrambled-v0")
 CELL_KINDS = (11, 6, 3)  # objects, colours and states of a cell in MiniGrid
+MISSIONS = (
+    ", a after and at avoid ball behind blue box door end fetch find from front get go goal green grey hallway in key "
+    "lava left matching maze must near next object of on open opening pick purple put reach red right room rooms "
+    "square the then to traverse unlock up use yellow you your"
+)
+"""The words of the missions of MiniGrid and BabyAI."""
 NO_LIMIT = 2**31 - 1
 FPS, ATARI_FPS = 30, 60  # of films: the simulator says no rate; of raw frames
 # Options that are not a user's, and those that are but are in no task's configuration.
@@ -48,6 +69,7 @@ def envpool(
     num_threads: int | None = None,
     drop: str | Sequence[str] = (),
     one_hot: bool = True,
+    words: int = 0,
     **options: Any,
 ) -> HostEnvironment:
     """A task of envpool.
@@ -63,6 +85,8 @@ def envpool(
       drop: entries of a dictionary observation to leave out, such as MiniGrid's "mission".
       one_hot: MiniGrid's and BabyAI's "image" as `uint8[N, 7, 7, 20]` with 255 at the object, the colour and the state
         of each cell, as networks take images; else the three numbers of each cell, which are no brightnesses.
+      words: MiniGrid's and BabyAI's "mission" as `int32[N, words]`, the numbers of its words in `spec.vocabulary`, of
+        which those beyond so many are left out; BabyAI's are of at most 31. 0 for the bytes of its letters.
       **options: envpool's own, such as `max_episode_steps`. For Atari: `stack_num`, `frame_skip`, `noop_max`,
         `repeat_action_probability`, `full_action_space`, `img_height`, `img_width`, `gray_scale`,
         `zero_discount_on_life_loss` (a lost life has discount 0 and the game goes on), `episodic_life` (a lost life
@@ -84,10 +108,25 @@ def envpool(
     observation, observe = _observation(task.state_array_spec, (drop,) if isinstance(drop, str) else tuple(drop))
     if one_hot and isinstance(observation, dict) and family == "minigrid" and "image" in observation:
         observation, observe = _cells(observation, observe)
+    if words < 0 or (
+        words and (family != "minigrid" or not isinstance(observation, dict) or "mission" not in observation)
+    ):
+        raise ValueError(f"words is {words}; allowed: 0, or more where the observation has a mission")
+    known = text.vocabulary([MISSIONS], "mission") if words else None
+    if known is not None:
+        observation, observe = _missions(observation, observe, known, words)
     action, convert = _action(id, task)
     limit = task.config.max_episode_steps
     fps = ATARI_FPS / task.config.frame_skip if family == "atari" else FPS
-    spec = Spec(f"envpool/{id}", observation, action, limit if 0 < limit < NO_LIMIT else None, _goals(id), fps=fps)
+    spec = Spec(
+        f"envpool/{id}",
+        observation,
+        action,
+        limit if 0 < limit < NO_LIMIT else None,
+        _goals(id),
+        fps=fps,
+        vocabulary=known,
+    )
     stretched = spec.time_limit is not None and family in STRETCHABLE
     paid_when_solved = id.removeprefix("Jumanji/") in PAID_WHEN_SOLVED
     lives_count = family == "atari" and task.config.zero_discount_on_life_loss
@@ -224,6 +263,23 @@ def _cells(space: dict[str, Any], observe: Callable[[list], Any]) -> tuple[dict[
 
     shape = (*space["image"].shape[:2], sum(CELL_KINDS))
     return {**space, "image": Box(shape, 0, 255, np.uint8)}, one_hot
+
+
+def _missions(
+    space: dict[str, Any], observe: Callable[[list], Any], known: Vocabulary, words: int
+) -> tuple[dict[str, Any], Callable[[list], Any]]:
+    """The same with the mission as numbers of words."""
+
+    @lru_cache(maxsize=4096)
+    def numbered(letters: bytes) -> np.ndarray:
+        told = text.split(letters.split(b"\0")[0].decode())
+        return text.encode(known, " ".join(told[:words]), words)
+
+    def read(rows: list) -> dict[str, Any]:
+        shown = observe(rows)
+        return {**shown, "mission": np.stack([numbered(letters.tobytes()) for letters in shown["mission"]])}
+
+    return {**space, "mission": text.space(known, words)}, read
 
 
 def channels_last(images: np.ndarray) -> np.ndarray:

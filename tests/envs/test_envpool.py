@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from agents.base import FIRST, LAST, MID, TimeStep
+from envs import text
 from envs.adapters.envpool import channels_last, envpool
 from envs.base import Box, Discrete, HostEnvironment, Pool
 from envs.host import lane_seeds
@@ -279,3 +280,25 @@ def test_bad_pools() -> None:
         env.pool(1, -1)
     with pytest.raises(ValueError, match="cannot be drawn"):
         envpool("Catch-v0").pool(1, 0).frame()
+
+
+def test_missions_are_read_as_words() -> None:
+    """The numbers of a mission's words say what its letters do."""
+    plain, read = (envpool("BabyAI-PutNextLocalS5N3-v0", drop="image", words=words) for words in (0, 12))
+    pools = [env.pool(3, 5) for env in (plain, read)]
+    (letters, told), known = [pool.reset().observation["mission"] for pool in pools], read.spec.vocabulary
+    assert known is not None and known.entry == "mission" and told.shape == (3, 12) and told.dtype == np.int32
+    for letter, line in zip(letters, told, strict=True):
+        assert text.decode(known, line) == bytes(letter).split(b"\0")[0].decode()
+    assert read.spec.observation["mission"] == Box((12,), 0, len(known.words) - 1, np.int32)
+    for pool in pools:
+        pool.close()
+    short = envpool("BabyAI-PutNextLocalS5N3-v0", words=2).pool(1, 5)
+    assert text.decode(known, short.reset().observation["mission"][0]).split()[0] == "put"
+    short.close()
+
+
+@pytest.mark.parametrize(("id", "options"), [("CartPole-v1", {}), ("MiniGrid-MemoryS7-v0", {"drop": "mission"})])
+def test_only_missions_have_words(id: str, options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="words is 5; allowed: 0, or more where the observation has a mission"):
+        envpool(id, words=5, **options)

@@ -112,6 +112,10 @@ WORDS = {
         *["--agent.horizon", "2", "--agent.iterations", "1", "--agent.window", "4"],
     ],
     "unreal": SHORT,
+    "zero_shot": [
+        *["--env-options", "pairs=seen", "size=4", *SHORT, "--agent.teacher-updates", "2", "--agent.teacher-envs", "2"],
+        *["--agent.distil-updates", "2"],
+    ],
     "world_models": [
         *["--stages", "--agent.latent", "2", "--agent.units", "8", "--agent.layers", "1", "--agent.memory-size", "4"],
         *["--agent.components", "2", "--agent.population", "4", "--agent.episodes", "1"],
