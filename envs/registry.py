@@ -35,6 +35,7 @@ TASKS = {
     "flickering-catch": ("envs.tasks.partly_hidden", "flickering_catch"),
     "four-rooms": ("envs.tasks.four_rooms", "four_rooms"),
     "grid": ("envs.tasks.grid", "grid"),
+    "grid-maps": ("envs.tasks.grid_maps", "grid_maps"),
     "hanging-load": ("envs.tasks.hanging_load", "hanging_load"),
     "harlow": ("envs.tasks.harlow", "harlow"),
     "i-maze": ("envs.tasks.i_maze", "i_maze"),

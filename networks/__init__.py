@@ -36,6 +36,7 @@ from networks.token_model import TokenModel
 from networks.tokens import Tokeniser, autoencoder, cells
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
 from networks.transformer import Cache, Transformer, fresh_cache
+from networks.vin import Planner, ValueIteration
 
 __all__ = [
     "GRU",
@@ -68,6 +69,7 @@ __all__ = [
     "Noise",
     "NoisyDense",
     "PixelValues",
+    "Planner",
     "PolicyValue",
     "QValues",
     "Quadratic",
@@ -84,6 +86,7 @@ __all__ = [
     "Torso",
     "Transformer",
     "Value",
+    "ValueIteration",
     "Values",
     "actor_critic",
     "autoencoder",
