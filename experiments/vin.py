@@ -90,7 +90,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         bc(network(config, spec), optimisers.adam(config.learning_rate, config.max_grad_norm)),
         dagger.of_function(expert.act),
         updates=config.updates,
-        beta=lambda round_: config.beta,
+        beta=dagger.constant(config.beta),
     )
     held, batch = parts.shares(config, size)
     return run.Parts(agent, replay.aggregate(held, batch), run.Schedule(config.unroll, config.updates))
@@ -98,7 +98,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 PRESETS: run.Presets = {
     "maps": {
-        "steps": 100_000,
+        "steps": 60_000,
         "eval_every": 20_000,
         "eval_episodes": 1_000,
         "eval_env_options": ("decisions=true",),

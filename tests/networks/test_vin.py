@@ -6,6 +6,13 @@ import numpy as np
 import pytest
 
 import networks
+from tests.quick import QUICK
+
+
+def built(module, key, image):
+    """A module's parameters, and what applies it."""
+    params = jax.jit(module.init, compiler_options=QUICK)(jax.random.key(key), image)["params"]
+    return params, jax.jit(lambda params, image: module.apply({"params": params}, image), compiler_options=QUICK)
 
 
 def convolved(x, kernel):
@@ -23,8 +30,8 @@ def convolved(x, kernel):
 def test_iterations_are_those_of_the_paper(iterations):
     module = networks.ValueIteration(iterations, 4, spread=0.5)
     reward = np.random.default_rng(0).normal(size=(2, 4, 5, 1))
-    params = module.init(jax.random.key(0), jnp.float32(reward))["params"]
-    found = module.apply({"params": params}, jnp.float32(reward))
+    params, apply = built(module, 0, jnp.float32(reward))
+    found = apply(params, jnp.float32(reward))
     rewards, values = np.float64(params["reward"]["kernel"]), np.float64(params["value"])
     for i in range(2):
         value = np.zeros((4, 5, 1))
@@ -40,12 +47,12 @@ def test_each_iteration_carries_value_one_cell_farther(iterations, reached):
     module = networks.Planner(iterations, 4, 8)
     image = np.zeros((1, 3, 8, 3), np.uint8)
     image[0, 1, 0, 2] = 1
-    params = module.init(jax.random.key(1), image)["params"]
+    params, apply = built(module, 1, image)
     # A value kernel of ones carries whatever there is.
     params["ValueIteration_0"]["value"] = jnp.ones_like(params["ValueIteration_0"]["value"])
     goal = image.copy()
     goal[0, 1, 6, 1] = 1
-    without, there = (module.apply({"params": params}, x) for x in (image, goal))
+    without, there = (apply(params, x) for x in (image, goal))
     assert bool(jnp.any(jnp.abs(there - without) > 1e-6)) == reached
 
 
@@ -54,12 +61,12 @@ def test_a_planner_sees_q_where_the_agent_is():
     rng = np.random.default_rng(2)
     image = (rng.random((2, 4, 4, 3)) < 0.3).astype(np.uint8)
     image[..., 2] = 0
-    params = module.init(jax.random.key(2), image)["params"]
+    params, apply = built(module, 2, image)
     cells = []
     for cell in ((0, 1), (3, 2)):
         image[..., 2] = 0
         image[:, cell[0], cell[1], 2] = 1
-        cells.append(module.apply({"params": params}, image))
+        cells.append(apply(params, image))
     assert cells[0].shape == (2, 5) and not np.allclose(cells[0], cells[1])
     image[..., 2] = 0
-    np.testing.assert_array_equal(module.apply({"params": params}, image), np.zeros((2, 5)))
+    np.testing.assert_array_equal(apply(params, image), np.zeros((2, 5)))
