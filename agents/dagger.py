@@ -63,11 +63,6 @@ def exponential(base: float | Array) -> Callable[[Array], Array]:
     return lambda round_: jnp.where(round_ == 0, 1.0, jnp.asarray(base, jnp.float32) ** round_)
 
 
-def constant(share: float | Array) -> Callable[[Array], Array]:
-    """The same β in every round."""
-    return lambda round_: jnp.asarray(share, jnp.float32)
-
-
 def linear(rounds: int | Array) -> Callable[[Array], Array]:
     """β_i = max(0, 1 - i / n)."""
     return lambda round_: jnp.maximum(0.0, 1.0 - round_ / jnp.maximum(rounds, 1)).astype(jnp.float32)

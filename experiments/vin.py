@@ -79,6 +79,8 @@ def network(config: Config, spec: Any) -> Any:
 
 def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
+    import jax.numpy as jnp
+
     import replay
     from agents import dagger
     from agents.bc import bc
@@ -90,7 +92,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         bc(network(config, spec), optimisers.adam(config.learning_rate, config.max_grad_norm)),
         dagger.of_function(expert.act),
         updates=config.updates,
-        beta=dagger.constant(config.beta),
+        beta=lambda round_: jnp.asarray(config.beta, jnp.float32),
     )
     held, batch = parts.shares(config, size)
     return run.Parts(agent, replay.aggregate(held, batch), run.Schedule(config.unroll, config.updates))
