@@ -166,6 +166,15 @@ class Subgoals(NamedTuple):
     """The same task as one single subtask, for learners that do not divide it."""
 
 
+class Vocabulary(NamedTuple):
+    """What the numbers of a text stand for: its words one after the other, then zeros (`envs.text`)."""
+
+    entry: str
+    """The entry of the observation that holds the text, int32 or uint8 `[length]`."""
+    words: tuple[str, ...]
+    """`words[i]` is what i stands for: "" for 0, the padding, and "?" for 1, any word that is not known."""
+
+
 class Spec(NamedTuple):
     """What an agent is built from."""
 
@@ -178,6 +187,7 @@ class Spec(NamedTuple):
     subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
     episodes: int | None = None  # that one task is played for, of a distribution of them; 0 for good
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
+    vocabulary: Vocabulary | None = None  # of a task that shows a text
 
 
 def blank(spec: Spec, lanes: int) -> TimeStep:

@@ -32,6 +32,7 @@ from networks.heads import (
 from networks.latent import LatentModel, PolicyValue
 from networks.noisy import Noise, NoisyDense
 from networks.streams import DotProduct, Streams
+from networks.text import BagOfWords, TextLSTM, reading
 from networks.token_model import TokenModel
 from networks.tokens import Tokeniser, autoencoder, cells
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
@@ -43,6 +44,7 @@ __all__ = [
     "LSTM",
     "MLP",
     "ActionValues",
+    "BagOfWords",
     "Behaving",
     "BehaviourQ",
     "BoundedValue",
@@ -81,6 +83,7 @@ __all__ = [
     "Streams",
     "TanhGaussian",
     "TanhGaussianPolicy",
+    "TextLSTM",
     "TokenModel",
     "Tokeniser",
     "Torso",
@@ -99,6 +102,7 @@ __all__ = [
     "fresh_cache",
     "midpoints",
     "q_network",
+    "reading",
     "simplicial",
     "unreal",
     "view",
