@@ -76,3 +76,20 @@ def one_of(numbers: Array, allowed: Array) -> Array:
     """
     cell = jnp.argmax(jnp.where(allowed, numbers, -1.0))
     return jnp.stack(jnp.divmod(cell, numbers.shape[1])).astype(jnp.int32)
+
+
+def at(values: Array, row: Array, column: Array) -> Array:
+    """The values of one cell of each map.
+
+    Args:
+      values: `[..., H, W, *rest]`, with the leading axes of `row`.
+      row: integers `[...]`.
+      column: integers `[...]`.
+
+    Returns:
+      `[..., *rest]`.
+    """
+    axes = row.ndim
+    index = (row * values.shape[axes + 1] + column).reshape((*row.shape, *(1,) * (values.ndim - axes - 1)))
+    flat = values.reshape((*values.shape[:axes], -1, *values.shape[axes + 2 :]))
+    return jnp.take_along_axis(flat, index.astype(jnp.int32), axis=axes).squeeze(axes)

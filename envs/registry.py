@@ -59,6 +59,7 @@ TASKS = {
     "sokoban": ("envs.tasks.sokoban", "sokoban"),
     "room-maze": ("envs.tasks.room_maze", "room_maze"),
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),
+    "sprite-maps": ("envs.tasks.sprite_maps", "sprite_maps"),
     "t-maze": ("envs.tasks.t_maze", "t_maze"),
     "teleport-maze": ("envs.tasks.teleport_maze", "teleport_maze"),
     "tic-tac-toe": ("envs.tasks.board", "tic_tac_toe"),

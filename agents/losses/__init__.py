@@ -52,6 +52,7 @@ from agents.losses.inverse import (
     projected,
     shaped_reward,
 )
+from agents.losses.maps import map_value, map_value_error
 from agents.losses.meta import dice
 from agents.losses.models import (
     code_loss,
@@ -198,6 +199,8 @@ __all__ = [
     "large_margin",
     "likely",
     "limited_ascent",
+    "map_value",
+    "map_value_error",
     "mean_discrepancy",
     "mixture_nll",
     "multiplier_loss",
