@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from envs.base import Array, Tree
+from envs.tasks import grid_maps
 
 
 class Expert(NamedTuple):
@@ -56,6 +57,7 @@ EXPERTS = {
     "mountain-car": Expert(mountain_car, ("MountainCar-v0",)),
     "mountain-car-continuous": Expert(mountain_car_continuous, ("MountainCarContinuous-v0",)),
     "catch": Expert(catch, ("catch",)),
+    "shortest-path": Expert(grid_maps.shortest, ("grid-maps",)),
 }
 
 

@@ -37,6 +37,7 @@ from networks.token_model import TokenModel
 from networks.tokens import Tokeniser, autoencoder, cells
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
 from networks.transformer import Cache, Transformer, fresh_cache
+from networks.vin import Planner, ValueIteration
 
 __all__ = [
     "GRU",
@@ -70,6 +71,7 @@ __all__ = [
     "Noise",
     "NoisyDense",
     "PixelValues",
+    "Planner",
     "PolicyValue",
     "QValues",
     "Quadratic",
@@ -87,6 +89,7 @@ __all__ = [
     "Torso",
     "Transformer",
     "Value",
+    "ValueIteration",
     "Values",
     "actor_critic",
     "autoencoder",

@@ -53,6 +53,7 @@ from agents.losses.inverse import (
     projected,
     shaped_reward,
 )
+from agents.losses.maps import map_value, map_value_error
 from agents.losses.meta import dice
 from agents.losses.models import (
     code_loss,
@@ -202,6 +203,8 @@ __all__ = [
     "large_margin",
     "likely",
     "limited_ascent",
+    "map_value",
+    "map_value_error",
     "mean_discrepancy",
     "mixture_nll",
     "multiplier_loss",

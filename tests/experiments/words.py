@@ -78,6 +78,14 @@ WORDS = {
         *["--env-options", "goals=half-circle", "horizon=4", "episodes=2", "told=true", *SMALL],
         *["--agent.latent", "2"],
     ],
+    "spatial": [
+        *["--env-options", "size=5", "copies=2", "--agent.text-size", "4", "--agent.embedding", "2"],
+        *["--agent.channels", "3", "--agent.length", "3", *SMALL[2:]],
+    ],
+    "vin": [
+        *["--env-options", "size=4", "--agent.iterations", "4", "--agent.channels", "4", "--agent.reward-hidden", "4"],
+        *["--agent.batch-size", "8", "--agent.buffer-size", "2000"],
+    ],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
