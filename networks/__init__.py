@@ -31,6 +31,7 @@ from networks.heads import (
 )
 from networks.latent import LatentModel, PolicyValue
 from networks.noisy import Noise, NoisyDense
+from networks.options import OptionHeads, Options
 from networks.streams import DotProduct, Streams
 from networks.token_model import TokenModel
 from networks.tokens import Tokeniser, autoencoder, cells
@@ -67,6 +68,8 @@ __all__ = [
     "Network",
     "Noise",
     "NoisyDense",
+    "OptionHeads",
+    "Options",
     "PixelValues",
     "PolicyValue",
     "QValues",
