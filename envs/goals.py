@@ -4,6 +4,7 @@ The convention is `envs.base.Goals`: observations are dicts of `observation`, `a
 gymnasium-robotics has them (Plappert et al., "Multi-goal reinforcement learning", 2018).
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -102,15 +103,23 @@ class Switched(NamedTuple):
 
     inner: Any
     episodes: Array  # int32, that this lane has completed
+    drawn: Any = ()  # what this lane's later task is made of
 
 
-def switching(before: Environment, after: Environment, episodes: int) -> Environment:
+def switching(
+    before: Environment,
+    after: Environment | Callable[[Any], Environment],
+    episodes: int,
+    draw: Callable[[Key], Any] | None = None,
+) -> Environment:
     """A task that becomes another once a lane has played so many episodes.
 
     Args:
       before: what is played first.
-      after: what is played then; its states, spaces and limits are those of `before`.
+      after: what is played then; its states, spaces and limits are those of `before`. With `draw` it is a function of
+        what that gives, which may be traced.
       episodes: how many of them, 0 or more.
+      draw: `(key) -> drawn`, once for each lane; None where `after` is one environment.
 
     Raises:
       ValueError: a negative number of episodes.
@@ -118,17 +127,22 @@ def switching(before: Environment, after: Environment, episodes: int) -> Environ
     if episodes < 0:
         raise ValueError(f"switch is {episodes}; allowed: 0 or more episodes")
 
+    def then(drawn: Any) -> Environment:
+        return after if isinstance(after, Environment) else after(drawn)
+
     def choose(later: Array, one: tuple, other: tuple) -> tuple:
         return select(later, other, one)
 
     def reset(key: Key) -> tuple[Switched, TimeStep]:
-        inner, timestep = choose(jnp.bool_(episodes == 0), before.reset(key), after.reset(key))
-        return Switched(inner, jnp.int32(0)), timestep
+        drawn = draw(jax.random.fold_in(key, 1)) if draw else ()
+        inner, timestep = choose(jnp.bool_(episodes == 0), before.reset(key), then(drawn).reset(key))
+        return Switched(inner, jnp.int32(0), drawn), timestep
 
     def step(state: Switched, action: Tree) -> tuple[Switched, TimeStep]:
         later = state.episodes >= episodes
-        inner, timestep = choose(later, before.step(state.inner, action), after.step(state.inner, action))
-        return Switched(inner, state.episodes + timestep.last().astype(jnp.int32)), timestep
+        moved = before.step(state.inner, action), then(state.drawn).step(state.inner, action)
+        inner, timestep = choose(later, *moved)
+        return Switched(inner, state.episodes + timestep.last().astype(jnp.int32), state.drawn), timestep
 
     render = before.render
     return Environment(reset, step, before.spec, render and (lambda state: render(state.inner)))

@@ -31,6 +31,7 @@ from networks.heads import (
 )
 from networks.latent import LatentModel, PolicyValue
 from networks.noisy import Noise, NoisyDense
+from networks.options import OptionHeads, Options
 from networks.streams import DotProduct, Streams
 from networks.text import BagOfWords, TextLSTM, reading
 from networks.token_model import TokenModel
@@ -70,6 +71,8 @@ __all__ = [
     "Network",
     "Noise",
     "NoisyDense",
+    "OptionHeads",
+    "Options",
     "PixelValues",
     "Planner",
     "PolicyValue",

@@ -89,6 +89,7 @@ from agents.losses.offline import (
     uncertainty,
     value_scale,
 )
+from agents.losses.options import option_arrival, option_choice, termination_loss
 from agents.losses.planning import Counted, counted, search_value, support_loss, support_mean
 from agents.losses.policies import (
     adapted_penalty,
@@ -211,6 +212,8 @@ __all__ = [
     "munchausen_bonus",
     "n_step_returns",
     "occupancy_gap",
+    "option_arrival",
+    "option_choice",
     "percentile_range",
     "pessimistic_target",
     "pixel_control",
@@ -252,6 +255,7 @@ __all__ = [
     "symlog",
     "symmetric_mean",
     "temperature_loss",
+    "termination_loss",
     "text_nll",
     "total_returns",
     "transformed_n_step_q_learning",

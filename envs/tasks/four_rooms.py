@@ -78,6 +78,7 @@ def four_rooms(
     scale: int = 1,
     reward: goals.Pay = "bonus",
     time_limit: int = 200,
+    told: bool = True,
 ) -> Environment:
     """Moves in four directions; into a wall is to stay. Ends at the goal.
 
@@ -85,15 +86,18 @@ def four_rooms(
       goal: where it is: "any" free cell, drawn for each episode; the "doorway" in the east; any cell of the lower
         right "room"; the lower right "corner".
       start: "any" cell but the goal, or the upper left "corner".
-      switch: after so many episodes in a lane the goal is anywhere in the lower right room; None for never. With
-        goal="doorway", switch=1000 and slip=1/3 this is the task of option-critic.
+      switch: after so many episodes in a lane the goal moves to a cell of the lower right room, drawn once for the
+        lane, where it stays; None for never. With goal="doorway", switch=1000, slip=1/3 and told=False this is the task
+        of option-critic.
       slip: probability that a move is followed by one to a random free neighbour.
       scale: cells along the side of a square that was one cell: 1 gives 104 cells, 2 gives 416.
       reward: "bonus" (1 at the goal) or "cost" (-1 until there).
       time_limit: steps.
+      told: show the goal; if not, observations are the number of the cell alone.
 
     Returns:
-      Observation: `observation`, `achieved_goal` (the same) and `desired_goal`, numbers of cells (int32), see `cells`.
+      Observation: `observation`, `achieved_goal` (the same) and `desired_goal`, numbers of cells (int32), see `cells`;
+      where the goal is not told, the first of them.
 
     Raises:
       ValueError: an argument out of range.
@@ -106,9 +110,6 @@ def four_rooms(
     for name, text, kind in (("goal", goal, Target), ("start", start, Start)):
         if text not in get_args(kind):
             raise ValueError(f"four_rooms: {name} is {text!r}; allowed: {', '.join(get_args(kind))}")
-    if switch is not None:
-        options: Any = {"start": start, "slip": slip, "scale": scale, "reward": reward, "time_limit": time_limit}
-        return goals.switching(four_rooms(goal, **options), four_rooms("room", **options), switch)
     rules = goals.same(reward)
     free, adjacent = cells(scale), jnp.asarray(neighbours(scale), jnp.int32)
     moves_on = adjacent != jnp.arange(len(free))[:, None]
@@ -119,18 +120,11 @@ def four_rooms(
         "room": (row > 7) & (column > 6),
         "corner": np.arange(len(free)) == len(free) - 1,
     }
-    targets = jnp.asarray(np.flatnonzero(within[goal]), jnp.int32)
+    places = {name: jnp.asarray(np.flatnonzero(mask), jnp.int32) for name, mask in within.items()}
+    board = jnp.asarray(walls(scale), jnp.int32)
 
-    def observe(state: State) -> dict[str, Array]:
-        return goals.observed(state.cell, state.cell, state.goal)
-
-    def initial(key: Key) -> State:
-        k_goal, k_cell = jax.random.split(key)
-        target = targets[jax.random.randint(k_goal, (), 0, targets.size)]
-        if start == "corner":
-            return State(jnp.int32(0), target)
-        other = jax.random.randint(k_cell, (), 1, len(free))
-        return State((target + other) % len(free), target)
+    def observe(state: State) -> Any:
+        return goals.observed(state.cell, state.cell, state.goal) if told else state.cell
 
     def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Array]:
         cell = adjacent[state.cell, action]
@@ -141,13 +135,30 @@ def four_rooms(
             cell = jnp.where(slips, adjacent[cell, where], cell)
         return State(cell, state.goal), rules.reward(cell, state.goal), rules.reached(cell, state.goal)
 
-    board = jnp.asarray(walls(scale), jnp.int32)
-
     def render(state: State) -> Array:
-        places = jnp.asarray(free)
-        shown = board.at[tuple(places[state.goal])].set(2).at[tuple(places[state.cell])].set(3)
+        at = jnp.asarray(free)
+        shown = board.at[tuple(at[state.goal])].set(2).at[tuple(at[state.cell])].set(3)
         return drawing.grid(shown, (drawing.WHITE, drawing.GREY, drawing.GREEN, drawing.ORANGE))
 
     number = Discrete(len(free))
-    spec = Spec("four_rooms", goals.spaces(number, number), Discrete(4), time_limit, rules)
-    return episodic(initial, transition, observe, spec, render)
+    seen: Any = goals.spaces(number, number) if told else number
+    spec = Spec("four_rooms", seen, Discrete(4), time_limit, rules if told else None)
+
+    def towards(targets: Array) -> Environment:
+        """The task whose goal is one of `targets`, `[n]`, drawn for each episode."""
+
+        def initial(key: Key) -> State:
+            k_goal, k_cell = jax.random.split(key)
+            target = targets[jax.random.randint(k_goal, (), 0, targets.size)]
+            if start == "corner":
+                return State(jnp.int32(0), target)
+            other = jax.random.randint(k_cell, (), 1, len(free))
+            return State((target + other) % len(free), target)
+
+        return episodic(initial, transition, observe, spec, render)
+
+    if switch is None:
+        return towards(places[goal])
+    room = places["room"]
+    later = lambda key: room[jax.random.randint(key, (1,), 0, room.size)]  # noqa: E731
+    return goals.switching(towards(places[goal]), towards, switch, later)

@@ -29,6 +29,7 @@ from agents.merlin import merlin
 from agents.meta_gradient import meta_gradient
 from agents.muzero import muzero
 from agents.naf import naf
+from agents.option_critic import option_critic
 from agents.ppo import ppo
 from agents.pqn import pqn
 from agents.r2d2 import r2d2
@@ -211,6 +212,19 @@ def impala_gru_parts(spec: Spec, **overrides: Any) -> Parts:
     return impala_parts(spec, networks.GRU(16), **overrides)
 
 
+def option_critic_parts(spec: Spec, **overrides: Any) -> Parts:
+    network = networks.q_network(torso(spec), networks.OptionHeads(2, spec.action.num))
+    agent = option_critic(network, optimisers.adam(5e-3, 1.0), **{"discount": 0.9, "margin": 0.01, **overrides})
+    return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
+def option_dqn_parts(spec: Spec, **overrides: Any) -> Parts:
+    network = networks.q_network(torso(spec), networks.OptionHeads(2, spec.action.num, apart=True))
+    settings = {"discount": 0.9, "lambda_": 0.0, "expected": True, "target_period": 20, "replayed": 8, **overrides}
+    storage = replay.fresh_and_replayed(replay.on_policy(8), replay.uniform(4000, 8, 8))
+    return Parts(option_critic(network, optimisers.adam(5e-3, 1.0), **settings), storage, Schedule(8, 1, 1))
+
+
 def pqn_parts(spec: Spec, **overrides: Any) -> Parts:
     features = networks.Torso(spec.observation, (32,), cnn=None, layer_norm=True)
     network = networks.q_network(features, networks.QValues(spec.action.num))
@@ -376,6 +390,8 @@ AGENTS = {
     "vpg": Entry(vpg_parts, whole=WHOLE, slow=True),
     "acer": Entry(acer_parts, slow=True),
     "acktr": Entry(acktr_parts, whole={"curvature": False}, slow=True),  # each device draws its own actions
+    "option_critic": Entry(option_critic_parts, chunks=48, slow=True),
+    "option_dqn": Entry(option_dqn_parts, chunks=72, whole={"replayed": 0}, slow=True),
     "sac": Entry(sac_parts, slow=True),
     "naf": Entry(naf_parts, slow=True),
     "i2a": Entry(i2a_parts, slow=True),

@@ -10,6 +10,7 @@ import pytest
 import envs
 from agents.base import FIRST, LAST
 from envs import goals
+from envs.base import Discrete
 from envs.tasks import four_rooms as rooms
 from envs.tasks import point_maze
 from envs.tasks.bit_flip import bit_flip
@@ -95,17 +96,26 @@ def test_the_map_has_104_cells_and_four_doorways():
     assert (np.abs(free[adjacent] - free[:, None]).sum(-1) <= 1).all()
 
 
-def test_the_goal_moves_after_so_many_episodes():
+def test_the_goal_moves_after_so_many_episodes_and_stays_there():
     env = rooms.four_rooms("doorway", switch=3, time_limit=4)
-    kind, _, _, seen = play(env, steps=60, lanes=8).timestep
+    kind, _, _, seen = play(env, steps=60, lanes=24).timestep
     free = rooms.cells()
     later = set()
-    for lane in range(8):
+    for lane in range(24):
         goal = seen["desired_goal"][kind[:, lane] == FIRST, lane]
         assert goal[:3].tolist() == [62] * 3
+        assert len(goal) > 9 and len(set(goal[3:].tolist())) == 1
         assert all(r > 7 and c > 6 for r, c in free[goal[3:]])
         later |= set(goal[3:].tolist())
     assert len(later) > 10
+
+
+def test_a_goal_that_is_not_told_is_not_seen():
+    env = rooms.four_rooms("doorway", switch=1, told=False, time_limit=6)
+    check_environment(env, steps=20)
+    seen = play(env, steps=20, lanes=2).timestep
+    assert env.spec.observation == Discrete(104) and env.spec.goals is None
+    assert seen.observation.dtype == np.int32 and seen.observation.shape == (21, 2)
 
 
 def test_slips_go_to_a_neighbour_of_where_the_move_led():

@@ -74,6 +74,10 @@ WORDS = {
         *["--env-options", "goals=half-circle", "horizon=6", "episodes=0", *THIN, "--agent.rollouts", "6"],
         *["--agent.epochs", "2"],
     ],
+    "mlsh": [
+        *["--env-options", "horizon=6", "blocks=3", "block=2", *THIN, "--agent.rollouts", "2", "--agent.warmup", "2"],
+        *["--agent.period", "4", "--agent.epochs", "2", "--agent.minibatches", "2", "--agent.master-minibatches", "2"],
+    ],
     "pearl": [
         *["--env-options", "goals=half-circle", "horizon=4", "episodes=2", "told=true", *SMALL],
         *["--agent.latent", "2"],
@@ -124,6 +128,7 @@ WORDS = {
         *["--env-options", "pairs=seen", "size=4", *SHORT, "--agent.teacher-updates", "2", "--agent.teacher-envs", "2"],
         *["--agent.distil-updates", "2"],
     ],
+    "option_critic": [*SHORT, "--agent.options", "2"],
     "world_models": [
         *["--stages", "--agent.latent", "2", "--agent.units", "8", "--agent.layers", "1", "--agent.memory-size", "4"],
         *["--agent.components", "2", "--agent.population", "4", "--agent.episodes", "1"],
