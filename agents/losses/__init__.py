@@ -27,6 +27,8 @@ from agents.losses.goals import (
     goal_distance,
     goal_reward,
     goal_transition,
+    horizon_target,
+    reach_value,
     relabel_goals,
 )
 from agents.losses.imitation import cloning, large_margin, squared_cloning
@@ -191,6 +193,7 @@ __all__ = [
     "goal_transition",
     "gradient_diversity",
     "gradient_penalty",
+    "horizon_target",
     "huber",
     "improved_values",
     "inverse_loss",
@@ -217,6 +220,7 @@ __all__ = [
     "q_learning",
     "quadratic_advantage",
     "quantile_huber",
+    "reach_value",
     "relabel_goals",
     "residual_gaussian_kl",
     "retrace_returns",
