@@ -166,6 +166,14 @@ class Subgoals(NamedTuple):
     """The same task as one single subtask, for learners that do not divide it."""
 
 
+class Auxiliaries(NamedTuple):
+    """Rewards beside the task's own, for agents that learn several things at once (`agents.sac_x`)."""
+
+    names: tuple[str, ...]
+    rewards: Callable[[Any], Array]
+    """`(observation[..., *shape]) -> float32 [..., len(names)]`, that arrive with the state it shows."""
+
+
 class Spec(NamedTuple):
     """What an agent is built from."""
 
@@ -177,6 +185,7 @@ class Spec(NamedTuple):
     rules: Rules | None = None  # of a task whose state can be told from its observation
     subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
     episodes: int | None = None  # that one task is played for, of a distribution of them; 0 for good
+    auxiliaries: Auxiliaries | None = None  # of a task that has rewards beside its own
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
 
 

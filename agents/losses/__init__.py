@@ -71,8 +71,10 @@ from agents.losses.off_policy import (
     beta_leave_one_out,
     categorical_retrace,
     q_lambda_returns,
+    retrace_from_values,
     retrace_returns,
     retrace_weights,
+    traces,
     vtrace,
 )
 from agents.losses.offline import (
@@ -223,6 +225,7 @@ __all__ = [
     "reach_value",
     "relabel_goals",
     "residual_gaussian_kl",
+    "retrace_from_values",
     "retrace_returns",
     "retrace_weights",
     "return_nll",
@@ -250,6 +253,7 @@ __all__ = [
     "temperature_loss",
     "text_nll",
     "total_returns",
+    "traces",
     "transformed_n_step_q_learning",
     "truncated_gradient",
     "trusted_gradient",
