@@ -188,6 +188,14 @@ class Subtasks(NamedTuple):
     """`(subtask or None) -> Environment` of one instruction: the one given, or any that may be trained on."""
 
 
+class Auxiliaries(NamedTuple):
+    """Rewards beside the task's own, for agents that learn several things at once (`agents.sac_x`)."""
+
+    names: tuple[str, ...]
+    rewards: Callable[[Any], Array]
+    """`(observation[..., *shape]) -> float32 [..., len(names)]`, that arrive with the state it shows."""
+
+
 class Spec(NamedTuple):
     """What an agent is built from."""
 
@@ -199,6 +207,7 @@ class Spec(NamedTuple):
     rules: Rules | None = None  # of a task whose state can be told from its observation
     subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
     episodes: int | None = None  # that one task is played for, of a distribution of them; 0 for good
+    auxiliaries: Auxiliaries | None = None  # of a task that has rewards beside its own
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
     vocabulary: Vocabulary | None = None  # of a task that shows a text
     subtasks: Subtasks | None = None  # of a task that is a list of instructions, a line of the text each

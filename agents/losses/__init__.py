@@ -28,6 +28,8 @@ from agents.losses.goals import (
     goal_distance,
     goal_reward,
     goal_transition,
+    horizon_target,
+    reach_value,
     relabel_goals,
 )
 from agents.losses.imitation import cloning, large_margin, squared_cloning
@@ -71,8 +73,10 @@ from agents.losses.off_policy import (
     beta_leave_one_out,
     categorical_retrace,
     q_lambda_returns,
+    retrace_from_values,
     retrace_returns,
     retrace_weights,
+    traces,
     vtrace,
 )
 from agents.losses.offline import (
@@ -197,6 +201,7 @@ __all__ = [
     "goal_transition",
     "gradient_diversity",
     "gradient_penalty",
+    "horizon_target",
     "huber",
     "improved_values",
     "inverse_loss",
@@ -227,8 +232,10 @@ __all__ = [
     "q_learning",
     "quadratic_advantage",
     "quantile_huber",
+    "reach_value",
     "relabel_goals",
     "residual_gaussian_kl",
+    "retrace_from_values",
     "retrace_returns",
     "retrace_weights",
     "return_nll",
@@ -258,6 +265,7 @@ __all__ = [
     "termination_loss",
     "text_nll",
     "total_returns",
+    "traces",
     "transformed_n_step_q_learning",
     "truncated_gradient",
     "trusted_gradient",

@@ -1,12 +1,13 @@
 """Goals that a level of a hierarchy sets for the one below, as displacements: what becomes of them, what they pay, and
 which goal would have made today's worker do what yesterday's did.
 
-Nachum, Gu, Lee and Levine, "Data-efficient hierarchical reinforcement learning" (HIRO), NeurIPS 2018. States here are
-the part of an observation that goals are about. Leading axes are free except where shapes are given.
+Nachum, Gu, Lee and Levine, "Data-efficient hierarchical reinforcement learning" (HIRO), NeurIPS 2018. And how near a
+goal one gets within a horizon (temporal difference models). States here are the part of an observation that goals are
+about. Leading axes are free except where shapes are given.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -149,3 +150,38 @@ def relabel_goals(
 
     best = jnp.argmax(jax.vmap(likelihood)(candidates)).astype(jnp.int32)
     return jax.lax.stop_gradient(Relabelled(candidates[best], best))
+
+
+def reach_value(reached: Array, goal: Array) -> Array:
+    """-|g - f|, what reaching `f` is worth to whoever wants `g`, entry by entry (Pong et al., ICLR 2018, section 4.1).
+
+    Args:
+      reached: f, `[..., D]`.
+      goal: g, `[..., D]`.
+
+    Returns:
+      `[..., D]`.
+    """
+    return -jnp.abs(goal - reached)
+
+
+def horizon_target(
+    reached_t: Array, goal: Array, over: Array, q_t: Array, pay: Literal["end", "always"] = "end"
+) -> Array:
+    """-|g - m(xₜ₊₁)| where the horizon is over, and elsewhere q(xₜ₊₁, a, g, τ - 1), entry by entry.
+
+    The targets of temporal difference models (Pong, Gu, Dalal and Levine, ICLR 2018, equation 5): undiscounted, with a
+    reward in the last step of the horizon alone.
+
+    Args:
+      reached_t: m(xₜ₊₁), what the transition achieved, `[..., D]`.
+      goal: g, `[..., D]`.
+      over: booleans `[...]`: τ is 0, or the episode has terminated.
+      q_t: values of the next row with one step less to go, `[..., D]`.
+      pay: "always" pays the distance in every step, which these models must not.
+
+    Returns:
+      `[..., D]`, without gradient.
+    """
+    paid, later = reach_value(reached_t, goal), jnp.where(over[..., None], 0.0, q_t)
+    return jax.lax.stop_gradient(paid + later if pay == "always" else jnp.where(over[..., None], paid, q_t))

@@ -84,6 +84,44 @@ def retrace_returns(
     return jax.lax.stop_gradient(jnp.where(valid, returns, 0.0))
 
 
+def traces(log_pi_t: Array, log_mu_t: Array, step_type: Array, lambda_: Array | float = 1.0) -> Array:
+    """cₜ = λ min(1, π(aₜ|xₜ) / μ(aₜ|xₜ)) as `retrace_weights`, of the log-probabilities or densities of what was done.
+
+    Args:
+      log_pi_t: under the policy, of rows 1, ..., T, `[T]`.
+      log_mu_t: when the actions were taken, `[T]`.
+      step_type: `[T+1]`.
+      lambda_: how much of the trace to keep.
+
+    Returns:
+      `[T]`.
+    """
+    _, continues = boundaries(step_type)
+    return lambda_ * continues * jnp.exp(jnp.minimum(0.0, log_pi_t - log_mu_t))
+
+
+def retrace_from_values(r_t: Array, discount_t: Array, v_t: Array, q_t: Array, c_t: Array, step_type: Array) -> Array:
+    """Retrace where the policy's values are known: Gₜ = rₜ₊₁ + γₜ₊₁ [v(xₜ₊₁) + cₜ₊₁ (Gₜ₊₁ - q(xₜ₊₁, aₜ₊₁))].
+
+    With v(x) = Σ_a π(a|x) q(x, a) and the weights `traces` it is `retrace_returns`; with samples of v it serves
+    continuous actions (Riedmiller et al., ICML 2018, section 4).
+
+    Args:
+      r_t: rewards `[T]`.
+      discount_t: γ times the discount of the row, `[T]`.
+      v_t: values of the policy at rows 1, ..., T, `[T]`.
+      q_t: values of the actions taken from them, `[T]`.
+      c_t: weights of `traces`, `[T]`, 0 where the recursion stops.
+      step_type: `[T+1]`.
+
+    Returns:
+      Returns `[T]`, without gradient.
+    """
+    valid, _ = boundaries(step_type)
+    errors = jnp.where(valid, r_t + discount_t * (v_t - c_t * q_t), 0.0)
+    return jax.lax.stop_gradient(jnp.where(valid, accumulated(errors, discount_t * c_t), 0.0))
+
+
 def vtrace(
     r_t: Array,
     discount_t: Array,

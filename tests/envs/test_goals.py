@@ -15,6 +15,7 @@ from envs.tasks import four_rooms as rooms
 from envs.tasks import point_maze
 from envs.tasks.bit_flip import bit_flip
 from envs.tasks.drifting_worker import drifting_worker
+from envs.tasks.steps_to_goal import exact, integer_line, point_mass
 from tests.envs.contract import check_environment, play
 
 TASKS = {
@@ -24,6 +25,8 @@ TASKS = {
     "four_rooms_switch": lambda: rooms.four_rooms("doorway", switch=2, time_limit=9, reward="cost"),
     "point_maze": lambda: point_maze.point_maze("medium", goal="any", start="any", speed=0.8, time_limit=20),
     "drifting_worker": lambda: drifting_worker(switch=5),
+    "integer_line": lambda: integer_line(4, time_limit=9),
+    "point_mass": lambda: point_mass(4, time_limit=9),
 }
 
 
@@ -192,3 +195,16 @@ def test_tasks_can_be_drawn(name):
     env = envs.make(f"bellmax/{name}")
     frame = jax.jit(lambda key: env.render(env.reset(key)[0]))(jax.random.key(0))
     assert frame.dtype == jnp.uint8 and len(np.unique(np.asarray(frame).reshape(-1, 3), axis=0)) > 2
+
+
+def test_the_exact_values_of_the_integer_line():
+    """By dynamic programming over places, goals and horizons, where no wall is near."""
+    places = np.arange(-20, 21)
+    value = -np.abs(places[:, None] - places[None]).astype(float)  # of a place, for a goal, with no step to go
+    for tau in range(4):
+        for action in (-1, 0, 1):
+            for place in (-3, 0, 5):
+                for goal in (-4, 0, 2, 7):
+                    told = exact(*(jnp.array([[float(x)]]) for x in (place, action, goal)), jnp.array([tau]))
+                    assert told[0, 0] == value[place + action + 20, goal + 20]
+        value = np.stack([np.roll(value, step, 0) for step in (-1, 0, 1)]).max(0)

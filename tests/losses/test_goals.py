@@ -157,3 +157,17 @@ def test_leader_of_a_worker_who_learned():
     assert corrected[1] <= 0.3, corrected
     assert plain[1] >= 2, plain
     assert plain[0] > 4 and STRIDE == 0.5
+
+
+def test_values_of_horizons():
+    reached, goal, q = RNG.normal(size=(3, 6, D))
+    over = np.array([True, False] * 3)
+    paid = -np.abs(goal - reached)
+    arrays = [jnp.asarray(x, jnp.float32) for x in (reached, goal)]
+    np.testing.assert_allclose(losses.reach_value(*arrays), paid, rtol=1e-5)
+    target = losses.horizon_target(*arrays, jnp.asarray(over), jnp.asarray(q, jnp.float32))
+    np.testing.assert_allclose(target, np.where(over[:, None], paid, q), rtol=1e-5)
+    always = losses.horizon_target(*arrays, jnp.asarray(over), jnp.asarray(q, jnp.float32), "always")
+    np.testing.assert_allclose(always, paid + np.where(over[:, None], 0, q), rtol=1e-5)
+    slope = jax.grad(lambda q: losses.horizon_target(*arrays, jnp.asarray(over), q).sum())(jnp.asarray(q))
+    np.testing.assert_array_equal(slope, 0)

@@ -336,3 +336,20 @@ def test_beta_loo_pulls_on_the_policy_alone():
     np.testing.assert_allclose(by_pi, expected, rtol=1e-5, atol=1e-6)
     assert not by_q.any()
     assert not by_return.any()
+
+
+def test_retrace_from_values_is_retrace():
+    """With the policy's expectation as the value, and weights from logarithms, it is the form for discrete actions."""
+    rng = np.random.default_rng(3)
+    q, a, r, mu = rng.normal(size=(T, A)), rng.integers(A, size=T), rng.normal(size=T), rng.uniform(0.2, 1, T)
+    pi = softmax(rng.normal(size=(T, A)))
+    done = pi[np.arange(T), a]
+    weights_t = losses.traces(*(jnp.asarray(np.log(x), jnp.float32) for x in (done, mu)), jnp.asarray(STEP_TYPE), 0.9)
+    np.testing.assert_allclose(weights_t, expected_trace(a, pi, mu, STEP_TYPE, 0.9), rtol=1e-5)
+    arrays = [jnp.asarray(x, jnp.float32) for x in (r, DISCOUNT, (pi * q).sum(-1), q[np.arange(T), a])]
+    found = losses.retrace_from_values(*arrays, weights_t, jnp.asarray(STEP_TYPE))
+    np.testing.assert_allclose(
+        found, reference_retrace(r, DISCOUNT, q, a, pi, mu, STEP_TYPE, 0.9), rtol=1e-4, atol=1e-4
+    )
+    slope = jax.grad(lambda v: losses.retrace_from_values(*arrays[:2], v, arrays[3], weights_t, STEP_TYPE).sum())
+    np.testing.assert_array_equal(slope(arrays[2]), 0)
