@@ -9,7 +9,8 @@ tells a direction g_t in each step and is right about it c steps later; the work
 
 and both values ½ squared errors with weight c_v. A bar stops the gradient: neither level's policy is learned through
 the other's parameters, and the space of states is learned from V^M alone. Perception belongs to the worker and both
-values. With a small probability a goal is a random direction instead; the worker follows it as any other.
+values. With a small probability a goal is a random direction instead; the worker follows it as any other. The worker is
+given the sum of goals over c + 1, which φ can undo, so that a step size means the same at any c.
 """
 
 from collections.abc import Callable
@@ -74,7 +75,8 @@ def unrolled(
     over_lanes = lambda function, *axes: jax.vmap(function, axes, 1)  # noqa: E731
     age = over_lanes(losses.row_ages, 1, 0)(timestep.step_type, carry.age)
     intrinsic = over_lanes(losses.goal_intrinsic, 1, 1, 1)(states, goals, age)
-    pooled = over_lanes(losses.pooled_goals, 1, 1)(goals, age)
+    c = carry.goals.shape[1]
+    pooled = over_lanes(losses.pooled_goals, 1, 1)(goals, age) / (c + 1)
     (policy, value), below = call(carry.worker, told.features, pooled, first, method="work")
     rows = age.shape[0]
     after = Carry(above, below, jnp.moveaxis(states[rows:], 0, 1), jnp.moveaxis(goals[rows:], 0, 1), age[-1])

@@ -92,7 +92,8 @@ class Feudal(nn.Module):
     @nn.nowrap
     def begin(self, batch: int) -> tuple[Any, Any]:
         """Memories of manager and worker."""
-        return DilatedLSTM(self.goal_size, self.dilation).begin(batch), LSTM(self.size).begin(batch)
+        above = DilatedLSTM(self.goal_size, self.dilation, parent=None)
+        return above.begin(batch), LSTM(self.size, parent=None).begin(batch)
 
     def manage(self, carry: Any, observation: Tree, first: Array) -> tuple[Told, Any]:
         """`(carry[B], observation[T, B, ...], first[T, B]) -> (Told, carry[B])`."""

@@ -23,7 +23,6 @@ from agents.losses.feudal import goal_intrinsic, horizon_ends, pooled_goals, row
 from agents.losses.goals import (
     Relabelled,
     action_log_prob,
-    cosine,
     direction_reward,
     goal_candidates,
     goal_distance,
@@ -165,7 +164,6 @@ __all__ = [
     "conservative_gap",
     "control",
     "controlled_surrogate",
-    "cosine",
     "count_bonus",
     "counted",
     "dice",

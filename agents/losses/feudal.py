@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.base import FIRST, Array
-from agents.losses.goals import cosine
+from agents.losses.goals import direction_reward
 
 
 def row_ages(step_type: Array, before: Array) -> Array:
@@ -61,7 +61,7 @@ def transition_policy_gradient(s: Array, g_t: Array, adv_t: Array, step_type: Ar
     """
     s, adv_t = jax.lax.stop_gradient((s, adv_t))
     ends = horizon_ends(step_type, c)
-    return -adv_t * cosine(s[ends] - s[:-1], g_t)
+    return -adv_t * direction_reward(s[:-1], g_t, s[ends])
 
 
 def goal_intrinsic(s: Array, g: Array, age: Array) -> Array:
@@ -77,7 +77,7 @@ def goal_intrinsic(s: Array, g: Array, age: Array) -> Array:
     """
     rows, c = age.shape[0], s.shape[0] - age.shape[0]
     terms = (
-        jnp.where(age >= i, cosine(s[c:] - s[c - i : c - i + rows], g[c - i : c - i + rows]), 0.0)
+        jnp.where(age >= i, direction_reward(s[c - i : c - i + rows], g[c - i : c - i + rows], s[c:]), 0.0)
         for i in range(1, c + 1)
     )
     return jax.lax.stop_gradient(sum(terms, jnp.zeros(rows)) / c)

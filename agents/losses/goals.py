@@ -38,12 +38,6 @@ def goal_reward(s_tm1: Array, g_tm1: Array, s_t: Array) -> Array:
     return -goal_distance(s_tm1, g_tm1, s_t)
 
 
-def cosine(x: Array, y: Array) -> Array:
-    """xᵀy / (‖x‖ ‖y‖), 0 where one of them is 0; `[..., D]` twice to `[...]`."""
-    lengths = jnp.linalg.norm(x, axis=-1) * jnp.linalg.norm(y, axis=-1)
-    return jnp.sum(x * y, axis=-1) / jnp.maximum(lengths, 1e-8)
-
-
 def direction_reward(s_tm1: Array, g_tm1: Array, s_t: Array) -> Array:
     """What FuN pays for directions: the cosine between sₜ - sₜ₋₁ and gₜ₋₁ (Vezhnevets et al., ICML 2017, equation 8).
 
@@ -55,7 +49,9 @@ def direction_reward(s_tm1: Array, g_tm1: Array, s_t: Array) -> Array:
     Returns:
       Rewards `[...]` in [-1, 1].
     """
-    return cosine(s_t - s_tm1, g_tm1)
+    move = s_t - s_tm1
+    lengths = jnp.linalg.norm(move, axis=-1) * jnp.linalg.norm(g_tm1, axis=-1)
+    return jnp.sum(move * g_tm1, axis=-1) / jnp.maximum(lengths, 1e-8)
 
 
 def action_log_prob(mean: Array, a: Array, half_range: Array | float) -> Array:
