@@ -4,9 +4,10 @@ from networks.base import Network
 from networks.bounded import BoundedValue
 from networks.composites import actor_critic, ensemble, forked, q_network, unreal, view
 from networks.control import Control, control, simplicial
-from networks.cores import GRU, LSTM
+from networks.cores import GRU, LSTM, DilatedLSTM
 from networks.decision import DecisionTransformer, decision
 from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaussian
+from networks.feudal import Feudal
 from networks.frames import FramePredictor, FrameTorso, ImaginationTorso
 from networks.heads import (
     ActionValues,
@@ -58,7 +59,9 @@ __all__ = [
     "Control",
     "DecisionTransformer",
     "DeterministicPolicy",
+    "DilatedLSTM",
     "DotProduct",
+    "Feudal",
     "FramePredictor",
     "FrameTorso",
     "Gaussian",

@@ -1,6 +1,6 @@
 """Recurrent cores. Memory is reset to zeros inside the scan, on rows that open an episode.
 
-Both take `(carry[B], inputs[T, B, D], first[T, B])` and return `(carry[B], outputs[T, B, H])`. What depends on the
+They take `(carry[B], inputs[T, B, D], first[T, B])` and return `(carry[B], outputs[T, B, H])`. What depends on the
 inputs alone is computed for all rows in one matrix product before the scan; a window of one row needs no scan.
 """
 
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import orthogonal, zeros
 
-from envs.base import Array, Tree
+from envs.base import Array, Tree, select
 from networks.torsos import Initializer, bias_for, linear
 
 
@@ -76,6 +76,45 @@ class GRU(nn.Module):
             n = jnp.tanh(x_n + nn.sigmoid(x_r + h_r) * (h_n + bias))
             h = (1 - z) * n + z * h
             return h, h
+
+        return _over_time(step, carry, (driven, first))
+
+
+class DilatedLSTM(nn.Module):
+    """An LSTM in `dilation` parts, each of which sees every `dilation`-th row (FuN: Vezhnevets et al., ICML 2017).
+
+    The parts have states of their own and share parameters. Row t of an episode moves part t mod r alone; the output is
+    the mean of the h of all parts that have been moved, which are the last r outputs. So r rows are one step of each
+    part, and what it remembers, like the gradient through it, lasts r times as long as an LSTM's. The carry is
+    `(c, h, rows of the episode so far)`.
+    """
+
+    size: int
+    dilation: int
+    kernel_init: Initializer = orthogonal()
+    bias_init: Initializer = zeros
+
+    @nn.nowrap
+    def begin(self, batch: int) -> tuple[Array, Array, Array]:
+        """Zeros, two of `[batch, dilation, size]` and int32 `[batch]`."""
+        nothing = jnp.zeros((batch, self.dilation, self.size))
+        return nothing, nothing, jnp.zeros(batch, jnp.int32)
+
+    @nn.compact
+    def __call__(self, carry: tuple[Array, ...], inputs: Array, first: Array) -> tuple[tuple[Array, ...], Array]:
+        """`(carry[B], inputs[T, B, D], first[T, B]) -> (carry[B], outputs[T, B, size])`."""
+        driven = linear(inputs, 4 * self.size, self.kernel_init, self.bias_init, name="input")
+        kernel = self.param("recurrent", self.kernel_init, (self.size, 4 * self.size))
+
+        def step(carry: tuple[Array, ...], row: tuple[Array, Array]) -> tuple[tuple[Array, ...], Array]:
+            driven, first = row
+            c, h, age = select(first, jax.tree.map(jnp.zeros_like, carry), carry)
+            turn = (jnp.arange(self.dilation)[None] == age[:, None] % self.dilation)[..., None]
+            own_c, own_h = (jnp.sum(jnp.where(turn, x, 0.0), axis=1) for x in (c, h))
+            own_c, own_h = lstm_gates(own_c, driven + own_h @ kernel)
+            c, h = jnp.where(turn, own_c[:, None], c), jnp.where(turn, own_h[:, None], h)
+            moved = jnp.minimum(age + 1, self.dilation).astype(h.dtype)
+            return (c, h, age + 1), jnp.sum(h, axis=1) / moved[:, None]
 
         return _over_time(step, carry, (driven, first))
 

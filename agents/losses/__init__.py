@@ -20,6 +20,7 @@ from agents.losses.distributional import (
     soft_policy,
 )
 from agents.losses.dreams import dream_weights, percentile_range
+from agents.losses.feudal import goal_intrinsic, horizon_ends, pooled_goals, row_ages, transition_policy_gradient
 from agents.losses.goals import (
     Relabelled,
     action_log_prob,
@@ -197,11 +198,13 @@ __all__ = [
     "gaussian_nll",
     "goal_candidates",
     "goal_distance",
+    "goal_intrinsic",
     "goal_reward",
     "goal_transition",
     "gradient_diversity",
     "gradient_penalty",
     "horizon_target",
+    "horizon_ends",
     "huber",
     "improved_values",
     "inverse_loss",
@@ -225,6 +228,7 @@ __all__ = [
     "pixel_cross_entropy",
     "policy_gradient",
     "policy_weights",
+    "pooled_goals",
     "prediction_error",
     "projected",
     "pseudo_count_bonus",
@@ -240,6 +244,7 @@ __all__ = [
     "retrace_weights",
     "return_nll",
     "reward_prediction",
+    "row_ages",
     "sampled_conservative_gap",
     "search_value",
     "shaped_reward",
@@ -267,6 +272,7 @@ __all__ = [
     "total_returns",
     "traces",
     "transformed_n_step_q_learning",
+    "transition_policy_gradient",
     "truncated_gradient",
     "trusted_gradient",
     "two_hot",

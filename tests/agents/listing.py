@@ -23,6 +23,7 @@ from agents.ddpg import Params, ddpg
 from agents.doya import adapted
 from agents.dqn import Munchausen, dqn
 from agents.dreamer import Behaviour, dreamer
+from agents.fun import fun
 from agents.i2a import i2a
 from agents.impala import impala
 from agents.merlin import merlin
@@ -149,6 +150,12 @@ def doya_parts(spec: Spec, **overrides: Any) -> Parts:
 
 def a2c_gru_parts(spec: Spec, **overrides: Any) -> Parts:
     return a2c_parts(spec, networks.GRU(16), **overrides)
+
+
+def fun_parts(spec: Spec, **overrides: Any) -> Parts:
+    module = networks.Feudal(torso(spec), spec.action.num, 16, 8, 4, dilation=3)
+    settings = {"horizon": 3, "discount": 0.9, "manager_discount": 0.9, "lambda_": 0.9, "alpha": 0.05, **overrides}
+    return Parts(fun(module, optimisers.adam(3e-3, 1.0), **settings), replay.on_policy(8), Schedule(8))
 
 
 def acktr_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -399,6 +406,7 @@ AGENTS = {
     "unreal": Entry(unreal_parts, whole={"replayed": 0}, slow=True),
     "impala": Entry(impala_parts, slow=True),
     "impala_gru": Entry(impala_gru_parts, slow=True),
+    "fun": Entry(fun_parts, slow=True),
     "ppo": Entry(ppo_parts, whole=WHOLE),
     "gail": Entry(gail_parts, slow=True),
     "ppo_lstm": Entry(ppo_lstm_parts, whole=WHOLE),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from networks import GRU, LSTM, fan_in_uniform
+from networks import GRU, LSTM, DilatedLSTM, fan_in_uniform
 
 T, B, D, H = 6, 3, 4, 5
 CORES = [LSTM(H, fan_in_uniform(), fan_in_uniform()), GRU(H, fan_in_uniform(), fan_in_uniform())]
@@ -114,3 +114,35 @@ def test_no_gradient_passes_a_reset():
 
     grad = jax.grad(late_outputs)(INPUTS)
     assert not grad[:2].any() and grad[2:].any()
+
+
+DILATION = 2
+DILATED = DilatedLSTM(H, DILATION, fan_in_uniform(), fan_in_uniform())
+
+
+def dilated_reference(params, inputs):
+    """Each part is an LSTM on its own rows; the output is the mean of the newest h of the parts so far."""
+    parts = [reference(CORES[0], params, inputs[i::DILATION]) for i in range(DILATION)]
+    newest = lambda t: [parts[s % DILATION][s // DILATION] for s in range(max(0, t + 1 - DILATION), t + 1)]  # noqa: E731
+    return np.stack([np.mean(newest(t), axis=0) for t in range(len(inputs))])
+
+
+def test_a_dilated_lstm_is_as_many_lstms_that_take_turns():
+    params = params_of(DILATED)
+    _, outputs = run(DILATED, params, DILATED.begin(B), INPUTS, NONE)
+    for lane in range(B):
+        np.testing.assert_allclose(outputs[:, lane], dilated_reference(params, INPUTS[:, lane]), atol=1e-5)
+
+
+def test_a_dilated_lstm_goes_on_row_by_row_and_begins_anew():
+    """Lanes whose episodes began in different rows have their turns apart."""
+    params, first = params_of(DILATED), NONE.copy()
+    first[3, 1] = True
+    _, whole = run(DILATED, params, DILATED.begin(B), INPUTS, first)
+    carry, rows = DILATED.begin(B), []
+    for t in range(T):
+        carry, row = run(DILATED, params, carry, INPUTS[t : t + 1], first[t : t + 1])
+        rows.append(row[0])
+    np.testing.assert_allclose(np.stack(rows), whole, atol=1e-6)
+    np.testing.assert_allclose(whole[3:, 1], dilated_reference(params, INPUTS[3:, 1]), atol=1e-5)
+    np.testing.assert_array_equal(carry[2], [T, T - 3, T])
