@@ -21,9 +21,6 @@ import jax.numpy as jnp
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
 from envs import parallel
 
-REACH = 4.0
-"""How far a base may go from where it began."""
-
 
 class State(NamedTuple):
     """An agent's state, and its meta-parameters `[K]` by name in the alphabet's order."""
@@ -54,6 +51,7 @@ def adapted(
     mid: float | Array = 100.0,
     long: float | Array = 1000.0,
     settle: int = 0,
+    reach: float | Array = 2.0,
 ) -> Agent:
     """An agent whose meta-parameters adapt.
 
@@ -67,6 +65,7 @@ def adapted(
       mid: τ₁, in updates.
       long: τ₂, in updates.
       settle: updates before the bases begin to move: what the agent learns at first is no merit of the noise.
+      reach: how far a base may go from where it began; one that went farther than the noise reaches would not return.
     """
     names = sorted(start)
     share = jnp.array([name in shares for name in names])
@@ -97,7 +96,7 @@ def adapted(
         medium = jnp.where(new, reward, state.mid + (reward - state.mid) / mid)
         slow = jnp.where(new, reward, state.long + (medium - state.long) / long)
         moved = state.base + jnp.where(state.updates < settle, 0.0, mu * (medium - slow)) * state.noise
-        base = jnp.clip(moved, begun - REACH, begun + REACH)
+        base = jnp.clip(moved, begun - reach, begun + reach)
         fresh = sigma * jax.random.normal(jax.random.fold_in(key, 0), state.noise.shape)
         noise = jnp.where(state.updates % hold == 0, fresh, state.noise)
         told = {f"meta_{name}": x for name, x in squashed(base).items()} | {"reward_gain": medium - slow}

@@ -13,15 +13,15 @@ class Config:
 
     around: Literal["dyna_q", "a2c", "ppo", "dqn", "sac"] = "dyna_q"
     """Agent whose meta-parameters adapt, by the name of its command."""
-    inner: tuple[str, ...] = ("discount=0.6", "planning=0")
+    inner: tuple[str, ...] = ("discount=0.6", "planning=32", "learning-rate=0.5", "epsilon=0.05")
     """Flags of that agent, as name=value; the `--help` of its own command shows them as `--agent.`."""
     adapt: tuple[str, ...] = ("discount",)
     """Real-numbered flags of that agent that adapt, such as discount, learning-rate or epsilon."""
-    mu: run.NonNegative = 0.5
+    mu: run.NonNegative = 1.0
     """Step size μ by which meta-parameters follow the noise that does good; with 0 they stay."""
-    noise: run.NonNegative = 0.5
+    noise: run.NonNegative = 0.7
     """Standard deviation of the noise on each squashed meta-parameter."""
-    hold: run.Count = 200
+    hold: run.Count = 300
     """Updates for which the noise is held."""
     mid: run.Positive = 100.0
     """Time constant τ₁ of the running reward, in updates."""
@@ -29,6 +29,8 @@ class Config:
     """Time constant τ₂ of the running average of that, in updates."""
     settle: run.Whole = 2_000
     """Updates at first in which the meta-parameters stay, since what is learned then is no merit of the noise."""
+    reach: run.Positive = 2.0
+    """How far a squashed meta-parameter may go from where it began."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Flags(run.Common):
 
     env: str = "bellmax/far-reward"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
-    num_envs: run.Count = 16
+    num_envs: run.Count = 32
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)
 
@@ -103,6 +105,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         mid=config.mid,
         long=config.long,
         settle=config.settle,
+        reach=config.reach,
     )
     return plain._replace(agent=agent)
 

@@ -14,22 +14,22 @@ from envs import keys
 from envs.base import Environment
 from envs.tasks.far_reward import far_reward
 
-LANES, LENGTH, START, SETTLE = 16, 8, 0.6, 2_000
+LANES, LENGTH, START, SETTLE = 32, 8, 0.6, 2_000
 SHORT = 3
 """Steps of an episode after which the end is out of reach of most."""
 
 
-def agent(mu: float, start: float = START) -> Agent:
-    """Q-learning whose discount adapts."""
+def agent(mu: float, start: float = START, sigma: float = 0.7) -> Agent:
+    """Dyna-Q whose discount adapts; its planning lets values follow the discount while a noise lasts."""
 
     def make(values: Any) -> Agent:
-        return dyna_q(LENGTH, 2, n=0, learning_rate=0.2, discount=values["discount"], epsilon=0.05)
+        return dyna_q(LENGTH, 2, n=32, learning_rate=0.5, discount=values["discount"], epsilon=0.05)
 
-    return adapted(make, {"discount": start}, ["discount"], mu=mu, sigma=0.5, settle=SETTLE)
+    return adapted(make, {"discount": start}, ["discount"], mu=mu, sigma=sigma, hold=300, settle=SETTLE)
 
 
 def play(env: Environment, learner: Agent, state: Any, key: Key, steps: int, learn: bool = True) -> tuple[Any, Any]:
-    """So many steps of 16 lanes: the agent's state after them, and discounts and mean rewards `[steps]`."""
+    """So many steps of 32 lanes: the agent's state after them, and discounts and mean rewards `[steps]`."""
 
     def step(carry: tuple, key: Key) -> tuple[tuple, tuple[Array, Array]]:
         inner, timestep, state = carry
@@ -50,8 +50,8 @@ def play(env: Environment, learner: Agent, state: Any, key: Key, steps: int, lea
 def learned(
     seeds: Sequence[int],
     figure: Literal["discount", "return", "after"] = "discount",
-    mu: float = 0.5,
-    steps: int = 20_000,
+    mu: float = 1.0,
+    steps: int = 60_000,
     reach: bool = False,
 ) -> np.ndarray:
     """What becomes of a discount that begins too small for the far reward.
@@ -59,8 +59,8 @@ def learned(
     Args:
       seeds: of everything that is drawn.
       figure: "discount", its base after so many steps; "return", of the greedy policy then, as a share of the best one,
-        which takes the far reward every eighth step; "after", the base after as many steps more in which the end is out
-        of reach.
+        which takes the far reward every eighth step, once its values are those of the discount without noise; "after",
+        the base after as many steps more in which the end is out of reach.
       mu: μ; with 0 the discount stays what it is.
       steps: of each lane.
       reach: leave the end within reach.
@@ -76,8 +76,10 @@ def learned(
         _, timestep = jax.vmap(world.reset)(jax.random.split(k_init, LANES))
         state, (discounts, _) = play(world, learner, learner.init(k_init, timestep), k_first, steps)
         if figure == "return":
+            k_settle, k_judge = jax.random.split(k_second)
             still = state._replace(noise=jnp.zeros_like(state.noise))
-            return jnp.mean(play(world, learner, still, k_second, 400, learn=False)[1][1]) * LENGTH
+            still, _ = play(world, agent(0.0, sigma=0.0), still, k_settle, 1_000)
+            return jnp.mean(play(world, learner, still, k_judge, 400, learn=False)[1][1]) * LENGTH
         if figure == "after":
             _, (discounts, _) = play(other, learner, state, k_second, steps)
         return jnp.mean(discounts[-steps // 4 :])
