@@ -82,7 +82,7 @@ def zero_shot(
 
     def decide(
         params: Any, memory: Memory, timestep: TimeStep, phi: Array, done: Array, hard: bool
-    ) -> tuple[Array, Any, Memory]:
+    ) -> tuple[Array, Any, Any]:
         """Probabilities of the subtasks `[B, S]`, what else there is, and memory."""
         text, seen = timestep.observation["instruction"], timestep.observation["things"]
         chosen, after = meta.apply({"params": params}, memory, seen, done, phi, text, hard)

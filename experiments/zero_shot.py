@@ -162,8 +162,7 @@ def skilled(config: Config, spec: Any) -> tuple[Any, Any, Any]:
     def taught(key: Any) -> Any:
         return jax.vmap(one)(keys.split(key, seen.size), seen)
 
-    margins = {"dissimilar_margin": config.margin, "different_margin": config.margin}
-    analogies = Analogies(config.analogy, config.dissimilar, config.different, **margins)
+    analogies = Analogies(config.analogy, config.dissimilar, config.different, config.margin, config.margin)
     subtask = Subtask(subtasks, config.embedding_size, len(spec.vocabulary.words), config.embedding)
     skill = Skill(actions, config.hidden)
     teaching = Teaching(teacher, taught, config.distil_updates) if config.teacher_updates else None
