@@ -48,18 +48,23 @@ class Done(NamedTuple):
 
 
 class Skill(nn.Module):
-    """A policy, its value and its ending, for a subtask that is given by its embedding."""
+    """A policy, its value and its ending, for a subtask that is given by its embedding.
+
+    The first layer has the same weights for every thing that is seen, as a convolution has for every place, times a
+    weight for each thing that the embedding gives; of the second the embedding scales the units.
+    """
 
     actions: int
     hidden: int = 64
 
     @nn.compact
     def __call__(self, seen: Array, subtask: Array) -> Done:
-        """`(seen[..., D], subtask[..., E]) -> Done [...]`."""
-        x = seen
-        for _ in range(2):
-            x = nn.relu(nn.Dense(self.hidden)(x) * (1 + nn.Dense(self.hidden)(subtask)))
-        heads = nn.Dense(self.actions + 2)(x)
+        """`(seen[..., things, D], subtask[..., E]) -> Done [...]`."""
+        weight = nn.Dense(seen.shape[-2], name="weight")(subtask)
+        x = nn.relu(nn.Dense(self.hidden, name="first")(jnp.sum(weight[..., None] * seen, axis=-2)))
+        scale = 1 + nn.Dense(self.hidden, name="scale")(subtask)
+        x = nn.relu(nn.Dense(self.hidden, name="second")(x) * scale)
+        heads = nn.Dense(self.actions + 2, name="heads")(x)
         return Done(heads[..., :-2], heads[..., -2], heads[..., -1])
 
 
@@ -103,7 +108,7 @@ class Meta(nn.Module):
 
         Args:
           memory: `[B]`.
-          seen: `[B, D]`.
+          seen: `[B, things, D]`.
           done: `[B]`, 1 where the subtask that was asked for is done.
           before: `[B, E]`, its embedding.
           lines: int32 `[B, lines, L]`.
@@ -112,7 +117,7 @@ class Meta(nn.Module):
         read = encoder(self.kind, self.words, self.size)(lines)  # [B, lines, size]
         asked = memory.asked.astype(jnp.float32)[:, None]
         told = jnp.einsum("bl,ble->be", memory.pointer, read)
-        now = [seen, done[:, None] * asked, before * asked, told, asked]
+        now = [seen.reshape((seen.shape[0], -1)), done[:, None] * asked, before * asked, told, asked]
         context = nn.relu(nn.Dense(self.hidden, name="context")(jnp.concatenate(now, -1)))
         with_memory = jnp.concatenate([context, memory.h], -1)
         bias = nn.initializers.constant(-1.0)

@@ -85,7 +85,7 @@ def test_commands_read_the_text_of_a_task():
     torso = parts.torso(env.spec, (6,), "none")
     lines = np.zeros((2, 4, 4), np.int32)
     lines[:, 0, :3] = [[2, 3, 4], [4, 3, 2]]
-    seen = {"things": jnp.zeros((2, 40)), "instruction": jnp.asarray(lines)}
+    seen = {"things": jnp.zeros((2, 8, 5)), "instruction": jnp.asarray(lines)}
     params, apply = made(torso, seen)
     assert params["params"]["embedding"]["words"]["embedding"].shape == (len(env.spec.vocabulary.words), 32)
     features = apply(params, seen)
