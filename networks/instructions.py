@@ -50,8 +50,8 @@ class Done(NamedTuple):
 class Skill(nn.Module):
     """A policy, its value and its ending, for a subtask that is given by its embedding.
 
-    The first layer has the same weights for every thing that is seen, as a convolution has for every place, times a
-    weight for each thing that the embedding gives; of the second the embedding scales the units.
+    The first layer has the same weights for every thing that is seen, as a convolution has for every place, and things
+    count by weights that the embedding gives, which sum to 1; of the second layer the embedding scales the units.
     """
 
     actions: int
@@ -60,7 +60,7 @@ class Skill(nn.Module):
     @nn.compact
     def __call__(self, seen: Array, subtask: Array) -> Done:
         """`(seen[..., things, D], subtask[..., E]) -> Done [...]`."""
-        weight = nn.Dense(seen.shape[-2], name="weight")(subtask)
+        weight = nn.softmax(nn.Dense(seen.shape[-2], name="weight")(subtask))
         x = nn.relu(nn.Dense(self.hidden, name="first")(jnp.sum(weight[..., None] * seen, axis=-2)))
         scale = 1 + nn.Dense(self.hidden, name="scale")(subtask)
         x = nn.relu(nn.Dense(self.hidden, name="second")(x) * scale)
