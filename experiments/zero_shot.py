@@ -119,7 +119,6 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         skill,
         lambda key: jax.lax.stop_gradient(practice(key).params),
         optimisers.adam(config.learning_rate, config.max_grad_norm),
-        lines=spec.observation["instruction"].shape[0],
         discount=config.discount,
         lambda_=config.gae_lambda,
         value_cost=config.value_cost,

@@ -28,13 +28,22 @@ WORDS = len(ENV.spec.vocabulary.words)
 
 
 def test_the_pointer_moves_by_one_line_and_stays_at_the_ends():
-    lines, back, stay, on = jnp.eye(3), *jnp.eye(3)[:, None]
-    each = lambda shift: moved(lines, jnp.repeat(shift, 3, 0))  # noqa: E731
-    np.testing.assert_array_equal(each(back), lines[jnp.array([0, 0, 1])])
-    np.testing.assert_array_equal(each(stay), lines)
-    np.testing.assert_array_equal(each(on), lines[jnp.array([1, 2, 2])])
-    spread = moved(jnp.array([[0.5, 0.25, 0.25]]), jnp.array([[0.2, 0.3, 0.5]]))
-    np.testing.assert_allclose(spread, [[0.3, 0.375, 0.325]], rtol=1e-6)
+    each = lambda step: np.asarray(moved(jnp.arange(3), step, 3)).tolist()  # noqa: E731
+    assert (each(-1), each(0), each(1)) == ([0, 0, 1], [0, 1, 2], [1, 2, 2])
+
+
+def test_choices_are_the_product_of_their_parts():
+    rng = np.random.default_rng(0)
+    update, shift, logits = rng.random(4), rng.normal(size=(4, 3)), rng.normal(size=(4, 3, 24))
+    zeros = jnp.zeros(4)
+    chosen = Chosen(jnp.asarray(update), jnp.asarray(shift), jnp.asarray(logits), zeros, zeros, zeros)
+    softmax = lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)  # noqa: E731
+    anew = update[:, None, None] * softmax(shift)[..., None] * softmax(logits)
+    expected = np.concatenate([1 - update[:, None], anew.reshape(4, -1)], -1)
+    np.testing.assert_allclose(jax.nn.softmax(zero_shot.choices(chosen).logits), expected, rtol=1e-4, atol=1e-6)
+    step = shift.argmax(-1)
+    number = 1 + 24 * step + logits[np.arange(4), step].argmax(-1)
+    np.testing.assert_array_equal(zero_shot.likeliest(chosen), np.where(update > 0.5, number, 0))
 
 
 def test_a_line_names_its_subtask():
@@ -155,7 +164,7 @@ def controller(**options: Any) -> Any:
     _, timestep = jax.vmap(SUBTASKS.single(None).reset)(jax.random.split(keys.key(0), 2))
     known = agent.init(keys.key(3), timestep).params
     meta = Meta(SUBTASKS, WORDS, hidden=8, size=5, **options)
-    return meta, zero_shot.zero_shot(meta, subtask, skill, lambda key: known, optimisers.adam(1e-2), lines=4)
+    return meta, zero_shot.zero_shot(meta, subtask, skill, lambda key: known, optimisers.adam(1e-2))
 
 
 def test_what_was_stored_is_what_is_unrolled_and_skills_stay_as_they_are():
@@ -169,38 +178,38 @@ def test_what_was_stored_is_what_is_unrolled_and_skills_stay_as_they_are():
 
 
 class Fixed:
-    """A controller by hand, which chooses subtask 5, anew to the degree that it is told."""
+    """A controller by hand, which steps on in the list and chooses subtask 5, if it is told to choose anew."""
 
     def __init__(self, update: float):
         self.update = update
+        self.begin = Meta(SUBTASKS, WORDS, hidden=2).begin
 
-    def begin(self, batch: int, lines: int) -> Memory:
-        return Meta(SUBTASKS, WORDS, hidden=2).begin(batch, lines)
-
-    def init(self, *args: Any) -> Any:
-        return {"params": {}}
-
-    def apply(self, params: Any, memory: Memory, *args: Any) -> tuple[Chosen, Memory]:
+    def apply(self, params: Any, memory: Memory, *args: Any) -> Chosen:
         batch = memory.subtask.shape[0]
         update = jnp.where(memory.asked, self.update, 1.0)
-        logits = jnp.broadcast_to(50.0 * jax.nn.one_hot(5, 24), (batch, 24))
-        return Chosen(update, logits, jnp.zeros(batch)), memory._replace(asked=jnp.ones(batch, bool))
+        shift = jnp.broadcast_to(
+            jnp.where(memory.asked[:, None], jnp.array([[0, 0, 9.0]]), jnp.array([[0, 9.0, 0]])), (batch, 3)
+        )
+        logits = jnp.broadcast_to(50.0 * jax.nn.one_hot(5, 24), (batch, 3, 24))
+        return Chosen(update, shift, logits, jnp.zeros(batch), memory.c + 1, memory.h + 1)
 
 
-@pytest.mark.parametrize(("update", "expected"), [(0.0, 7), (1.0, 5)])
-def test_a_subtask_goes_on_until_it_is_decided_anew(update, expected):
-    _, subtask, skill = learner()
-    agent, *_ = learner()
+@pytest.mark.parametrize(("update", "expected", "line"), [(0.0, 7, 0), (1.0, 5, 1)])
+def test_a_subtask_goes_on_until_it_is_decided_anew(update, expected, line):
+    agent, subtask, skill = learner()
     _, timestep = jax.vmap(ENV.reset)(jax.random.split(keys.key(0), 2))
     known = agent.init(keys.key(3), timestep).params
-    made = zero_shot.zero_shot(Fixed(update), subtask, skill, lambda key: known, optimisers.adam(1e-2), lines=4)
+    fixed: Any = Fixed(update)
+    made = zero_shot.zero_shot(fixed, subtask, skill, lambda key: known, optimisers.adam(1e-2))
     actor = zero_shot.Actor({}, known)
-    fresh = made.begin(2)
-    _, carry, _ = made.act(actor, keys.key(0), fresh, timestep, False)
+    _, carry, _ = made.act(actor, keys.key(0), made.begin(2), timestep, False)
     np.testing.assert_array_equal(carry.subtask, 5)  # an episode opens
+    np.testing.assert_array_equal(carry.line, 0)
     going = timestep._replace(step_type=jnp.ones_like(timestep.step_type))
-    _, carry, extras = made.act(actor, keys.key(0), carry._replace(subtask=jnp.full(2, 7)), going, False)
+    _, after, extras = made.act(actor, keys.key(0), carry._replace(subtask=jnp.full(2, 7)), going, False)
     np.testing.assert_array_equal(extras["subtask"], expected)
+    np.testing.assert_array_equal(after.line, line)
+    np.testing.assert_array_equal(after.h, carry.h + line)  # memory stays where nothing is decided
 
 
 def test_the_command_learns_lists_by_skills_that_it_taught_first():
