@@ -1,13 +1,14 @@
 """A meta controller that carries lists of instructions out by skills it does not change.
 
 Oh, Singh, Lee and Kohli, "Zero-shot task generalization with multi-task deep reinforcement learning", ICML 2017. The
-list is read through a pointer; from what it reads, what it sees and whether the last subtask is done, the controller
-decides with c ∈ [0, 1] whether to choose anew, and else goes on with the subtask it had:
+list is read through a pointer. From what it reads, what it sees and whether the last subtask is done, the controller
+chooses anew with probability c: its pointer moves by k, and it asks for subtask g; else it goes on with what it had.
 
-    π(g) = c π'(g) + (1 - c) 1(g = g_before)        h, pointer ← c new + (1 - c) old
+    π(go on) = 1 - c        π(k, g) = c l(k) π'(g | the line after k)
 
-It is an actor-critic over subtasks, with c soft while it learns and 0 or 1 when it is judged. The skills
-(`agents.skills`) are learned before the first step, on single instructions.
+It is an actor-critic over these choices. The paper mixes both with the weight c while it learns and takes c for 0 or 1
+afterwards; here the choice is drawn, so that memory and pointer are the same in learning as in judgement, where each of
+c, k and g is the likeliest. The skills (`agents.skills`) are learned before the first step, on single instructions.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, select,
 from agents.common import measures, recurrence
 from envs import parallel
 from networks.distributions import Categorical
-from networks.instructions import Memory, Meta, Skill, Subtask
+from networks.instructions import Chosen, Memory, Meta, Skill, Subtask, moved
 
 
 class State(NamedTuple):
@@ -40,6 +41,22 @@ class Actor(NamedTuple):
     skills: Any
 
 
+def choices(chosen: Chosen) -> Categorical:
+    """The policy over going on (0) and, from 1, all pairs of a step in the list and a subtask, `[..., 1 + 3 S]`."""
+    shift, subtask = jax.nn.log_softmax(chosen.shift), jax.nn.log_softmax(chosen.logits)
+    anew = jnp.log(chosen.update + 1e-8)[..., None, None] + shift[..., None] + subtask
+    going_on = jnp.log(1 - chosen.update + 1e-8)[..., None]
+    return Categorical(jnp.concatenate([going_on, anew.reshape((*shift.shape[:-1], -1))], axis=-1))
+
+
+def likeliest(chosen: Chosen) -> Array:
+    """The choice of the likelier decision, the likeliest step and then the likeliest subtask, int32 `[...]`."""
+    step = jnp.argmax(chosen.shift, axis=-1)
+    logits = jnp.sum(jax.nn.one_hot(step, 3)[..., None] * chosen.logits, axis=-2)
+    number = 1 + step * logits.shape[-1] + jnp.argmax(logits, axis=-1)
+    return jnp.where(chosen.update > 0.5, number, 0).astype(jnp.int32)
+
+
 def zero_shot(
     meta: Meta,
     subtask: Subtask,
@@ -47,7 +64,6 @@ def zero_shot(
     learned: Callable[[Key], Any],
     optimiser: optax.GradientTransformation,
     *,
-    lines: int,
     discount: float | Array = 0.99,
     lambda_: float | Array = 0.95,
     value_cost: float | Array = 0.5,
@@ -62,11 +78,10 @@ def zero_shot(
       skill: what is done with one of them.
       learned: `(key) -> parameters` of both, in whose training the controller has no part.
       optimiser: of the controller.
-      lines: of the list that is read, with those that are empty.
       discount: γ.
       lambda_: λ of the generalised advantage.
       value_cost: weight of the values' loss.
-      entropy_cost: weight of the entropy of what is chosen anew.
+      entropy_cost: weight of the entropy of the choice.
       update_cost: what deciding anew costs, times c.
     """
 
@@ -78,61 +93,65 @@ def zero_shot(
 
     def opened(memory: Memory, first: Array) -> Memory:
         """Memory that is fresh where an episode begins."""
-        return select(first, meta.begin(first.shape[0], lines), memory)
+        return select(first, meta.begin(first.shape[0]), memory)
 
-    def decide(
-        params: Any, memory: Memory, timestep: TimeStep, phi: Array, done: Array, hard: bool
-    ) -> tuple[Array, Any, Memory]:
-        """Probabilities of the subtasks `[B, S]`, what else there is, and memory."""
-        text, seen = timestep.observation["instruction"], timestep.observation["things"]
-        chosen, after = meta.apply({"params": params}, memory, seen, done, phi, text, hard)
-        fresh = jax.nn.softmax(chosen.logits)
-        kept = jax.nn.one_hot(memory.subtask, fresh.shape[-1])
-        return chosen.update[:, None] * fresh + (1 - chosen.update[:, None]) * kept, chosen, after
+    def decide(params: Any, memory: Memory, timestep: TimeStep, phi: Array, done: Array) -> Chosen:
+        seen = timestep.observation
+        chosen: Any = meta.apply({"params": params}, memory, seen["things"], done, phi, seen["instruction"])
+        return chosen
+
+    def settled(memory: Memory, chosen: Chosen, choice: Array, lines: int) -> Memory:
+        """Memory after a choice `[B]`, see `choices`."""
+        number = jnp.maximum(choice - 1, 0)
+        step, which = number // chosen.logits.shape[-1] - 1, number % chosen.logits.shape[-1]
+        after = Memory(chosen.c, chosen.h, moved(memory.line, step, lines), which, jnp.ones_like(memory.asked))
+        return select(choice > 0, after, memory)
 
     def init(key: Key, timestep: TimeStep) -> State:
         k_skills, k_meta = jax.random.split(key)
         known = learned(k_skills)
-        memory = meta.begin(timestep.reward.shape[0], lines)
+        memory = meta.begin(timestep.reward.shape[0])
         phi, done = before(known, memory.subtask, timestep)
         text, seen = timestep.observation["instruction"], timestep.observation["things"]
         params = meta.init(k_meta, memory, seen, done, phi, text)["params"]
         return State(params, optimiser.init(params), known)
 
     def act(actor: Actor, key: Key, carry: Memory, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
-        k_subtask, k_action = jax.random.split(key)
+        k_choice, k_action = jax.random.split(key)
         carry = opened(carry, timestep.first())
         phi, done = before(actor.skills, carry.subtask, timestep)
-        mixture, chosen, after = decide(actor.params, carry, timestep, phi, done, not explore)
-        policy = Categorical(jnp.log(mixture + 1e-8))
-        which = policy.sample(k_subtask) if explore else policy.mode()
-        said: Any = skill.apply(
-            {"params": actor.skills["skill"]},
-            timestep.observation["things"],
-            skills.embedded(subtask, actor.skills, which),
-        )
+        chosen = decide(actor.params, carry, timestep, phi, done)
+        policy = choices(chosen)
+        choice = policy.sample(k_choice) if explore else likeliest(chosen)
+        carry = settled(carry, chosen, choice, timestep.observation["instruction"].shape[1])
+        asked = skills.embedded(subtask, actor.skills, carry.subtask)
+        said: Any = skill.apply({"params": actor.skills["skill"]}, timestep.observation["things"], asked)
         action = Categorical(said.logits).sample(k_action) if explore else Categorical(said.logits).mode()
-        extras = {"subtask": which, "log_prob": policy.log_prob(which), "value": chosen.value}
-        return action, after._replace(subtask=which), extras
+        extras = {"choice": choice, "subtask": carry.subtask, "log_prob": policy.log_prob(choice)}
+        return action, carry, {**extras, "value": chosen.value}
 
     def loss(params: Any, known: Any, steps: Step) -> tuple[Array, dict[str, Array]]:
-        which, begun = steps.extras["subtask"], jax.tree.map(lambda x: x[0], steps.carry)
-        earlier = jnp.concatenate([begun.subtask[None], which[:-1]])
-        phi, done = before(known, earlier, steps.timestep)
+        begun = jax.tree.map(lambda x: x[0], steps.carry)
+        earlier = jnp.concatenate([begun.subtask[None], steps.extras["subtask"][:-1]])
+        # What was asked for before an episode began is of no account, as nothing is asked for there.
+        phi, done = before(known, jnp.where(steps.timestep.first(), 0, earlier), steps.timestep)
 
-        def row(memory: Memory, row: tuple) -> tuple[Memory, tuple]:
-            timestep, phi, done, drawn = row
-            mixture, chosen, after = decide(params, opened(memory, timestep.first()), timestep, phi, done, False)
-            return after._replace(subtask=drawn), (mixture, chosen)
+        def row(memory: Memory, row: tuple) -> tuple[Memory, Chosen]:
+            timestep, phi, done, choice = row
+            memory = opened(memory, timestep.first())
+            chosen = decide(params, memory, timestep, phi, done)
+            return settled(memory, chosen, choice, timestep.observation["instruction"].shape[1]), chosen
 
-        _, (mixture, chosen) = jax.lax.scan(row, begun, (steps.timestep, phi, done, which))
+        choice = steps.extras["choice"]
+        _, chosen = jax.lax.scan(row, begun, (steps.timestep, phi, done, choice))
         fixed = jax.lax.stop_gradient(chosen.value)
         advantage, target = a2c.targets(steps, fixed, None, discount=discount, lambda_=lambda_)
-        log_prob = Categorical(jnp.log(mixture + 1e-8)).log_prob(which)[:-1]
+        policy = choices(jax.tree.map(lambda x: x[:-1], chosen))
+        log_prob = policy.log_prob(choice[:-1])
         terms = {
             "policy_loss": losses.policy_gradient(log_prob, advantage),
             "value_loss": losses.squared(target - chosen.value[:-1]),
-            "entropy": Categorical(chosen.logits[:-1]).entropy(),
+            "entropy": policy.entropy(),
             "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
             "updates": chosen.update[:-1],
         }
@@ -150,7 +169,7 @@ def zero_shot(
     return Agent(
         init,
         lambda state: Actor(state.params, state.skills),
-        lambda batch: meta.begin(batch, lines),
+        meta.begin,
         act,
         update,
         recurrence.entire,

@@ -25,15 +25,15 @@ class Config:
     """Weight ρ₂ among them of two subtasks, which are to be told apart."""
     margin: run.NonNegative = 1.0
     """Distance τ from which on both count as told apart."""
-    teacher_updates: run.Whole = 400
+    teacher_updates: run.Whole = 1000
     """Updates of each teacher, before the first step; 0 for no teachers."""
     teacher_envs: run.Count = 16
     """Environments of each teacher."""
-    distil_updates: run.Whole = 500
+    distil_updates: run.Whole = 300
     """Updates of the skills in which teachers are distilled; the later ones are those of an actor-critic."""
-    skill_updates: run.Count = 1500
+    skill_updates: run.Count = 2000
     """With lists: updates of the skills, before the first step."""
-    skill_envs: run.Count = 32
+    skill_envs: run.Count = 64
     """With lists: environments in which the skills are learned."""
     skill_unroll: run.Count = 16
     """With lists: steps in each of them per update; those of teachers too."""
@@ -71,9 +71,9 @@ class Flags(run.Common):
     """Options of the task, such as `name=value`."""
     eval_env_options: tuple[str, ...] = ("pairs=unseen",)
     """Options that the task has besides, or instead, when policies are evaluated."""
-    num_envs: run.Count = 32
+    num_envs: run.Count = 64
     """Environments (lanes) per seed."""
-    steps: run.Steps = 800_000
+    steps: run.Steps = 2_000_000
     """Environment steps per seed."""
     eval_episodes: run.Count = 128
     """Episodes that an evaluation plays, per seed."""
@@ -119,7 +119,6 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         skill,
         lambda key: jax.lax.stop_gradient(practice(key).params),
         optimisers.adam(config.learning_rate, config.max_grad_norm),
-        lines=spec.observation["instruction"].shape[0],
         discount=config.discount,
         lambda_=config.gae_lambda,
         value_cost=config.value_cost,
@@ -162,23 +161,22 @@ def skilled(config: Config, spec: Any) -> tuple[Any, Any, Any]:
     def taught(key: Any) -> Any:
         return jax.vmap(one)(keys.split(key, seen.size), seen)
 
-    margins = {"dissimilar_margin": config.margin, "different_margin": config.margin}
-    analogies = Analogies(config.analogy, config.dissimilar, config.different, **margins)
+    analogies = Analogies(config.analogy, config.dissimilar, config.different, config.margin, config.margin)
     subtask = Subtask(subtasks, config.embedding_size, len(spec.vocabulary.words), config.embedding)
     skill = Skill(actions, config.hidden)
     teaching = Teaching(teacher, taught, config.distil_updates) if config.teacher_updates else None
     return skills(subtasks, subtask, skill, optimiser, teaching, analogies=analogies, **costs), subtask, skill
 
 
-LISTS = {"agent.lists": True, "steps": 1_500_000}
+LISTS = {"agent.lists": True, "num_envs": 32, "steps": 1_500_000}
 PRESETS: run.Presets = {
     "skills": {},
     "lists": {
         **LISTS,
-        "env_options": ("count=2",),
+        "env_options": ("pairs=seen", "count=2"),
         "eval_env_options": ("count=4", "pays=whole"),
     },
-    "events": {**LISTS, "env_options": ("count=2", "events=0.05"), "eval_env_options": ("count=4", "events=0.05")},
+    "events": {**LISTS, "env_options": ("pairs=seen", "count=2", "events=0.05"), "eval_env_options": ("count=4",)},
 }
 """Skills, judged on the pairs that were held out; lists of two instructions, judged on lists of four; and these with
 random events."""

@@ -48,18 +48,23 @@ class Done(NamedTuple):
 
 
 class Skill(nn.Module):
-    """A policy, its value and its ending, for a subtask that is given by its embedding."""
+    """A policy, its value and its ending, for a subtask that is given by its embedding.
+
+    The first layer has the same weights for every thing that is seen, as a convolution has for every place, and things
+    count by weights that the embedding gives, which sum to 1; of the second layer the embedding scales the units.
+    """
 
     actions: int
     hidden: int = 64
 
     @nn.compact
     def __call__(self, seen: Array, subtask: Array) -> Done:
-        """`(seen[..., D], subtask[..., E]) -> Done [...]`."""
-        x = seen
-        for _ in range(2):
-            x = nn.relu(nn.Dense(self.hidden)(x) * (1 + nn.Dense(self.hidden)(subtask)))
-        heads = nn.Dense(self.actions + 2)(x)
+        """`(seen[..., things, D], subtask[..., E]) -> Done [...]`."""
+        weight = nn.softmax(nn.Dense(seen.shape[-2], name="weight")(subtask))
+        x = nn.relu(nn.Dense(self.hidden, name="first")(jnp.sum(weight[..., None] * seen, axis=-2)))
+        scale = 1 + nn.Dense(self.hidden, name="scale")(subtask)
+        x = nn.relu(nn.Dense(self.hidden, name="second")(x) * scale)
+        heads = nn.Dense(self.actions + 2, name="heads")(x)
         return Done(heads[..., :-2], heads[..., -2], heads[..., -1])
 
 
@@ -68,7 +73,7 @@ class Memory(NamedTuple):
 
     c: Array  # of the LSTM
     h: Array
-    pointer: Array  # [B, lines], where in the list it reads, a distribution
+    line: Array  # int32 [B], where in the list it reads
     subtask: Array  # int32 [B], what it last asked for
     asked: Array  # bool [B], whether it has asked for anything
 
@@ -76,17 +81,16 @@ class Memory(NamedTuple):
 class Chosen(NamedTuple):
     """What a meta controller would do."""
 
-    update: Array  # [B], how far it decides anew
-    logits: Array  # [B, subtasks], of the subtask that it would then choose
+    update: Array  # [B], probability of deciding anew
+    shift: Array  # [B, 3], logits of a step back in the list, none and a step on
+    logits: Array  # [B, 3, subtasks], of the subtask that it would choose after each of them
     value: Array  # [B]
+    c: Array  # of the LSTM, had it decided anew
+    h: Array
 
 
 class Meta(nn.Module):
-    """Reads a list through a pointer that moves by -1, 0 or 1, and decides when to choose a subtask anew.
-
-    Where the decision c is less than 1, pointer and memory are mixed with what they were. With `hard` c is 0 or 1, and
-    the pointer is on one line.
-    """
+    """Reads a list through a pointer that moves by -1, 0 or 1, and decides when to choose a subtask anew."""
 
     subtasks: Subtasks
     words: int
@@ -96,73 +100,53 @@ class Meta(nn.Module):
     always: bool = False  # decide anew in every step
 
     @nn.compact
-    def __call__(
-        self, memory: Memory, seen: Array, done: Array, before: Array, lines: Array, hard: bool = False
-    ) -> tuple[Chosen, Memory]:
-        """One step; `memory.subtask` is left to whoever draws it.
+    def __call__(self, memory: Memory, seen: Array, done: Array, before: Array, lines: Array) -> Chosen:
+        """One step.
 
         Args:
           memory: `[B]`.
-          seen: `[B, D]`.
+          seen: `[B, things, D]`.
           done: `[B]`, 1 where the subtask that was asked for is done.
           before: `[B, E]`, its embedding.
           lines: int32 `[B, lines, L]`.
-          hard: whether to decide, and to point, for good.
         """
         read = encoder(self.kind, self.words, self.size)(lines)  # [B, lines, size]
         asked = memory.asked.astype(jnp.float32)[:, None]
-        told = jnp.einsum("bl,ble->be", memory.pointer, read)
-        now = [seen, done[:, None] * asked, before * asked, told, asked]
+        done = done[:, None] * asked
+        at = lambda line: jnp.einsum("bl,ble->be", jax.nn.one_hot(line, lines.shape[1]), read)  # noqa: E731
+        now = [seen.reshape((seen.shape[0], -1)), done, before * asked, at(memory.line), asked]
         context = nn.relu(nn.Dense(self.hidden, name="context")(jnp.concatenate(now, -1)))
-        with_memory = jnp.concatenate([context, memory.h], -1)
         bias = nn.initializers.constant(-1.0)
-        update = nn.sigmoid(nn.Dense(1, name="update", bias_init=bias)(with_memory)[:, 0])
-        update = jnp.where(memory.asked & (not self.always), update, 1.0)
-        if hard:
-            update = (update > 0.5).astype(jnp.float32)
+        update = nn.Dense(1, name="update", bias_init=bias)(jnp.concatenate([context, memory.h, done], -1))[:, 0]
+        update = jnp.where(memory.asked & (not self.always), nn.sigmoid(update), 1.0)
         (c, h), _ = nn.OptimizedLSTMCell(self.hidden, name="memory")((memory.c, memory.h), context)
-        shift = nn.softmax(nn.Dense(3, name="shift")(h))
-        if hard:
-            shift = jax.nn.one_hot(jnp.argmax(shift, -1), 3)
-        pointer = jnp.where(memory.asked[:, None], moved(memory.pointer, shift), memory.pointer)
-        mix = lambda new, old: update[:, None] * new + (1 - update[:, None]) * old  # noqa: E731
-        c, h, pointer = (mix(*pair) for pair in zip((c, h, pointer), memory[:3], strict=True))
-        told = jnp.einsum("bl,ble->be", pointer, read)
-        final = jnp.concatenate([h, told], -1)
-        parts = [nn.Dense(size, name=f"parameter_{i}")(told) for i, size in enumerate(self.subtasks.sizes)]
-        logits = parts[0]
-        for part in parts[1:]:
-            logits = (logits[..., None] + part[:, None, :]).reshape((logits.shape[0], -1))
-        free = nn.Dense(logits.shape[-1], name="otherwise", kernel_init=nn.initializers.zeros)(
-            nn.relu(nn.Dense(self.hidden, name="aside")(jnp.concatenate([context, h], -1)))
-        )
-        value = nn.Dense(1, name="value")(
-            nn.relu(nn.Dense(self.hidden, name="worth")(jnp.concatenate([context, final], -1)))
-        )
-        after = Memory(c, h, pointer, memory.subtask, jnp.ones_like(memory.asked))
-        return Chosen(update, logits + free, value[:, 0]), after
+        shift = nn.Dense(3, name="shift")(jnp.concatenate([h, done], -1)) + jnp.array([[0.0, 2.0, 0.0]])
+        shift = jnp.where(memory.asked[:, None], shift, jnp.array([[-1e9, 0.0, -1e9]]))
+        parts = [nn.Dense(size, name=f"parameter_{i}") for i, size in enumerate(self.subtasks.sizes)]
+        aside = nn.Dense(int(np.prod(self.subtasks.sizes)), name="aside", kernel_init=nn.initializers.zeros)(h)
+        after = [at(moved(memory.line, step, lines.shape[1])) for step in (-1, 0, 1)]
+        logits = jnp.stack([_joined([part(told) for part in parts]) + aside for told in after], axis=1)
+        value = nn.Dense(1, name="value")(nn.relu(nn.Dense(self.hidden, name="worth")(context)))
+        return Chosen(update, shift, logits, value[:, 0], c, h)
 
     @nn.nowrap
-    def begin(self, batch: int, lines: int) -> Memory:
+    def begin(self, batch: int) -> Memory:
         """At the first line, with nothing asked for yet."""
-        zeros = jnp.zeros((batch, self.hidden))
-        pointer = jnp.broadcast_to(jnp.eye(lines)[0], (batch, lines))
-        return Memory(zeros, zeros, pointer, jnp.zeros(batch, jnp.int32), jnp.zeros(batch, bool))
+        zeros, none = jnp.zeros((batch, self.hidden)), jnp.zeros(batch, jnp.int32)
+        return Memory(zeros, zeros, none, none, jnp.zeros(batch, bool))
 
 
-def moved(pointer: Array, shift: Array) -> Array:
-    """A pointer after a shift.
+def _joined(parts: list[Array]) -> Array:
+    """Logits of all combinations from those of each part, `[B, product of sizes]`, the last part's fastest."""
+    logits = parts[0]
+    for part in parts[1:]:
+        logits = (logits[..., None] + part[:, None, :]).reshape((logits.shape[0], -1))
+    return logits
 
-    Args:
-      pointer: probabilities of the lines, `[B, lines]`.
-      shift: of a step back, none and a step on, `[B, 3]`; at either end the pointer stays.
 
-    Returns:
-      `[B, lines]`.
-    """
-    back = jnp.concatenate([pointer[:, 1:], jnp.zeros_like(pointer[:, :1])], -1).at[:, 0].add(pointer[:, 0])
-    on = jnp.concatenate([jnp.zeros_like(pointer[:, :1]), pointer[:, :-1]], -1).at[:, -1].add(pointer[:, -1])
-    return shift[:, :1] * back + shift[:, 1:2] * pointer + shift[:, 2:] * on
+def moved(line: Array, step: int | Array, lines: int) -> Array:
+    """The line after a step of -1, 0 or 1; at either end the pointer stays."""
+    return jnp.clip(line + step, 0, lines - 1)
 
 
 def named(subtasks: Subtasks, line: Array) -> Array:

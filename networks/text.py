@@ -57,13 +57,14 @@ def reading(space: dict[str, Any], vocabulary: Vocabulary, kind: Encoder, size: 
     """A torso that reads: the text's entry of the observation is seen as what an encoder makes of it.
 
     Args:
-      space: of the observation, a dict.
+      space: of the observation, a dict; its text `[L]`, or lines of it `[lines, L]`.
       vocabulary: of the text, which names its entry.
       kind: of the encoder.
       size: of its output.
       **torso: of `networks.Torso`.
     """
-    seen = {**space, vocabulary.entry: Box((size,))}
+    lines = space[vocabulary.entry].shape[:-1]
+    seen = {**space, vocabulary.entry: Box((*lines, size))}
     return Represented(encoder(kind, len(vocabulary.words), size), Torso(seen, **torso), vocabulary.entry)
 
 

@@ -68,7 +68,7 @@ def instruction_grid(
       time_limit: steps; None for 40 for each instruction.
 
     Returns:
-      Observation: `things` float32 [40], five numbers of each thing: it is there; it was transformed; it is underfoot;
+      Observation: `things` float32 [8, 5], numbers of each thing: it is there; it was transformed; it is underfoot;
       rows and columns from the agent to it, over 4; and `instruction` int32 [longest, 4], see `spec.vocabulary`.
 
     Raises:
@@ -141,7 +141,7 @@ def instruction_grid(
         rows, columns = ((f(state.place) - f(state.cell)) / 4.0 for f in (lambda x: x // size, lambda x: x % size))
         about = jnp.stack([there, state.changed, state.place == state.cell, rows, columns]).astype(jnp.float32)
         lines = jnp.where((state.lines >= 0)[:, None], sentences[jnp.maximum(state.lines, 0)], text.PADDING)
-        return {"things": jnp.where(there[None], about, 0.0).T.reshape(-1), "instruction": lines}
+        return {"things": jnp.where(there[None], about, 0.0).T, "instruction": lines}
 
     def render(state: State) -> Array:
         board = jnp.zeros((size + 1) * size + kinds, jnp.int32)
@@ -164,7 +164,7 @@ def instruction_grid(
 
     bound = max(1.0, size / 4)
     observation = {
-        "things": Box((ABOUT * kinds,), -bound, bound),
+        "things": Box((kinds, ABOUT), -bound, bound),
         "instruction": Box((longest, told.tokens.shape[1]), 0, len(known.words) - 1, np.int32),
     }
     spec = Spec(

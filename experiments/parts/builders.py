@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
 
 
 Precision = checks.Precision
+READ = 32
+"""Numbers that the LSTM which reads a text makes of it."""
 
 
 def discrete_actions(spec: "Spec", agent: str) -> int:
@@ -53,7 +55,7 @@ def torso(
     **kwargs: Any,
 ) -> "nn.Module":
     """A `networks.Torso` for the task's observations; images go through the torso named `cnn`,
-    if not "none"; "auto" chooses by their size.
+    if not "none"; "auto" chooses by their size. A text is read by an LSTM.
 
     Raises:
       ValueError: sizes of layers that are not positive, or images that are too small for the torso.
@@ -71,6 +73,9 @@ def torso(
         "dtype": jnp.dtype(dtype),
         **kwargs,
     }
+    told = spec.vocabulary
+    if told is not None and isinstance(spec.observation, dict) and told.entry in spec.observation:
+        return networks.reading(spec.observation, told, "lstm", READ, mlp_sizes=hidden, **options)
     return networks.Torso(spec.observation, hidden, **options)
 
 

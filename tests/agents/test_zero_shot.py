@@ -17,8 +17,9 @@ from agents.skills import Analogies
 from envs import keys
 from envs.tasks.instruction_grid import instruction_grid
 from envs.tasks.probes import action as probe
+from experiments import zero_shot as command
 from networks.instructions import Chosen, Memory, Meta, Skill, Subtask, moved, named
-from tests.experiments.running import call, succeed
+from tests.experiments.running import call
 from tests.quick import QUICK
 
 ENV = instruction_grid(count=2, size=4)
@@ -27,13 +28,22 @@ WORDS = len(ENV.spec.vocabulary.words)
 
 
 def test_the_pointer_moves_by_one_line_and_stays_at_the_ends():
-    lines, back, stay, on = jnp.eye(3), *jnp.eye(3)[:, None]
-    each = lambda shift: moved(lines, jnp.repeat(shift, 3, 0))  # noqa: E731
-    np.testing.assert_array_equal(each(back), lines[jnp.array([0, 0, 1])])
-    np.testing.assert_array_equal(each(stay), lines)
-    np.testing.assert_array_equal(each(on), lines[jnp.array([1, 2, 2])])
-    spread = moved(jnp.array([[0.5, 0.25, 0.25]]), jnp.array([[0.2, 0.3, 0.5]]))
-    np.testing.assert_allclose(spread, [[0.3, 0.375, 0.325]], rtol=1e-6)
+    each = lambda step: np.asarray(moved(jnp.arange(3), step, 3)).tolist()  # noqa: E731
+    assert (each(-1), each(0), each(1)) == ([0, 0, 1], [0, 1, 2], [1, 2, 2])
+
+
+def test_choices_are_the_product_of_their_parts():
+    rng = np.random.default_rng(0)
+    update, shift, logits = rng.random(4), rng.normal(size=(4, 3)), rng.normal(size=(4, 3, 24))
+    zeros = jnp.zeros(4)
+    chosen = Chosen(jnp.asarray(update), jnp.asarray(shift), jnp.asarray(logits), zeros, zeros, zeros)
+    softmax = lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)  # noqa: E731
+    anew = update[:, None, None] * softmax(shift)[..., None] * softmax(logits)
+    expected = np.concatenate([1 - update[:, None], anew.reshape(4, -1)], -1)
+    np.testing.assert_allclose(jax.nn.softmax(zero_shot.choices(chosen).logits), expected, rtol=1e-4, atol=1e-6)
+    step = shift.argmax(-1)
+    number = 1 + 24 * step + logits[np.arange(4), step].argmax(-1)
+    np.testing.assert_array_equal(zero_shot.likeliest(chosen), np.where(update > 0.5, number, 0))
 
 
 def test_a_line_names_its_subtask():
@@ -86,6 +96,14 @@ def learner() -> tuple[Any, Any, Any]:
     return skills.skills(SUBTASKS, subtask, skill, optimisers.adam(1e-2), None), subtask, skill
 
 
+@cache
+def learned() -> Any:
+    """Its update, and that of one without analogies, compiled once."""
+    _, subtask, skill = learner()
+    bare = skills.skills(SUBTASKS, subtask, skill, optimisers.adam(1e-2), None, analogies=Analogies(weight=0.0))
+    return [jax.jit(agent.update, compiler_options=QUICK) for agent in (learner()[0], bare)]
+
+
 def window(agent: Any, env: Any, rows: int = 5, lanes: int = 3) -> tuple[Any, Step]:
     """A state, and rows of playing."""
     state, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(0), lanes))
@@ -100,12 +118,10 @@ def window(agent: Any, env: Any, rows: int = 5, lanes: int = 3) -> tuple[Any, St
 
 
 def test_only_analogies_reach_the_embeddings_of_what_is_not_trained_on():
-    agent, subtask, skill = learner()
-    state, steps = window(agent, SUBTASKS.single(None))
-    bare = skills.skills(SUBTASKS, subtask, skill, optimisers.adam(1e-2), None, analogies=Analogies(weight=0.0))
+    state, steps = window(learner()[0], SUBTASKS.single(None))
     rows = {}
-    for name, each in (("with", agent), ("without", bare)):
-        after, info = jax.jit(each.update, compiler_options=QUICK)(state, keys.key(2), Sample(steps))
+    for name, update in zip(("with", "without"), learned(), strict=True):
+        after, info = update(state, keys.key(2), Sample(steps))
         rows[name] = np.any(after.params["subtask"]["table"] != state.params["subtask"]["table"], axis=1)
         assert int(after.updates) == 1 and np.isfinite(info.metrics["loss"])
     met = np.unique(named(SUBTASKS, steps.timestep.observation["instruction"][..., 0, :]))
@@ -119,7 +135,7 @@ def test_an_ending_is_learned_where_the_subtask_is_done_and_where_it_is_not():
     logits = []
     for done in (0.0, 1.0):
         told = steps._replace(timestep=steps.timestep._replace(reward=jnp.full_like(steps.timestep.reward, done)))
-        _, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(2), Sample(told))
+        _, info = learned()[0](state, keys.key(2), Sample(told))
         logits.append(float(info.metrics["ending_loss"]))
     # -ln p and -ln (1 - p) of the same states: together they are at least 2 ln 2, and more the surer either is.
     assert sum(logits) >= 2 * np.log(2) - 1e-5 and min(logits) > 0
@@ -134,10 +150,10 @@ def test_an_agent_practises_in_an_environment_of_its_own():
         networks.Torso(env.spec.observation, (8,)), networks.CategoricalPolicy(env.spec.action.num), networks.Value()
     )
     agent = a2c(network, optimisers.adam(2e-2))
-    learned = jax.jit(practised(agent, env, lanes=8, rows=4, updates=150), compiler_options=QUICK)(keys.key(0))
+    after = jax.jit(practised(agent, env, lanes=8, rows=4, updates=150), compiler_options=QUICK)(keys.key(0))
     _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(5), 4))
     policy, _ = network.apply(
-        learned.params, None, (), jax.tree.map(lambda x: x[None], timestep.observation), timestep.first()[None]
+        after.params, None, (), jax.tree.map(lambda x: x[None], timestep.observation), timestep.first()[None]
     )[0]
     assert (np.max(jax.nn.softmax(policy.logits), -1) > 0.9).all()
 
@@ -148,66 +164,61 @@ def controller(**options: Any) -> Any:
     _, timestep = jax.vmap(SUBTASKS.single(None).reset)(jax.random.split(keys.key(0), 2))
     known = agent.init(keys.key(3), timestep).params
     meta = Meta(SUBTASKS, WORDS, hidden=8, size=5, **options)
-    return meta, zero_shot.zero_shot(meta, subtask, skill, lambda key: known, optimisers.adam(1e-2), lines=4)
+    return meta, zero_shot.zero_shot(meta, subtask, skill, lambda key: known, optimisers.adam(1e-2))
 
 
-def test_the_first_choice_is_made_anew_and_what_was_stored_is_what_is_unrolled():
+def test_what_was_stored_is_what_is_unrolled_and_skills_stay_as_they_are():
     _, agent = controller()
     state, steps = window(agent, ENV, rows=8)
-    _, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(2), Sample(steps))
+    after, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(2), Sample(steps))
     np.testing.assert_allclose(info.metrics["approx_kl"], 0.0, atol=1e-5)
     assert 0 < info.metrics["updates"] < 1
-
-
-def test_skills_do_not_change_and_are_not_part_of_what_is_learned():
-    _, agent = controller()
-    state, steps = window(agent, ENV)
-    after, _ = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(2), Sample(steps))
     jax.tree.map(np.testing.assert_array_equal, after.skills, state.skills)
     assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (after.params, state.params)), strict=True))
 
 
 class Fixed:
-    """A controller by hand, which chooses subtask 5, anew to the degree that it is told."""
+    """A controller by hand, which steps on in the list and chooses subtask 5, if it is told to choose anew."""
 
     def __init__(self, update: float):
         self.update = update
+        self.begin = Meta(SUBTASKS, WORDS, hidden=2).begin
 
-    def begin(self, batch: int, lines: int) -> Memory:
-        return Meta(SUBTASKS, WORDS, hidden=2).begin(batch, lines)
-
-    def init(self, *args: Any) -> Any:
-        return {"params": {}}
-
-    def apply(self, params: Any, memory: Memory, *args: Any) -> tuple[Chosen, Memory]:
+    def apply(self, params: Any, memory: Memory, *args: Any) -> Chosen:
         batch = memory.subtask.shape[0]
         update = jnp.where(memory.asked, self.update, 1.0)
-        logits = jnp.broadcast_to(50.0 * jax.nn.one_hot(5, 24), (batch, 24))
-        return Chosen(update, logits, jnp.zeros(batch)), memory._replace(asked=jnp.ones(batch, bool))
+        shift = jnp.broadcast_to(
+            jnp.where(memory.asked[:, None], jnp.array([[0, 0, 9.0]]), jnp.array([[0, 9.0, 0]])), (batch, 3)
+        )
+        logits = jnp.broadcast_to(50.0 * jax.nn.one_hot(5, 24), (batch, 3, 24))
+        return Chosen(update, shift, logits, jnp.zeros(batch), memory.c + 1, memory.h + 1)
 
 
-@pytest.mark.parametrize(("update", "expected"), [(0.0, 7), (1.0, 5)])
-def test_a_subtask_goes_on_until_it_is_decided_anew(update, expected):
-    _, subtask, skill = learner()
-    agent, *_ = learner()
+@pytest.mark.parametrize(("update", "expected", "line"), [(0.0, 7, 0), (1.0, 5, 1)])
+def test_a_subtask_goes_on_until_it_is_decided_anew(update, expected, line):
+    agent, subtask, skill = learner()
     _, timestep = jax.vmap(ENV.reset)(jax.random.split(keys.key(0), 2))
     known = agent.init(keys.key(3), timestep).params
-    made = zero_shot.zero_shot(Fixed(update), subtask, skill, lambda key: known, optimisers.adam(1e-2), lines=4)
+    fixed: Any = Fixed(update)
+    made = zero_shot.zero_shot(fixed, subtask, skill, lambda key: known, optimisers.adam(1e-2))
     actor = zero_shot.Actor({}, known)
-    fresh = made.begin(2)
-    _, carry, _ = made.act(actor, keys.key(0), fresh, timestep, False)
+    _, carry, _ = made.act(actor, keys.key(0), made.begin(2), timestep, False)
     np.testing.assert_array_equal(carry.subtask, 5)  # an episode opens
+    np.testing.assert_array_equal(carry.line, 0)
     going = timestep._replace(step_type=jnp.ones_like(timestep.step_type))
-    _, carry, extras = made.act(actor, keys.key(0), carry._replace(subtask=jnp.full(2, 7)), going, False)
+    _, after, extras = made.act(actor, keys.key(0), carry._replace(subtask=jnp.full(2, 7)), going, False)
     np.testing.assert_array_equal(extras["subtask"], expected)
+    np.testing.assert_array_equal(after.line, line)
+    np.testing.assert_array_equal(after.h, carry.h + line)  # memory stays where nothing is decided
 
 
-def test_the_command_learns_lists_by_skills_of_its_own(tmp_path):
-    small = "--agent.hidden 8 --agent.teacher-updates 2 --agent.teacher-envs 2 --agent.skill-updates 2"
-    words = f"--agent.lists --env-options count=2 size=4 {small} --agent.skill-envs 2 --num-envs 2 --steps 64"
-    judged = ["--eval-env-options", "count=3", "--eval-episodes", "4"]
-    succeed("zero_shot", *words.split(), *judged, "--out", tmp_path / "run")
-    assert (tmp_path / "run/summary.json").exists()
+def test_the_command_learns_lists_by_skills_that_it_taught_first():
+    config = command.Config(lists=True, hidden=8, teacher_updates=2, teacher_envs=2, skill_updates=2, skill_envs=2)
+    agent = command.make(config, ENV.spec, None).agent  # type: ignore[arg-type]
+    _, timestep = jax.vmap(ENV.reset)(jax.random.split(keys.key(0), 2))
+    state = jax.eval_shape(agent.init, keys.key(0), timestep)
+    assert state.skills["subtask"]["table"].shape == (24, config.embedding_size)
+    assert set(state.params) >= {"context", "update", "memory", "shift", "value"}
 
 
 def test_tasks_without_instructions_are_refused():

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from envs.base import Box, Vocabulary
+from envs.tasks.instruction_grid import instruction_grid
+from experiments import parts
 from networks.text import BagOfWords, TextLSTM, encoder, reading
 
 KINDS = ("lstm", "bag")
@@ -73,5 +75,18 @@ def test_a_torso_reads_the_entry_that_the_vocabulary_names():
     torso = reading(space, known, "bag", 8, mlp_sizes=(6,))
     seen = {"place": jnp.zeros((2, 2)), "instruction": jnp.array([[2, 3, 0], [2, 4, 0]])}
     params, apply = made(torso, seen)
+    features = apply(params, seen)
+    assert features.shape == (2, 6) and np.abs(features[0] - features[1]).max() > 1e-3
+
+
+def test_commands_read_the_text_of_a_task():
+    """The same words in another order are other features, which they are not to a torso that takes them for numbers."""
+    env = instruction_grid(size=4)
+    torso = parts.torso(env.spec, (6,), "none")
+    lines = np.zeros((2, 4, 4), np.int32)
+    lines[:, 0, :3] = [[2, 3, 4], [4, 3, 2]]
+    seen = {"things": jnp.zeros((2, 8, 5)), "instruction": jnp.asarray(lines)}
+    params, apply = made(torso, seen)
+    assert params["params"]["embedding"]["words"]["embedding"].shape == (len(env.spec.vocabulary.words), 32)
     features = apply(params, seen)
     assert features.shape == (2, 6) and np.abs(features[0] - features[1]).max() > 1e-3
