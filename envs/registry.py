@@ -32,6 +32,7 @@ TASKS = {
     "deep-sea": ("envs.tasks.deep_sea", "deep_sea"),
     "drifting-worker": ("envs.tasks.drifting_worker", "drifting_worker"),
     "dyna-maze": ("envs.tasks.dyna_maze", "dyna_maze"),
+    "entity-games": ("envs.tasks.entity_games", "entity_games"),
     "far-reward": ("envs.tasks.far_reward", "far_reward"),
     "flickering-catch": ("envs.tasks.partly_hidden", "flickering_catch"),
     "four-rooms": ("envs.tasks.four_rooms", "four_rooms"),

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from envs import grids
 from envs.base import Array, Tree
 from networks.torsos import Conv
+from networks.vin import ValueIteration
 
 KINDS = ("full", "local", "global")
 
@@ -87,11 +88,25 @@ class ValueMap(nn.Module):
         return Conv(1, 3, same=True)(maps)[..., 0].astype(jnp.float32)
 
 
+class PlannedMap(nn.Module):
+    """Values of the cells by iterations of a planner (`networks.vin`), `[N, H, W, C] -> [N, H, W]`; not the paper's."""
+
+    iterations: int
+    channels: int = 8
+    hidden: int = 16
+
+    @nn.compact
+    def __call__(self, maps: Array) -> Array:
+        """`[N, H, W, C] -> float32 [N, H, W]`."""
+        reward = Conv(1, 1, name="rewards")(nn.relu(Conv(self.hidden, 3, same=True, name="hidden")(maps)))
+        return jnp.max(ValueIteration(self.iterations, self.channels, name="planner")(reward), axis=-1)
+
+
 class GroundedValues(nn.Module):
     """Values of the cells of a grounded map; `{"map", "instruction"} -> [N, H, W]`."""
 
     grounded: Grounded
-    values: ValueMap
+    values: nn.Module  # [N, H, W, 3] -> [N, H, W]
 
     @nn.compact
     def __call__(self, observation: Tree) -> Array:

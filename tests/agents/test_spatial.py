@@ -9,7 +9,7 @@ import pytest
 
 import envs
 from agents.base import FIRST, LAST, MID, Sample, Step, TimeStep
-from agents.spatial import entered
+from agents.spatial import entered, unvisited, visited
 from envs import keys
 from experiments import spatial
 from experiments.run.plans import Size
@@ -25,6 +25,24 @@ def test_rows_count_up_to_the_next_episode_and_not_where_one_opens():
     steps = Step(TimeStep(kinds, kinds, kinds, kinds), kinds)
     expected = [[False, True, True], [True, True, True], [True, False, True], [True, False, False]]
     np.testing.assert_array_equal(entered(steps), expected)
+
+
+def test_cells_of_the_episode_are_remembered_and_left_alone():
+    seen = {"here": jnp.array([[0, 1], [2, 2]], jnp.uint8)}
+    zeros = jnp.zeros(2)
+    timestep = TimeStep(jnp.array([FIRST, MID], jnp.int8), zeros, zeros, seen)
+    been = np.asarray(visited(jnp.ones((2, 3, 3), bool).at[:, 2].set(False), timestep))
+    assert np.argwhere(been[0]).tolist() == [[0, 1]]
+    assert been[1].tolist() == [[True] * 3, [True] * 3, [False, False, True]]
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 1.0])
+def test_moves_of_learning_lead_to_new_cells_where_there_are_any(epsilon):
+    beside = jnp.broadcast_to(jnp.array([3.0, 2.0, -jnp.inf, 1.0]), (200, 4))
+    again = jnp.zeros((200, 4)).at[:100, 0].set(1.0).at[100:].set(1.0)
+    found = np.asarray(unvisited(keys.key(0), beside, again, jnp.float32(epsilon)))
+    expected = [{1}, {0}] if epsilon == 0 else [{1, 3}, {0, 1, 3}]
+    assert [set(found[:100]), set(found[100:])] == expected
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +67,9 @@ def played():
 def test_it_moves_to_the_best_cell_beside_it(played):
     agent, learner, steps = played
     timestep = jax.tree.map(lambda x: x[-1], steps.timestep)
-    act = jax.jit(lambda: agent.act(agent.actor(learner), keys.key(1), (), timestep, False)[0], compiler_options=QUICK)
+    act = jax.jit(
+        lambda: agent.act(agent.actor(learner), keys.key(1), agent.begin(4), timestep, False)[0], compiler_options=QUICK
+    )
     network = spatial.network(SMALL, ENV.spec)
     lift = jax.tree.map(lambda x: x[None], timestep)
     read = network.apply(learner.params, None, (), lift.observation, lift.first())[0]

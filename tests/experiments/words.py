@@ -86,6 +86,11 @@ WORDS = {
         *["--env-options", "size=5", "copies=2", "--agent.text-size", "4", "--agent.embedding", "2"],
         *["--agent.channels", "3", "--agent.length", "3", *SMALL[2:]],
     ],
+    "text_vin": [
+        *["--env-options", "size=4", "friends=1", "enemies=1", "walls=2", "--agent.text-size", "4"],
+        *["--agent.numbers", "2", "--agent.iterations", "2", "--agent.channels", "3", "--agent.reactive", "8"],
+        *SMALL[2:],
+    ],
     "vin": [
         *["--env-options", "size=4", "--agent.iterations", "4", "--agent.channels", "4", "--agent.reward-hidden", "4"],
         *["--agent.batch-size", "8", "--agent.buffer-size", "2000"],

@@ -69,6 +69,17 @@ def test_baselines_value_every_cell_by_map_and_text(kind):
         assert np.abs(apply(params, other)[0] - values).max() > 1e-4
 
 
+@pytest.mark.parametrize(("iterations", "reached"), [(2, False), (3, True)])
+def test_a_planner_carries_values_over_the_map(iterations, reached):
+    module, maps = spatial.PlannedMap(iterations, 3, 4), np.zeros((1, 1, 9, 3), np.float32)
+    params, apply = built(module, maps)
+    params["planner"]["value"] = jnp.ones_like(params["planner"]["value"])
+    goal = maps.copy()
+    goal[0, 0, 8] = 1.0
+    near = np.abs(apply(params, goal) - apply(params, maps))[0, 0] > 1e-6
+    assert near[4] == reached and near[5] and not near[3 if reached else 4]
+
+
 def test_other_maps_are_refused():
     with pytest.raises(ValueError, match="maps: 'both' is not one of 'full', 'local', 'global'"):
         spatial.Grounded(4, reader(), "both")
