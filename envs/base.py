@@ -177,6 +177,7 @@ class Spec(NamedTuple):
     rules: Rules | None = None  # of a task whose state can be told from its observation
     subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
     episodes: int | None = None  # that one task is played for, of a distribution of them; 0 for good
+    block: int | None = None  # episodes after which alone a lane's task may change, where lanes are not in step
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
 
 

@@ -42,6 +42,7 @@ TASKS = {
     "key-maze": ("envs.tasks.key_maze", "key_maze"),
     "memory-chain": ("envs.tasks.memory_chain", "memory_chain"),
     "minipacman": ("envs.tasks.minipacman", "minipacman"),
+    "moving-bandits": ("envs.tasks.moving_bandits", "moving_bandits"),
     "noise": ("envs.tasks.noise", "noise"),
     "noisy-tv": ("envs.tasks.noisy_tv", "noisy_tv"),
     "one-shot": ("envs.tasks.one_shot", "one_shot"),
