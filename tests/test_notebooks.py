@@ -28,7 +28,7 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
 
 def test_which_there_are():
     first = ["advantages", "curiosity", "distributions", "goals", "imagination", "losses"]
-    assert [*first, "memory", "offline", "rewards", "seeds", "start"] == NAMES
+    assert [*first, "memory", "offline", "options", "rewards", "seeds", "start"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
