@@ -208,6 +208,7 @@ class Spec(NamedTuple):
     subgoals: Subgoals | None = None  # of a task that falls into subtasks, with a teacher
     episodes: int | None = None  # that one task is played for, of a distribution of them; 0 for good
     auxiliaries: Auxiliaries | None = None  # of a task that has rewards beside its own
+    block: int | None = None  # episodes after which alone a lane's task may change, where lanes are not in step
     fps: float = 10  # frames a second at which a film of it shows its own time, or what the eye can follow
     vocabulary: Vocabulary | None = None  # of a task that shows a text
     subtasks: Subtasks | None = None  # of a task that is a list of instructions, a line of the text each

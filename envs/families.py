@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from envs import keys, wrappers
-from envs.base import Array, Environment, Key, TimeStep, Tree, select
+from envs.base import Array, Box, Environment, Key, TimeStep, Tree, select
 
 
 class Family(NamedTuple):
@@ -74,8 +74,13 @@ def drawn(family: Family, episodes: int = 1, tasks: int = 0, seed: int = 0) -> E
         goes_on = DrawnState(inner, state.task, k_next, ended), timestep
         return select(timestep.first() & (ended == episodes), begun(k_begin), goes_on) if episodes else goes_on
 
-    spec = family.make(family.draw(keys.key(0))).spec
-    return Environment(begun, step, spec._replace(episodes=episodes))
+    def render(state: DrawnState) -> Array:
+        draws = family.make(state.task).render
+        assert draws is not None
+        return draws(state.inner)
+
+    one = family.make(family.draw(keys.key(0)))
+    return Environment(begun, step, one.spec._replace(episodes=episodes), one.render and render)
 
 
 def trials(family: Family, episodes: int = 1, tasks: int = 0, seed: int = 0) -> Environment:
@@ -84,6 +89,36 @@ def trials(family: Family, episodes: int = 1, tasks: int = 0, seed: int = 0) -> 
     The task of a lane is `state.inner.task`.
     """
     return wrappers.trial(drawn(family, episodes, tasks, seed), episodes)
+
+
+def announced(family: Family, blocks: int, block: int) -> Environment:
+    """`drawn`, which tells where a new task begins: for learners with parameters of their own for every task.
+
+    Args:
+      family: of tasks.
+      blocks: for which a task stays, of so many episodes each. A lane begins with a block that is drawn, so that lanes
+        are at different places of their trials.
+      block: episodes of a block.
+
+    Returns:
+      An environment whose observation is a dict: `observation`, and `new_task` [1], 1 in the row that opens a trial.
+    """
+    env = drawn(family, blocks * block)
+
+    def told(state: DrawnState, timestep: TimeStep) -> tuple[DrawnState, TimeStep]:
+        new = jnp.reshape(timestep.first() & (state.ended == 0), (1,)).astype(jnp.float32)
+        return state, timestep._replace(observation={"observation": timestep.observation, "new_task": new})
+
+    def reset(key: Key) -> tuple[DrawnState, TimeStep]:
+        state, timestep = env.reset(key)
+        ended = block * jax.random.randint(jax.random.fold_in(key, 1), (), 0, blocks)
+        return told(state._replace(ended=ended), timestep)
+
+    def step(state: DrawnState, action: Tree) -> tuple[DrawnState, TimeStep]:
+        return told(*env.step(state, action))
+
+    seen = {"observation": env.spec.observation, "new_task": Box((1,), 0.0, 1.0)}
+    return Environment(reset, step, env.spec._replace(observation=seen, block=block), env.render)
 
 
 def judged(env: Environment, pays: Callable[[Any, Any, Any], Array]) -> Environment:

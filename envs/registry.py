@@ -48,6 +48,7 @@ TASKS = {
     "lid-box": ("envs.tasks.lid_box", "lid_box"),
     "memory-chain": ("envs.tasks.memory_chain", "memory_chain"),
     "minipacman": ("envs.tasks.minipacman", "minipacman"),
+    "moving-bandits": ("envs.tasks.moving_bandits", "moving_bandits"),
     "noise": ("envs.tasks.noise", "noise"),
     "noisy-tv": ("envs.tasks.noisy_tv", "noisy_tv"),
     "one-shot": ("envs.tasks.one_shot", "one_shot"),

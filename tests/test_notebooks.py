@@ -27,8 +27,8 @@ def images(notebook: nbformat.NotebookNode) -> list[bytes]:
 
 
 def test_which_there_are():
-    first = ["advantages", "curiosity", "distributions", "dreams", "goals", "imagination", "instructions"]
-    assert [*first, "losses", "memory", "meta", "offline", "rewards", "seeds", "start"] == NAMES
+    first = ["advantages", "curiosity", "distributions", "dreams", "goals", "imagination", "instructions", "losses"]
+    assert [*first, "memory", "meta", "offline", "options", "rewards", "seeds", "start"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,7 @@ import pytest
 
 from agents.base import FIRST, LAST
 from envs import bandit_values, families, keys, make
-from envs.tasks import bandits, harlow, point_goals, random_mdps, two_step
+from envs.tasks import bandits, harlow, moving_bandits, point_goals, random_mdps, two_step
 from tests.envs.contract import check_environment, play
 
 MAKERS = {
@@ -17,6 +17,7 @@ MAKERS = {
     "harlow": lambda: harlow.harlow(features=3, choices=4),
     "random_mdps": lambda: random_mdps.random_mdps(horizon=3, episodes=2),
     "point_goals": lambda: point_goals.point_goals(horizon=4, episodes=3),
+    "moving_bandits": lambda: moving_bandits.moving_bandits(horizon=4, blocks=3, block=2),
     "sparse_points": lambda: point_goals.point_goals("half-circle", sparse=True, horizon=4, episodes=3),
 }
 
@@ -205,3 +206,46 @@ def test_bad_options(name, options, message):
 def test_a_family_of_one_s_own():
     family = families.Family(lambda key: jax.random.uniform(key, (2,)), bandits.family(pulls=3).make)
     assert families.trials(family).spec.time_limit == 3
+
+
+def test_lanes_are_at_different_places_of_their_trials_and_a_new_task_is_told():
+    blocks, block, horizon = 4, 2, 3
+    env = moving_bandits.moving_bandits(horizon, blocks, block)
+    assert env.spec.episodes == 8 and env.spec.block == 2
+    right, _ = tasks_of(env, steps=120, lanes=64, told=False)
+    played = play(env, steps=120, lanes=64, seed=0).timestep
+    new = played.observation["new_task"][..., 0]
+    starts = np.arange(0, 121, block * (horizon + 1))  # of blocks
+    assert not np.delete(new, starts, axis=0).any()
+    told = new[starts]
+    assert (told[:blocks].sum(0) == 1).all() and set(told[:blocks].argmax(0).tolist()) == set(range(blocks))
+    np.testing.assert_array_equal(told[blocks : 2 * blocks], told[:blocks])
+    changes = np.diff(right, axis=0) != 0
+    assert changes.any() and not changes[new[1:] == 0].any()
+
+
+def test_the_target_that_pays_is_that_of_the_task():
+    def paid(right, targets, action):
+        state = moving_bandits.State(jnp.full(2, 200.0), jnp.array(targets))
+        env = moving_bandits.family(5).make(jnp.int32(right))
+        lane, _ = env.reset(keys.key(0))
+        _, timestep = env.step(lane._replace(inner=state), jnp.int32(action))
+        return float(timestep.reward), np.asarray(timestep.observation) * 400
+
+    near, far = [200.0, 269.0], [0.0, 0.0]
+    assert [paid(right, [near, far], 3)[0] for right in (0, 1)] == [1.0, 0.0]
+    assert paid(0, [near, far], 0)[0] == 0.0  # 69 away: too far without the move
+    np.testing.assert_allclose(paid(1, [near, far], 2)[1], [180, 200, 200, 269, 0, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["moving_bandits", "point_goals"])
+def test_tasks_that_are_drawn_can_be_filmed(name):
+    env = MAKERS[name]()
+    assert env.render is not None
+    frames = jax.jit(jax.vmap(lambda key: env.render(env.reset(key)[0])))(jax.random.split(keys.key(0), 8))
+    assert frames.dtype == jnp.uint8 and len(np.unique(np.asarray(frames).reshape(8, -1), axis=0)) > 1
+
+
+def test_bad_moving_bandits():
+    with pytest.raises(ValueError, match="moving_bandits: blocks must be at least 1, got 0"):
+        moving_bandits.moving_bandits(blocks=0)
