@@ -70,6 +70,7 @@ TASKS = {
     "t-maze": ("envs.tasks.t_maze", "t_maze"),
     "teleport-maze": ("envs.tasks.teleport_maze", "teleport_maze"),
     "tic-tac-toe": ("envs.tasks.board", "tic_tac_toe"),
+    "unicycle": ("envs.tasks.unicycle", "unicycle"),
     "two-step": ("envs.tasks.two_step", "two_step"),
 }
 IDS: dict[str, Callable[[], Iterable[str]]] = {

@@ -14,6 +14,8 @@ class Config:
     """Which intention acts: SAC-Q learns it from the task's returns, SAC-U draws it uniformly."""
     auxiliaries: bool = True
     """Learn and follow the auxiliary rewards of the task; if not, there is its own intention alone."""
+    auxiliary_scale: run.Positive = 0.05
+    """Factor of the auxiliary rewards, which can be paid in every step: 1 - γ brings their returns to at most 1."""
     slot: run.Count = 25
     """Steps ξ for which an intention acts."""
     slots: run.Count = 8
@@ -32,7 +34,7 @@ class Config:
     """Adam's step size for the policies, of continuous actions."""
     discount: run.Unit = 0.95
     """Discount γ of later rewards, per step."""
-    temperature: run.Positive = 0.01
+    temperature: run.Positive = 0.001
     """Temperature α of the intentions' entropy."""
     epsilon: run.Unit = 0.1
     """Probability of a random action, of discrete ones."""
@@ -44,7 +46,7 @@ class Config:
     """How far the target moves towards what is learned after each gradient step; 1 is no target network."""
     unroll: run.Count = 10
     """Steps in each environment between learning phases, and of a window that is learned from."""
-    updates: run.Count = 4
+    updates: run.Count = 8
     """Gradient steps of a learning phase."""
     batch_size: run.Count = 32
     """Windows of a gradient step."""
@@ -96,6 +98,8 @@ def intentions(config: Config, spec: "run.Spec") -> int:
 
 def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
+    from jax.nn.initializers import orthogonal
+
     import networks
     import replay
     from agents.common import optimisers, wrappers
@@ -110,15 +114,18 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     apart = lambda x: x.reshape(*x.shape[:-1], number, -1)  # noqa: E731
     policy, discrete = None, isinstance(spec.action, Discrete)
     if discrete:
-        every = networks.q_network(torso(spec.observation), networks.QValues(number * spec.action.num))
+        every = networks.q_network(
+            torso(spec.observation), networks.QValues(number * spec.action.num, orthogonal(0.01))
+        )
         critic = networks.view(every, apart)
     else:
         (actions,) = spec.action.shape
         joined = with_action(spec.observation, Box((actions,), -1.0, 1.0))
-        critic = networks.q_network(torso(joined), networks.Values(number))
+        critic = networks.q_network(torso(joined), networks.Values(number, orthogonal(0.01)))
         head = networks.TanhGaussianPolicy(number * actions)
         several = lambda policy: networks.TanhGaussian(*map(apart, policy))  # noqa: E731
         policy = networks.view(networks.q_network(torso(spec.observation), head), several)
+    scaled = lambda seen: config.auxiliary_scale * spec.auxiliaries.rewards(seen)  # noqa: E731
     buffer, batch = parts.shares(config, size)
     agent = sac_x(
         critic,
@@ -134,7 +141,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
             config.schedule_episodes,
             config.schedule_discount,
         ),
-        spec.auxiliaries.rewards if config.auxiliaries else None,
+        scaled if config.auxiliaries else None,
         replayed=batch * config.updates,
         passes=config.updates,
         discount=config.discount,

@@ -52,6 +52,7 @@ ZERO = {
     ("bcq", "agent.threshold"): "all actions are allowed",
     ("i2a", "eval_episodes"): "the number that goes with the steps",
     ("alphazero", "agent.n_step"): "all rewards until the end of the game",
+    ("tdm", "agent.horizon"): "goals are pursued for a single step",
     ("muzero", "agent.depth"): "the model is not learned, an ablation",
 }
 

@@ -121,6 +121,7 @@ WORDS = {
     ],
     "tdm": [*SMALL, "--agent.horizon", "2", "--agent.plan", "2"],
     "sac_x": [*SMALL, "--agent.unroll", "4", "--agent.updates", "2", "--agent.slots", "2", "--agent.slot", "4"],
+    "spinal": [*SHORT, *HALVES, "--agent.practice", "3200", "--agent.low-hidden", "4", "--agent.period", "3"],
     "hac": [*THIN, "--agent.horizon", "4", "--agent.batch-size", "8", "--agent.buffer-size", "2000"],
     "hiro": ["--env", "bellmax/point-maze", "--agent.goal-range", "2", "2", "--agent.period", "4", *SMALL],
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
