@@ -108,8 +108,8 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
 PRESETS: run.Presets = {
     "key-maze": {
         "env": "bellmax/key-maze",
-        "env_options": ("rooms=4", "size=4", "shown=numbers"),
-        "steps": 800_000,
+        "env_options": ("rooms=3", "size=4"),
+        "steps": 400_000,
         "num_envs": 16,
         "agent.alpha": 0.1,
         "agent.goal_epsilon": 0.5,
@@ -117,7 +117,7 @@ PRESETS: run.Presets = {
         "agent.gae_lambda": 0.95,
         "agent.learning_rate": 2e-3,
         "agent.anneal": False,
-        "agent.entropy_cost": 0.01,
+        "agent.entropy_cost": 0.003,
         "agent.hidden": (32,),
         "agent.memory_size": 32,
         "agent.goal_size": 32,

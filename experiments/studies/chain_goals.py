@@ -62,7 +62,7 @@ def cosine(seeds: Sequence[int], reward: float = 1.0, end_to_end: bool = False, 
     env = chain(reward)
     module = networks.Feudal(networks.Torso(env.spec.observation, (SIZE,), cnn=None), 2, SIZE, SIZE, 4, HORIZON)
     agent = fun(
-        module, optimisers.adam(3e-3, 1.0), horizon=HORIZON, epsilon=0.0, discount=0.9, manager_discount=0.9,
+        module, optimisers.adam(1e-2, 1.0), horizon=HORIZON, epsilon=0.0, discount=0.9, manager_discount=0.9,
         worker_cost=0.0, end_to_end=end_to_end,
     )  # fmt: skip
     storage = replay.on_policy(UNROLL)
