@@ -105,7 +105,28 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     return parts.actor_critics.parts(agent, config, spec)
 
 
-experiment = run.Experiment("fun", Flags, check, make)
+PRESETS: run.Presets = {
+    "key-maze": {
+        "env": "bellmax/key-maze",
+        "env_options": ("rooms=3", "size=4"),
+        "steps": 400_000,
+        "num_envs": 16,
+        "agent.alpha": 0.1,
+        "agent.goal_epsilon": 0.5,
+        "agent.discount": 0.95,
+        "agent.gae_lambda": 0.95,
+        "agent.learning_rate": 2e-3,
+        "agent.anneal": False,
+        "agent.entropy_cost": 0.003,
+        "agent.hidden": (32,),
+        "agent.memory_size": 32,
+        "agent.goal_size": 32,
+        "agent.embedding": 8,
+    },
+}
+"""`key-maze` has small networks, the paper's discounts, and many random goals, since nothing is paid before the end."""
+
+experiment = run.Experiment("fun", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def transition_policy_gradient(s: Array, g_t: Array, adv_t: Array, step_type: Ar
 
     Args:
       s: states of all rows, `[T+1, D]`.
-      g_t: goals of rows 0, ..., T-1, `[T, D]`.
+      g_t: goals of rows 0, ..., T-1, `[T, D]`; one of length 0 has neither loss nor gradient.
       adv_t: advantages `[T]`; no gradient flows into them.
       step_type: `[T+1]`.
       c: steps for which a goal is meant.
@@ -60,8 +60,9 @@ def transition_policy_gradient(s: Array, g_t: Array, adv_t: Array, step_type: Ar
       Losses `[T]`, 0 for transitions that join two episodes.
     """
     s, adv_t = jax.lax.stop_gradient((s, adv_t))
-    ends = horizon_ends(step_type, c)
-    return -adv_t * direction_reward(s[:-1], g_t, s[ends])
+    nowhere = jnp.all(g_t == 0, axis=-1)  # where a norm has no gradient
+    directions = direction_reward(s[:-1], jnp.where(nowhere[:, None], 1.0, g_t), s[horizon_ends(step_type, c)])
+    return -adv_t * jnp.where(nowhere, 0.0, directions)
 
 
 def goal_intrinsic(s: Array, g: Array, age: Array) -> Array:

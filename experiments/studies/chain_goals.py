@@ -30,11 +30,11 @@ def chain(reward: float) -> Environment:
       reward: of a step to the right; a step to the left pays minus that.
 
     Returns:
-      Observation float32 [1], from -1 to 1.
+      Observation float32 [1], from 0 to 1, so that units without a bias make a straight line of it.
     """
 
     def observe(state: Array) -> Array:
-        return (2.0 * state.astype(jnp.float32) / (LENGTH - 1) - 1.0)[None]
+        return (state.astype(jnp.float32) / (LENGTH - 1))[None]
 
     def initial(key: Key) -> Array:
         return jax.random.randint(key, (), 0, LENGTH)
@@ -44,7 +44,7 @@ def chain(reward: float) -> Environment:
         after = jnp.clip(state + 2 * action - 1, 0, LENGTH - 1)
         return after, reward * (after - state).astype(jnp.float32), jnp.bool_(False)
 
-    return episodic(initial, transition, observe, Spec("chain", Box((1,), -1.0, 1.0), Discrete(2), 80))
+    return episodic(initial, transition, observe, Spec("chain", Box((1,), 0.0, 1.0), Discrete(2), 80))
 
 
 def cosine(seeds: Sequence[int], reward: float = 1.0, end_to_end: bool = False, updates: int = 200) -> np.ndarray:
@@ -62,7 +62,7 @@ def cosine(seeds: Sequence[int], reward: float = 1.0, end_to_end: bool = False, 
     env = chain(reward)
     module = networks.Feudal(networks.Torso(env.spec.observation, (SIZE,), cnn=None), 2, SIZE, SIZE, 4, HORIZON)
     agent = fun(
-        module, optimisers.adam(3e-3, 1.0), horizon=HORIZON, epsilon=0.0, discount=0.9, manager_discount=0.9,
+        module, optimisers.adam(1e-2, 1.0), horizon=HORIZON, epsilon=0.0, discount=0.9, manager_discount=0.9,
         worker_cost=0.0, end_to_end=end_to_end,
     )  # fmt: skip
     storage = replay.on_policy(UNROLL)
@@ -75,7 +75,7 @@ def cosine(seeds: Sequence[int], reward: float = 1.0, end_to_end: bool = False, 
     def judged(params: Any) -> Array:
         """Of walks from the left end to the right and back, after the first steps, in which memory fills."""
         there = np.concatenate([np.arange(LENGTH), np.arange(LENGTH)[-2::-1]])
-        place = jnp.asarray(2.0 * there / (LENGTH - 1) - 1.0, jnp.float32)[:, None, None]
+        place = jnp.asarray(there / (LENGTH - 1), jnp.float32)[:, None, None]
         first = (jnp.arange(len(there)) == 0)[:, None]
         told, _ = module.apply({"params": params}, module.begin(1)[0], place, first, method="manage")
         state = told.state[:LENGTH, 0]

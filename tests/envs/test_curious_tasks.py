@@ -99,6 +99,7 @@ def test_the_object_follows_a_law_where_it_is_touched_and_is_out_of_sight_elsewh
     [
         (lambda: key_maze(1), "rooms must be at least 2, got 1"),
         (lambda: key_maze(reward="all"), "reward is 'all'; allowed: goal, none"),
+        (lambda: key_maze(shown="all"), "shown is 'all'; allowed: one-hot, numbers"),
         (lambda: noisy_tv(television="on"), "television is 'on'; allowed: off, always, remote"),
         (lambda: arena(2, 2), "length must be above objects, 2, got 2"),
     ],

@@ -99,3 +99,12 @@ def test_gradients_flow_into_goals_alone():
 def test_what_does_not_move_pays_nothing():
     still = jnp.ones((C + 2, D))
     np.testing.assert_array_equal(losses.goal_intrinsic(still, still, jnp.array([5, 6])), np.zeros(2))
+
+
+def test_a_goal_of_length_0_has_a_gradient_of_0():
+    """As where nothing has been seen yet, of which a norm would make NaN."""
+    arrays = [jnp.asarray(x, jnp.float32) for x in (S, G, ADVANTAGE)]
+    g = arrays[1].at[C + 1].set(0.0)
+    total = lambda g: jnp.sum(manager(arrays[0], g, arrays[2], jnp.asarray(STEP_TYPE)))  # noqa: E731
+    slope = np.asarray(jax.grad(total)(g))
+    assert np.isfinite(slope).all() and not slope[C + 1].any() and slope[C].any()
