@@ -48,6 +48,8 @@ TASKS = {
     "pendulum": ("envs.tasks.pendulum", "pendulum"),
     "point-goals": ("envs.tasks.point_goals", "point_goals"),
     "point-maze": ("envs.tasks.point_maze", "point_maze"),
+    "pointmaze-large": ("envs.tasks.ogbench_maze", "large"),
+    "pointmaze-medium": ("envs.tasks.ogbench_maze", "medium"),
     "pixel-catch": ("envs.tasks.pixel_catch", "pixel_catch"),
     "probe-constant": ("envs.tasks.probes", "constant"),
     "probe-observation": ("envs.tasks.probes", "observation"),
