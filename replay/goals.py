@@ -1,6 +1,6 @@
 """Goals for recorded transitions, drawn from the rows of the data that they are in.
 
-Park, Frans, Eysenbach and Levine, "OGBench: benchmarking offline goal-conditioned RL", ICLR 2025, appendix C: the goal
+Park, Frans, Eysenbach and Levine, "OGBench: benchmarking offline goal-conditioned RL", ICLR 2025: the goal
 of a transition is its own state, one that its episode comes to, or any of the data, in fixed proportions.
 """
 

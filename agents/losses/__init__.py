@@ -98,6 +98,14 @@ from agents.losses.policies import (
     surrogate,
 )
 from agents.losses.psi import Control, Psi, control, controlled_surrogate, policy_weights, total_returns
+from agents.losses.reaching import (
+    contrastive,
+    interval_quasimetric,
+    judged_expectile,
+    overlong,
+    similarities,
+    spread,
+)
 from agents.losses.returns import boundaries, discounted_returns, endless_gae, gae, lambda_returns, n_step_returns
 from agents.losses.successor import improved_values, successor_bonus, successor_error
 from agents.losses.transforms import (
@@ -161,6 +169,7 @@ __all__ = [
     "cloning",
     "code_loss",
     "conservative_gap",
+    "contrastive",
     "control",
     "controlled_surrogate",
     "count_bonus",
@@ -193,7 +202,9 @@ __all__ = [
     "gradient_penalty",
     "huber",
     "improved_values",
+    "interval_quasimetric",
     "inverse_loss",
+    "judged_expectile",
     "lambda_returns",
     "large_margin",
     "likely",
@@ -204,6 +215,7 @@ __all__ = [
     "munchausen_bonus",
     "n_step_returns",
     "occupancy_gap",
+    "overlong",
     "percentile_range",
     "pessimistic_target",
     "pixel_control",
@@ -228,10 +240,12 @@ __all__ = [
     "shaped_reward",
     "signed_hyperbolic",
     "signed_parabolic",
+    "similarities",
     "smoothed_action",
     "soft_policy",
     "soft_value",
     "softened_minimum",
+    "spread",
     "squared",
     "squared_cloning",
     "successor_bonus",
