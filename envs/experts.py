@@ -1,6 +1,7 @@
 """Policies for small tasks that are written down and not learned: what to imitate, and what to make datasets with."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -51,6 +52,13 @@ def catch(observation: Array) -> Array:
     return (jnp.sign(jnp.sum(place[..., :-1], axis=-1) - place[..., -1]) + 1).astype(jnp.int32)
 
 
+def walk(layout: str, observation: dict[str, Array]) -> Array:
+    """Walks through the cells of an OGBench maze to the goal, by the shortest way."""
+    from envs.tasks import ogbench_maze
+
+    return ogbench_maze.direction(layout, observation["observation"], observation["desired_goal"])
+
+
 EXPERTS = {
     "cartpole": Expert(cartpole, ("cartpole", "CartPole-v0", "CartPole-v1")),
     "pendulum": Expert(pendulum, ("pendulum", "Pendulum-v0", "Pendulum-v1")),
@@ -58,6 +66,8 @@ EXPERTS = {
     "mountain-car-continuous": Expert(mountain_car_continuous, ("MountainCarContinuous-v0",)),
     "catch": Expert(catch, ("catch",)),
     "shortest-path": Expert(grid_maps.shortest, ("grid-maps",)),
+    "pointmaze-medium": Expert(partial(walk, "medium"), ("pointmaze-medium",)),
+    "pointmaze-large": Expert(partial(walk, "large"), ("pointmaze-large",)),
 }
 
 

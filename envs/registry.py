@@ -56,6 +56,8 @@ TASKS = {
     "point-goals": ("envs.tasks.point_goals", "point_goals"),
     "point-mass": ("envs.tasks.steps_to_goal", "point_mass"),
     "point-maze": ("envs.tasks.point_maze", "point_maze"),
+    "pointmaze-large": ("envs.tasks.ogbench_maze", "large"),
+    "pointmaze-medium": ("envs.tasks.ogbench_maze", "medium"),
     "pixel-catch": ("envs.tasks.pixel_catch", "pixel_catch"),
     "probe-constant": ("envs.tasks.probes", "constant"),
     "probe-observation": ("envs.tasks.probes", "observation"),

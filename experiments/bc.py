@@ -7,6 +7,7 @@ from experiments import parts, run
 
 Objective = Literal["likelihood", "squared"]
 Best = Literal["trajectories", "steps"]
+Goals = Literal["given", "future"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Config(Learning):
     """What `top` is a share of: episodes, or transitions, of which whole episodes are taken up to that share."""
     normalise_observations: bool = True
     """Bring observations that are not images to mean 0 and variance 1 over the dataset."""
+    goals: Goals = "given"
+    """Of a task with goals: those that were pursued, or in their place what any later row of the episode achieves, with
+    which this is goal-conditioned cloning (GCBC)."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
       ValueError: naming the flag.
     """
     check_policy(config, spec, size)
+    if config.goals == "future" and spec.goals is None:
+        raise ValueError(f"--agent.goals future: needs a task with goals, not {spec.name}")
 
 
 def check_policy(config: Learning, spec: "run.Spec", size: run.Size) -> None:
@@ -123,6 +129,8 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         agent = wrappers.normalise_by(agent, spec.observation, size.data.mean, size.data.std)
     among = size.data.top(config.top, config.top_by)
     memory = replay.recorded(size.per_device(config.batch_size, "agent.batch_size"), among=among)
+    if config.goals == "future":
+        memory = replay.towards(memory, lambda key, data, start: replay.ahead(key, data, start)[None])
     return run.Parts(agent, memory, run.Schedule())
 
 
@@ -134,9 +142,15 @@ PRESETS: run.Presets = {
         "agent.batch_size": 128,
         "agent.objective": "squared",
         "agent.normalise_observations": False,
-    }
+    },
+    "pointmaze-small": parts.merge(
+        parts.reaching.POINTMAZE,
+        goals="future",
+        normalise_observations=False,
+        **parts.reaching.NARROW,
+    ),
 }
-"""`pendulum` is that of docs/results/offline.md."""
+"""`pendulum` is that of docs/results/offline.md, `pointmaze-small` that of docs/results/hiql.md."""
 
 experiment = run.Experiment("bc", Flags, check, make, PRESETS)
 main = experiment.main

@@ -46,6 +46,23 @@ class Values(nn.Module):
         return linear(features, self.num, self.kernel_init, self.bias_init)
 
 
+class Embedding(nn.Module):
+    """A vector `[..., D] -> [..., size]`, with `normalised` one of length √size."""
+
+    size: int
+    normalised: bool = False
+    kernel_init: Initializer = orthogonal()
+    bias_init: Initializer = zeros
+
+    @nn.compact
+    def __call__(self, features: Array) -> Array:
+        """`[..., D] -> [..., size]`."""
+        x = linear(features, self.size, self.kernel_init, self.bias_init)
+        if not self.normalised:
+            return x
+        return x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + 1e-12)
+
+
 class ActionValues(nn.Module):
     """K numbers for each of A actions, `[..., D] -> [..., A, K]`: what the heads below are made of.
 
@@ -214,9 +231,9 @@ class CategoricalsPolicy(nn.Module):
 class GaussianPolicy(nn.Module):
     """A `Gaussian` over `size` unbounded action dimensions.
 
-    The log standard deviation is a parameter of its own, starting at `log_std_init`, or with `state_dependent` an
-    output of the network offset by that much. With `bounded` the mean is in [-1, 1] and the log standard deviation
-    between -5 and 2, as in IQL; the actions themselves are not.
+    The log standard deviation is a parameter of its own, starting at `log_std_init`, or with `fixed` stays there, or
+    with `state_dependent` is an output of the network offset by that much. With `bounded` the mean is in [-1, 1] and
+    the log standard deviation between -5 and 2, as in IQL; the actions themselves are not.
     """
 
     size: int
@@ -225,6 +242,7 @@ class GaussianPolicy(nn.Module):
     bounded: bool = False
     kernel_init: Initializer = orthogonal(0.01)
     bias_init: Initializer = zeros
+    fixed: bool = False
 
     @nn.compact
     def __call__(self, features: Array) -> Gaussian:
@@ -233,6 +251,8 @@ class GaussianPolicy(nn.Module):
             mean, spread = jnp.split(linear(features, 2 * self.size, self.kernel_init, self.bias_init), 2, -1)
             return self._limited(Gaussian(mean, spread + self.log_std_init))
         mean = linear(features, self.size, self.kernel_init, self.bias_init)
+        if self.fixed:
+            return self._limited(Gaussian(mean, jnp.full_like(mean, self.log_std_init)))
         log_std = self.param("log_std", nn.initializers.constant(self.log_std_init), (self.size,))
         return self._limited(Gaussian(mean, jnp.broadcast_to(log_std, mean.shape)))
 

@@ -6,6 +6,7 @@ from replay.dataset import Dataset, Facts
 from replay.demonstrations import with_demonstrations
 from replay.files import load, save
 from replay.fresh_and_replayed import fresh_and_replayed
+from replay.goals import Shares, ahead, last_of, mixed, towards, with_goals
 from replay.hindsight import hindsight
 from replay.on_policy import on_policy
 from replay.prioritised import prioritised
@@ -23,14 +24,18 @@ __all__ = [
     "Relabel",
     "Replay",
     "RingRelabel",
+    "Shares",
     "aggregate",
+    "ahead",
     "arrays",
     "check_beside",
     "contexts",
     "fresh_and_replayed",
     "hindsight",
+    "last_of",
     "load",
     "mapped",
+    "mixed",
     "n_step",
     "on_policy",
     "prioritised",
@@ -40,7 +45,9 @@ __all__ = [
     "segments",
     "subgoal_attempts",
     "to_go",
+    "towards",
     "uniform",
     "with_data",
     "with_demonstrations",
+    "with_goals",
 ]

@@ -85,12 +85,12 @@ def recorded(batch_size: int, length: int = 1, among: Any = None) -> Replay:
 
     def sample(state: Lent, key: Key) -> Sample:
         data = state.data
-        start = _draw(data, key, batch_size, among)
+        start = any_rows(data, key, batch_size, among)
         time = start[None] + jnp.arange(length + 1, dtype=jnp.int32)[:, None]
         if length == 1:
-            return Sample(_read(data, time), start)
+            return Sample(read_rows(data, time), start)
         end = data.begins[data.episode[start] + 1] - 1
-        steps = _read(data, jnp.minimum(time, end[None]))
+        steps = read_rows(data, jnp.minimum(time, end[None]))
         return Sample(_after_end(steps, time > end[None]), start)
 
     return _serving(sample)._replace(played=lambda capacity: uniform(capacity, batch_size, length))
@@ -118,13 +118,13 @@ def contexts(batch_size: int, length: int, among: Any = None) -> Replay:
 
     def sample(state: Lent, key: Key) -> Sample:
         data = state.data
-        start = _draw(data, key, batch_size, among)
+        start = any_rows(data, key, batch_size, among)
         number = data.episode[start]
         count = jnp.minimum(data.begins[number + 1] - 1 - start, length)
         place = jnp.arange(length, dtype=jnp.int32)[:, None] - (length - count)[None]
         at = start[None] + jnp.maximum(place, 0)
         extras = {"mask": place >= 0, "time": at - data.begins[number][None], "to_go": data.to_go[at]}
-        return Sample(_read(data, at)._replace(extras=extras), start)
+        return Sample(read_rows(data, at)._replace(extras=extras), start)
 
     return _serving(sample)
 
@@ -149,15 +149,15 @@ def _serving(sample: Any) -> Replay:
     return Replay(lambda step: Lent((), ()), add, sample, feedback, minimum=0, serves_data=True)
 
 
-def _draw(data: Arrays, key: Key, num: int, among: Any) -> Array:
-    """Rows that have a successor, int32 `[num]`."""
+def any_rows(data: Arrays, key: Key, num: int, among: Any = None) -> Array:
+    """Rows that have a successor, drawn uniformly, int32 `[num]`; of so many of the best alone, where that is given."""
     total = jnp.asarray(len(data.opens) if among is None else among).astype(jnp.uint32)
     # One word per draw, half of what randint takes; the probabilities differ by a fraction of M / 2^32.
     drawn = jax.random.bits(key, (num,), jnp.uint32) % total
     return data.opens[drawn.astype(jnp.int32)]
 
 
-def _read(data: Arrays, at: Array) -> Step:
+def read_rows(data: Arrays, at: Array) -> Step:
     """Rows, leaves `at.shape + [...]`."""
     take = lambda x: x.at[at].get(mode="promise_in_bounds", wrap_negative_indices=False)  # noqa: E731
     return jax.tree.map(take, data.rows)

@@ -106,6 +106,14 @@ from agents.losses.policies import (
     surrogate,
 )
 from agents.losses.psi import Control, Psi, control, controlled_surrogate, policy_weights, total_returns
+from agents.losses.reaching import (
+    contrastive,
+    interval_quasimetric,
+    judged_expectile,
+    overlong,
+    similarities,
+    spread,
+)
 from agents.losses.returns import boundaries, discounted_returns, endless_gae, gae, lambda_returns, n_step_returns
 from agents.losses.successor import improved_values, successor_bonus, successor_error
 from agents.losses.transforms import (
@@ -169,6 +177,7 @@ __all__ = [
     "cloning",
     "code_loss",
     "conservative_gap",
+    "contrastive",
     "control",
     "controlled_surrogate",
     "count_bonus",
@@ -207,7 +216,9 @@ __all__ = [
     "horizon_target",
     "huber",
     "improved_values",
+    "interval_quasimetric",
     "inverse_loss",
+    "judged_expectile",
     "lambda_returns",
     "large_margin",
     "likely",
@@ -222,6 +233,7 @@ __all__ = [
     "occupancy_gap",
     "option_arrival",
     "option_choice",
+    "overlong",
     "percentile_range",
     "pessimistic_target",
     "pixel_control",
@@ -250,11 +262,13 @@ __all__ = [
     "shaped_reward",
     "signed_hyperbolic",
     "signed_parabolic",
+    "similarities",
     "similarity",
     "smoothed_action",
     "soft_policy",
     "soft_value",
     "softened_minimum",
+    "spread",
     "squared",
     "squared_cloning",
     "successor_bonus",

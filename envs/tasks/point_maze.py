@@ -64,6 +64,25 @@ def slide(blocked: Array, position: Array, move: Array) -> Array:
     return position
 
 
+def picture(blocked: Array, goal: Array, position: Array, size: float) -> Array:
+    """A maze from above, uint8 `[32 y, 32 x, 3]`.
+
+    Args:
+      blocked: booleans `[x, y]`, cells of side 1.
+      goal: `[2]`, a green disc of diameter 0.5.
+      position: `[2]`, an orange one.
+      size: its diameter.
+    """
+    width, height = blocked.shape
+    frame = drawing.grid(blocked.T[::-1].astype(jnp.int32), (drawing.WHITE, drawing.GREY), scale=32)
+
+    def disc(frame: Array, at: Array, colour: drawing.Colour, size: float) -> Array:
+        centre = (at[0] - width / 2) / height, (at[1] - height / 2) / height
+        return drawing.segment(frame, centre, centre, size / height, colour)
+
+    return disc(disc(frame, goal, drawing.GREEN, 0.5), position, drawing.ORANGE, size)
+
+
 def point_maze(
     layout: str = "u",
     reward: goals.Pay = "cost",
@@ -126,14 +145,7 @@ def point_maze(
         return State(position, state.goal), rules.reward(position, state.goal), jnp.bool_(False)
 
     def render(state: State) -> Array:
-        width, height = plan.shape
-        frame = drawing.grid(blocked.T[::-1].astype(jnp.int32), (drawing.WHITE, drawing.GREY), scale=32)
-
-        def disc(frame: Array, at: Array, colour: drawing.Colour, size: float) -> Array:
-            centre = (at[0] - width / 2) / height, (at[1] - height / 2) / height
-            return drawing.segment(frame, centre, centre, size / height, colour)
-
-        return disc(disc(frame, state.goal, drawing.GREEN, 0.5), state.position, drawing.ORANGE, 0.35)
+        return picture(blocked, state.goal, state.position, 0.35)
 
     place_space = Box((2,), 0.0, np.array(plan.shape, np.float32))
     spec = Spec("point_maze", goals.spaces(place_space, place_space), Box((2,), -1.0, 1.0), limit, rules)

@@ -14,10 +14,11 @@ from experiments.run import data, flags, prepare
 from tests.experiments.running import call
 from tests.sets import path_of
 
+REACH_GOALS = ("hiql", "qrl", "crl")
 LEARN_VALUES = ("iql", "cql", "td3_bc", "awac", "bcq", "bear", "edac", "mopo")
 ALL = [
     (name, preset)
-    for name in (*LEARN_VALUES, "dt", "bc")
+    for name in (*LEARN_VALUES, *REACH_GOALS, "dt", "bc")
     for preset in ("", *import_module(f"experiments.{name}").experiment.presets)
 ]
 
@@ -28,8 +29,9 @@ def test_a_preset_is_a_run(name, preset):
     config = flags.preset(experiment.flags, preset, experiment.presets)
     flags.check(config)
     assert flags.grid(config) == [{}]
-    made = config.dataset and data.task_of("--dataset", config.dataset)[0]
-    env = envs.make(made or "bellmax/pendulum")
+    made = config.dataset and not config.env and data.task_of("--dataset", config.dataset)[0]
+    plain = "bellmax/pointmaze-medium" if name in REACH_GOALS else "bellmax/pendulum"
+    env = envs.make(config.env or made or plain)
     facts = replay.dataset.unknown(env.spec)
     experiment.check(config.agent, env.spec, prepare.size_of(config, facts))
     parts = prepare.parts_maker(config, env.spec, experiment.make, facts)({})
@@ -61,6 +63,23 @@ REFUSED = [
     ),
     ("mopo", "bellmax/pendulum", ["--agent.n-step", "2"], "--agent.n-step 2: models learn what one action leads to"),
     ("mopo", "bellmax/pendulum", ["--agent.real", "2000"], "--agent.real 2000: must be at most --agent.batch-size"),
+    ("hiql", "bellmax/pendulum", [], "--env bellmax/pendulum: hiql needs a task with goals, such as"),
+    ("hiql", "bellmax/four-rooms", [], "--env bellmax/four-rooms: hiql needs a vector of bounded actions"),
+    ("hiql", "bellmax/pointmaze-medium", ["--agent.level", "1"], "--agent.level 1.0: must be below 1"),
+    (
+        "hiql",
+        "bellmax/pointmaze-medium",
+        ["--agent.value-current", "0.6"],
+        "--agent.value-current 0.6 --agent.value-future 0.5: must be shares of one whole",
+    ),
+    (
+        "qrl",
+        "bellmax/pointmaze-medium",
+        ["--agent.component", "5"],
+        "--agent.component 5: must divide --agent.latent 512",
+    ),
+    ("crl", "bellmax/pointmaze-medium", ["--agent.batch-size", "1"], "--agent.batch-size 1: must give each device 2"),
+    ("bc", "bellmax/pendulum", ["--agent.goals", "future"], "--agent.goals future: needs a task with goals"),
     ("dt", "bellmax/catch", ["--agent.heads", "3"], "--agent.heads 3: must divide --agent.width 128"),
     ("dt", "bellmax/catch", ["--agent.dropout", "1"], "--agent.dropout 1.0: must be below 1"),
 ]

@@ -22,6 +22,9 @@ RECORDED = {
     "bcq": "bellmax/pendulum",
     "bear": "bellmax/pendulum",
     "mopo": "bellmax/pendulum",
+    "hiql": "bellmax/pointmaze-medium",
+    "qrl": "bellmax/pointmaze-medium",
+    "crl": "bellmax/pointmaze-medium",
 }
 """The task in graph that a command which learns from recorded episodes alone is tested on, where it is not catch."""
 WORDS = {
@@ -38,6 +41,9 @@ WORDS = {
     "edac": [*BATCH, "--agent.critics", "3"],
     "cql": [*BATCH, "--agent.samples", "2", "--agent.gap", "5", "--agent.cloned", "4", "--agent.calibrated"],
     "td3_bc": BATCH,
+    "hiql": [*BATCH, "--agent.code", "3"],
+    "qrl": [*BATCH, "--agent.latent", "8", "--agent.component", "4"],
+    "crl": [*BATCH, "--agent.latent", "8"],
     "dt": [
         *["--agent.width", "8", "--agent.layers", "1", "--agent.context", "4", "--agent.batch-size", "8"],
         *["--agent.dropout", "0"],
