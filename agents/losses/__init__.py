@@ -100,6 +100,7 @@ from agents.losses.policies import (
 from agents.losses.psi import Control, Psi, control, controlled_surrogate, policy_weights, total_returns
 from agents.losses.returns import boundaries, discounted_returns, endless_gae, gae, lambda_returns, n_step_returns
 from agents.losses.successor import improved_values, successor_bonus, successor_error
+from agents.losses.teaching import kickstarting
 from agents.losses.transforms import (
     IDENTITY_PAIR,
     SIGNED_HYPERBOLIC_PAIR,
@@ -194,6 +195,7 @@ __all__ = [
     "huber",
     "improved_values",
     "inverse_loss",
+    "kickstarting",
     "lambda_returns",
     "large_margin",
     "likely",

@@ -15,6 +15,7 @@ from experiments.parts import (
     recurrent,
     searching,
     staged,
+    teachers,
     worlds,
 )
 from experiments.parts.builders import (
@@ -96,6 +97,7 @@ __all__ = [
     "searching",
     "shares",
     "staged",
+    "teachers",
     "torso",
     "unit_box",
     "worlds",

@@ -78,6 +78,7 @@ WORDS = {
         *["--env-options", "goals=half-circle", "horizon=4", "episodes=2", "told=true", *SMALL],
         *["--agent.latent", "2"],
     ],
+    "kickstart": [*CATCH, "--agent.inner", "hidden=8", "unroll=8"],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
