@@ -18,7 +18,8 @@ import optax
 
 from agents import losses
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, valid
-from agents.common import measures, optimisers, recurrence, streams
+from agents.common import lessons, measures, optimisers, recurrence, streams
+from agents.common.lessons import Lesson
 from agents.common.streams import Stream
 from envs import parallel
 from networks.base import Network
@@ -67,16 +68,17 @@ def targets(
 def acting(network: Network) -> Callable[..., tuple[Tree, Any, Any]]:
     """The `act` of an agent whose network gives `(distribution, value)`: sample to explore, take the mode if not.
 
-    The extras hold the log-probability and the value `[B]`.
+    The extras hold the log-probability and the value `[B]`, and without exploration the distribution, as `policy`.
     """
 
     def act(params: Any, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
         k_network, k_sample = jax.random.split(key)
         (policy, value), after = recurrence.step(network, params, k_network, carry, timestep)
         action, log_prob = policy.sample_and_log_prob(k_sample)
+        told = {"log_prob": log_prob, "value": value}
         if not explore:
-            action = policy.mode()
-        return action, after, {"log_prob": log_prob, "value": value}
+            return policy.mode(), after, {**told, "policy": policy}
+        return action, after, told
 
     return act
 
@@ -118,10 +120,12 @@ def objective(
     entropy_cost: float | Array,
     second: Stream | None = None,
     through: bool = False,
+    lesson: Lesson | None = None,
 ) -> Callable[..., tuple[Array, dict[str, Array]]]:
     """L of a window, `(params, key, steps[T+1, N]) -> (value, metrics)`.
 
-    With `through`, of one stream of rewards, its gradient can itself be differentiated by γ and λ.
+    With `through`, of one stream of rewards, its gradient can itself be differentiated by γ and λ; with a `lesson` it
+    has that beside it.
     """
 
     def loss(params: Any, key: Key, steps: Step) -> tuple[Array, dict[str, Array]]:
@@ -139,9 +143,10 @@ def objective(
             "value_loss": streams.summed(losses.squared(target - value[:-1]), second),
             "entropy": policy.entropy(),
             "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
+            **lessons.terms(lesson, policy, steps.extras),
         }
         means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
-        total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
+        total = lessons.total(lesson, means) + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
         explained = measures.explained_variance(
             streams.first(fixed[:-1], second), streams.first(target, second), valid(steps)
         )
@@ -160,6 +165,7 @@ def a2c(
     entropy_cost: float | Array = 0.01,
     second: Any = None,
     through: Any = False,
+    lesson: Any = None,
 ) -> Agent:
     """The A2C agent; learns from `replay.on_policy()`.
 
@@ -172,6 +178,7 @@ def a2c(
       entropy_cost: c_e.
       second: a `Stream` of rewards, `extras["bonus"]`, for a network with two values (`networks.Values(2)`); or None.
       through: let an update be differentiated by γ and λ, for `agents.meta_gradient`; with one stream of rewards.
+      lesson: what is learned from teachers beside the reward, `agents.kickstart.lesson`; or None.
     """
     init, actor = learner(network, optimiser)
 
@@ -183,6 +190,7 @@ def a2c(
         entropy_cost=entropy_cost,
         second=second,
         through=through,
+        lesson=lesson,
     )
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:

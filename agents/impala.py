@@ -19,8 +19,9 @@ import optax
 from agents import losses
 from agents.a2c import State, acting, descend, learner
 from agents.base import Agent, Array, Info, Key, Sample, Step, valid
-from agents.common import measures, recurrence
+from agents.common import lessons, measures, recurrence
 from agents.common.lagged import lagged
+from agents.common.lessons import Lesson
 from envs import parallel
 from networks.base import Network
 
@@ -37,6 +38,7 @@ def impala(
     correct: bool = True,
     value_cost: float | Array = 0.5,
     entropy_cost: float | Array = 0.01,
+    lesson: Lesson | None = None,
 ) -> Agent:
     """The IMPALA agent; learns from `replay.on_policy()`.
 
@@ -51,6 +53,7 @@ def impala(
       correct: if not, π/μ counts as 1, as in A3C.
       value_cost: c_v.
       entropy_cost: c_e.
+      lesson: what is learned from teachers beside the reward, `agents.kickstart.lesson`; or None.
     """
     init, actor = learner(network, optimiser)
     of_lanes = jax.vmap(losses.vtrace, in_axes=(1, 1, 1, 1, 1, None, None, None), out_axes=1)
@@ -72,9 +75,10 @@ def impala(
             "entropy": policy.entropy(),
             "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
             "rho": rho,
+            **lessons.terms(lesson, policy, steps.extras),
         }
         means = {name: parallel.masked_mean(term, valid(steps)) for name, term in terms.items()}
-        total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
+        total = lessons.total(lesson, means) + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
         explained = measures.explained_variance(jax.lax.stop_gradient(value[:-1]), target, valid(steps))
         return total, {"loss": total, **means, "explained_variance": explained}
 

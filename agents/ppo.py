@@ -23,7 +23,8 @@ import optax
 from agents import losses
 from agents.a2c import acting, descend, targets
 from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, valid
-from agents.common import measures, recurrence, streams
+from agents.common import lessons, measures, recurrence, streams
+from agents.common.lessons import Lesson
 from agents.common.streams import Stream
 from envs import parallel
 from networks.base import Network
@@ -118,6 +119,7 @@ def ppo(
     minibatches: int = 4,
     normalise: bool = True,
     second: Stream | None = None,
+    lesson: Lesson | None = None,
 ) -> Agent:
     """The PPO agent; learns from `replay.on_policy()`.
 
@@ -136,6 +138,7 @@ def ppo(
       minibatches: gradient steps per pass; must divide the rollout's steps (its lanes, if the network has memory).
       normalise: normalise advantages in each minibatch.
       second: of rewards, `extras["bonus"]`, for a network with two values (`networks.Values(2)`); None for one stream.
+      lesson: what is learned from teachers beside the reward, `agents.kickstart.lesson`; or None.
 
     Raises:
       ValueError: a target for a penalty that there is not.
@@ -162,10 +165,11 @@ def ppo(
             "approx_kl": losses.approx_kl(log_prob, old["log_prob"]),
             "clip_fraction": losses.clip_fraction(log_prob, old["log_prob"], epsilon),
         }
+        terms |= lessons.terms(lesson, policy, steps.extras)
         if kl_cost is not None:
             terms["kl"] = batch.policy.kl(policy)
         means = {name: parallel.masked_mean(term, mask) for name, term in terms.items()}
-        total = means["policy_loss"] + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
+        total = lessons.total(lesson, means) + value_cost * means["value_loss"] - entropy_cost * means["entropy"]
         if kl_cost is not None:
             total += state.kl_cost * means["kl"]
         return total, {"loss": total, **means}

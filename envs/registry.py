@@ -30,6 +30,7 @@ TASKS = {
     "copy": ("envs.tasks.copy", "copy"),
     "cross": ("envs.tasks.cross", "cross"),
     "deep-sea": ("envs.tasks.deep_sea", "deep_sea"),
+    "door-key": ("envs.tasks.door_key", "door_key"),
     "drifting-worker": ("envs.tasks.drifting_worker", "drifting_worker"),
     "dyna-maze": ("envs.tasks.dyna_maze", "dyna_maze"),
     "entity-games": ("envs.tasks.entity_games", "entity_games"),

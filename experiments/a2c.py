@@ -50,10 +50,12 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
                 raise ValueError(f"{value}: of use only with --agent.meta-learning-rate")
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, second: Any = None) -> run.Parts:
+def make(
+    config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, second: Any = None, lesson: Any = None
+) -> run.Parts:
     """The parts of one run, of flags that `check` accepts.
 
-    A `learner` takes the place of the flags' optimiser, and there may be a `second` stream of rewards to learn from.
+    A `learner` takes the place of the flags' optimiser, and there may be a `second` stream of rewards, or a `lesson`.
     """
     from agents.a2c import a2c
     from agents.meta_gradient import meta_gradient
@@ -67,7 +69,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, 
 
     def agent(values: Any) -> Any:
         costs = {"value_cost": config.value_cost, "entropy_cost": config.entropy_cost}
-        return a2c(network, optimiser, **values, **costs, second=second, through=meta)
+        return a2c(network, optimiser, **values, **costs, second=second, through=meta, lesson=lesson)
 
     start = {"discount": config.discount, "lambda_": config.gae_lambda}
     if rate is None:

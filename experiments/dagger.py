@@ -76,17 +76,7 @@ def teacher(config: Config, spec: "run.Spec") -> Any:
     if config.expert == "expert" or found is not None:
         known = "; ".join(f"{name} of {', '.join(each.tasks)}" for name, each in EXPERTS.items())
         raise ValueError(f"--agent.expert {config.expert}: no such expert of {spec.name}; there are {known}")
-    try:
-        loaded = run.load(config.expert)
-        policy = loaded.policy(0, config.which)
-    except ValueError as error:
-        raise ValueError(f"--agent.expert {error}") from None
-    theirs = loaded.env.spec
-    if (str(theirs.observation), str(theirs.action)) != (str(spec.observation), str(spec.action)):
-        raise ValueError(
-            f"--agent.expert {config.expert}: knows {theirs.observation} and {theirs.action} of {theirs.name}; "
-            f"must be as in {spec.name}, {spec.observation} and {spec.action}"
-        )
+    policy = parts.teachers.of_run("--agent.expert", config.expert, spec, lambda loaded: loaded.policy(0, config.which))
     return Teacher(policy.begin, policy.act)
 
 

@@ -1,6 +1,7 @@
 """IMPALA: `python -m experiments.impala --help`."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from experiments import parts, run
 
@@ -43,8 +44,8 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
-    """The parts of one run, of flags that `check` accepts."""
+def make(config: Config, spec: "run.Spec", size: run.Size, lesson: Any = None) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts; with a `lesson` to learn from beside the reward."""
     from agents.impala import impala
 
     agent = impala(
@@ -58,6 +59,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         correct=config.correct,
         value_cost=config.value_cost,
         entropy_cost=config.entropy_cost,
+        lesson=lesson,
     )
     return parts.actor_critics.parts(agent, config, spec)
 

@@ -63,8 +63,8 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size, second: Any = None) -> run.Parts:
-    """The parts of one run, of flags that `check` accepts; with a `second` stream of rewards to learn from."""
+def make(config: Config, spec: "run.Spec", size: run.Size, second: Any = None, lesson: Any = None) -> run.Parts:
+    """The parts of one run, of flags that `check` accepts; with a `second` stream of rewards, or a `lesson`."""
     from agents.common import optimisers
     from agents.ppo import ppo
 
@@ -88,6 +88,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size, second: Any = None) -
         minibatches=config.minibatches,
         normalise=config.normalise_advantages,
         second=second,
+        lesson=lesson,
     )
     return parts.actor_critics.parts(agent, config, spec)
 

@@ -116,6 +116,7 @@ from agents.losses.reaching import (
 )
 from agents.losses.returns import boundaries, discounted_returns, endless_gae, gae, lambda_returns, n_step_returns
 from agents.losses.successor import improved_values, successor_bonus, successor_error
+from agents.losses.teaching import kickstarting
 from agents.losses.transforms import (
     IDENTITY_PAIR,
     SIGNED_HYPERBOLIC_PAIR,
@@ -219,6 +220,7 @@ __all__ = [
     "interval_quasimetric",
     "inverse_loss",
     "judged_expectile",
+    "kickstarting",
     "lambda_returns",
     "large_margin",
     "likely",

@@ -16,6 +16,7 @@ from experiments.parts import (
     recurrent,
     searching,
     staged,
+    teachers,
     worlds,
 )
 from experiments.parts.builders import (
@@ -98,6 +99,7 @@ __all__ = [
     "searching",
     "shares",
     "staged",
+    "teachers",
     "torso",
     "unit_box",
     "worlds",

@@ -76,6 +76,20 @@ def inner(config: Any) -> tuple[Any, Any]:
     return experiment, replace(own, **values)
 
 
+def check_inner(config: Any, spec: "run.Spec", size: run.Size) -> tuple[Any, Any]:
+    """What `inner` gives, after refusing what the agent within refuses.
+
+    Raises:
+      ValueError: naming the flag in `--agent.inner`.
+    """
+    experiment, own = inner(config)
+    try:
+        experiment.check(own, spec, size)
+    except ValueError as error:
+        raise ValueError(re.sub(r"--agent\.([a-z])", r"--agent.inner \1", str(error))) from None
+    return experiment, own
+
+
 def check(
     config: Bonus, spec: "run.Spec", size: run.Size, module: Callable[[], Any], consecutive: bool = False
 ) -> None:
@@ -91,11 +105,7 @@ def check(
     Raises:
       ValueError: naming the flag.
     """
-    experiment, own = inner(config)
-    try:
-        experiment.check(own, spec, size)
-    except ValueError as error:
-        raise ValueError(re.sub(r"--agent\.([a-z])", r"--agent.inner \1", str(error))) from None
+    _, own = check_inner(config, spec, size)
     if not config.bonus_hidden:
         raise ValueError("--agent.bonus-hidden (empty): must be one layer or more")
     if config.apart and config.around not in TWO_VALUES:

@@ -100,13 +100,47 @@ class Run(NamedTuple):
         """
         import jax
 
+        agent, actor = self._acting(seed, which)
+        play = lambda actor, key, carry, timestep: agent.act(actor, key, carry, timestep, explore)[:2]  # noqa: E731
+        return Policy(self.env, agent.begin, partial(jax.jit(play), actor))
+
+    def distributions(self, seed: int = 0, which: str = "best") -> Policy:
+        """A trained policy that gives distributions of actions in place of actions.
+
+        Args:
+          seed: which of the run's seeds, counted from 0.
+          which: "best", of the seed's best evaluation, or "last".
+
+        Raises:
+          ValueError: the run has no such seed, no policies yet, or is of an agent that tells no distribution.
+        """
+        import jax
+
+        from envs import keys
+        from envs.base import blank
+
+        agent, actor = self._acting(seed, which)
+
+        def play(actor: Any, key: Any, carry: Any, timestep: Any) -> tuple[Any, Any]:
+            _, carry, extras = agent.act(actor, key, carry, timestep, False)
+            if "policy" not in extras:
+                told = f"is a run of {self.experiment.name}, which tells no distribution of its actions"
+                raise ValueError(
+                    f"{self.folder}: {told}; allowed: a2c, impala, ppo, trpo, vpg and others of their kind"
+                )
+            return extras["policy"], carry
+
+        jax.eval_shape(play, actor, keys.key(0), agent.begin(1), blank(self.env.spec, 1))
+        return Policy(self.env, agent.begin, partial(jax.jit(play), actor))
+
+    def _acting(self, seed: int, which: str) -> tuple[Any, Any]:
+        """The agent, and what it acts by."""
+        import jax
+
         if not 0 <= seed < self.flags.seeds:
             raise ValueError(f"seed {seed}: the run has {self.flags.seeds}, counted from 0")
         saved = policies.saved(self.folder, which, self.experiment, self.trust)
-        actor = jax.tree.map(lambda x: jax.numpy.asarray(x[seed]), saved.actors)
-        agent = saved.make({}).agent
-        play = lambda actor, key, carry, timestep: agent.act(actor, key, carry, timestep, explore)[:2]  # noqa: E731
-        return Policy(self.env, agent.begin, partial(jax.jit(play), actor))
+        return saved.make({}).agent, jax.tree.map(lambda x: jax.numpy.asarray(x[seed]), saved.actors)
 
     def actors(self, which: str = "last") -> Any:
         """What the policies of all seeds act by, arrays `[seeds, ...]`, with what their agents keep beside.

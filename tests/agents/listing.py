@@ -26,6 +26,7 @@ from agents.dreamer import Behaviour, dreamer
 from agents.fun import fun
 from agents.i2a import i2a
 from agents.impala import impala
+from agents.kickstart import Teacher, kickstarted, lesson
 from agents.merlin import merlin
 from agents.meta_gradient import meta_gradient
 from agents.muzero import muzero
@@ -41,6 +42,7 @@ from agents.unreal import unreal
 from agents.vpg import vpg
 from agents.world import dreams, latent, models, scalars
 from agents.world.proposals import Mppi
+from envs import experts
 from envs.base import Box, Spec
 from experiments import parts
 from experiments.drivers.contract import Parts, Schedule
@@ -146,6 +148,18 @@ def doya_parts(spec: Spec, **overrides: Any) -> Parts:
     make = lambda values: a2c(network, optimisers.adam(3e-3, 1.0), **{**values, **settings})  # noqa: E731
     agent = adapted(make, {"discount": 0.9}, ["discount"], sigma=0.05, hold=8)
     return Parts(agent, replay.on_policy(8), Schedule(8))
+
+
+def kickstart_parts(spec: Spec, **overrides: Any) -> Parts:
+    """A2C with an expert that errs as a teacher."""
+
+    def act(key: Key, carry: Any, timestep: TimeStep) -> tuple[Any, Any]:
+        right = experts.catch(timestep.observation)
+        return networks.Categorical(4.0 * (right[..., None] == jnp.arange(spec.action.num))), carry
+
+    inner = a2c_parts(spec, lesson=lesson(), **overrides)
+    teacher = Teacher(lambda lanes: (), act)
+    return inner._replace(agent=kickstarted(inner.agent, [teacher], lambda done: jnp.maximum(1 - done / 100, 0.0)))
 
 
 def a2c_gru_parts(spec: Spec, **overrides: Any) -> Parts:
@@ -394,6 +408,7 @@ AGENTS = {
     "a2c_gru": Entry(a2c_gru_parts, slow=True),
     "a2c_meta": Entry(a2c_meta_parts, slow=True),
     "doya": Entry(doya_parts, slow=True),
+    "kickstart": Entry(kickstart_parts, slow=True),
     "vpg": Entry(vpg_parts, whole=WHOLE, slow=True),
     "acer": Entry(acer_parts, slow=True),
     "acktr": Entry(acktr_parts, whole={"curvature": False}, slow=True),  # each device draws its own actions

@@ -101,6 +101,7 @@ WORDS = {
         *["--env-options", "size=4", "--agent.iterations", "4", "--agent.channels", "4", "--agent.reward-hidden", "4"],
         *["--agent.batch-size", "8", "--agent.buffer-size", "2000"],
     ],
+    "kickstart": [*CATCH, "--agent.inner", "hidden=8", "unroll=8"],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
