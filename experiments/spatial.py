@@ -125,9 +125,9 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 PRESETS: run.Presets = {
     "maps": {
-        "steps": 400_000,
+        "steps": 600_000,
         "num_envs": 64,
-        "eval_every": 80_000,
+        "eval_every": 120_000,
         "eval_episodes": 500,
         "env_options": ("size=6",),
         "eval_env_options": ("puddle=0",),
