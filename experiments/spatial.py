@@ -29,6 +29,8 @@ class Config:
     """Size of the dense layer of the two baselines."""
     learning_rate: run.Positive = 1e-3
     """Step size of the Adam optimiser."""
+    anneal: bool = False
+    """Let the step size fall linearly to 0 over the run."""
     max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
     discount: run.Unit = 0.95
@@ -107,9 +109,10 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
     per_iteration = config.unroll * size.num_envs * size.devices
     updates = size.steps / per_iteration * config.updates
+    rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = spatial(
         network(config, spec),
-        optimisers.adam(config.learning_rate, config.max_grad_norm),
+        optimisers.adam(rate, config.max_grad_norm),
         spec.observation["map"].shape,
         discount=config.discount,
         epsilon=parts.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * updates),
@@ -122,13 +125,14 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 PRESETS: run.Presets = {
     "maps": {
-        "steps": 400_000,
+        "steps": 600_000,
         "num_envs": 64,
-        "eval_every": 80_000,
+        "eval_every": 120_000,
         "eval_episodes": 500,
         "env_options": ("size=6",),
         "eval_env_options": ("puddle=0",),
         "agent.learning_rate": 2e-3,
+        "agent.anneal": True,
         "agent.discount": 0.9,
         "agent.planner": 12,
         "agent.updates": 16,

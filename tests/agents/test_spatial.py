@@ -98,7 +98,7 @@ def test_what_lies_in_another_episode_teaches_nothing(played):
 
 @pytest.mark.parametrize("network", ["local", "global", "uvfa", "cnn-lstm"])
 def test_every_network_is_built(network):
-    config = dataclasses.replace(SMALL, network=network, encoder="bag")
+    config = dataclasses.replace(SMALL, network=network, encoder="bag", planner=2, anneal=True)
     shapes = jax.eval_shape(
         lambda key: spatial.make(config, ENV.spec, SIZE).agent.init(
             key, jax.vmap(ENV.reset)(jax.random.split(key, 2))[1]
