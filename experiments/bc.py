@@ -146,9 +146,8 @@ PRESETS: run.Presets = {
     "pointmaze-small": parts.merge(
         parts.reaching.POINTMAZE,
         goals="future",
-        learning_rate=3e-4,
         normalise_observations=False,
-        **parts.reaching.SMALL,
+        **parts.reaching.NARROW,
     ),
 }
 """`pendulum` is that of docs/results/offline.md, `pointmaze-small` that of docs/results/hiql.md."""

@@ -78,7 +78,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 PRESETS: run.Presets = {
     "pointmaze": parts.merge(parts.reaching.POINTMAZE, cloning=3e-4),
-    "pointmaze-small": parts.merge(parts.reaching.POINTMAZE, cloning=3e-4, latent=128, **parts.reaching.SMALL),
+    "pointmaze-small": parts.merge(parts.reaching.POINTMAZE, cloning=3e-4, latent=64, **parts.reaching.SMALL),
 }
 """`pointmaze` is OGBench's setting, `pointmaze-small` the same with smaller networks and batches."""
 

@@ -1,7 +1,7 @@
 """What the experiments share that learn from recorded episodes how to reach goals: flags, networks, data."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import run
 from experiments.parts import builders, checks
@@ -11,6 +11,9 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
 
     from agents.base import Agent
     from envs.base import Spec
+
+
+Activation = Literal["gelu", "relu", "tanh"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Learning:
     """Discount γ per step, of values and of how far ahead their goals lie."""
     hidden: tuple[run.Count, ...] = (512, 512, 512)
     """Sizes of the dense layers of every network."""
+    activation: Activation = "gelu"
+    """Of the dense layers; on a CPU most of the time of small networks is that of gelu."""
     layer_norm: bool = True
     """Normalise the dense layers of values, not those of policies."""
     cnn: checks.Convolutions = "auto"
@@ -45,7 +50,8 @@ POINTMAZE: dict[str, Any] = {
     "eval_episodes": 250,
 }
 """What presets have in common that learn from walks through OGBench's medium maze, which experiments.collect makes."""
-SMALL: dict[str, Any] = {"hidden": (128, 128, 128), "batch_size": 256}
+NARROW: dict[str, Any] = {"hidden": (64, 64, 64), "learning_rate": 1e-3, "batch_size": 256}
+SMALL: dict[str, Any] = {**NARROW, "activation": "relu"}
 """Flags of agents that a CPU computes a hundred times sooner."""
 
 
@@ -78,7 +84,7 @@ def network(config: Learning, spec: "Spec", head: "nn.Module", values: bool) -> 
 def torso(config: Learning, spec: "Spec", values: bool) -> "nn.Module":
     """Its layers."""
     layer_norm = config.layer_norm and values
-    return builders.torso(spec, config.hidden, config.cnn, "gelu", layer_norm=layer_norm, dtype=config.dtype)
+    return builders.torso(spec, config.hidden, config.cnn, config.activation, layer_norm=layer_norm, dtype=config.dtype)
 
 
 def policy(config: Learning, spec: "Spec", size: int) -> "run.Network":
