@@ -49,6 +49,16 @@ def choices(chosen: Chosen) -> Categorical:
     return Categorical(jnp.concatenate([going_on, anew.reshape((*shift.shape[:-1], -1))], axis=-1))
 
 
+def uncertainty(chosen: Chosen) -> Array:
+    """The entropy of step and subtask where they are chosen anew, `[...]`.
+
+    How often that is counts as given: a bonus for the entropy of the whole policy pays for choosing anew all the time.
+    """
+    shift, subtask = Categorical(chosen.shift), Categorical(chosen.logits)
+    each = shift.entropy() + jnp.sum(jax.nn.softmax(chosen.shift) * subtask.entropy(), axis=-1)
+    return jax.lax.stop_gradient(chosen.update) * each
+
+
 def likeliest(chosen: Chosen) -> Array:
     """The choice of the likelier decision, the likeliest step and then the likeliest subtask, int32 `[...]`."""
     step = jnp.argmax(chosen.shift, axis=-1)
@@ -81,7 +91,7 @@ def zero_shot(
       discount: γ.
       lambda_: λ of the generalised advantage.
       value_cost: weight of the values' loss.
-      entropy_cost: weight of the entropy of the choice.
+      entropy_cost: weight of the entropy of what is chosen anew.
       update_cost: what deciding anew costs, times c.
     """
 
@@ -151,7 +161,7 @@ def zero_shot(
         terms = {
             "policy_loss": losses.policy_gradient(log_prob, advantage),
             "value_loss": losses.squared(target - chosen.value[:-1]),
-            "entropy": policy.entropy(),
+            "entropy": uncertainty(jax.tree.map(lambda x: x[:-1], chosen)),
             "approx_kl": losses.approx_kl(log_prob, steps.extras["log_prob"][:-1]),
             "updates": chosen.update[:-1],
         }

@@ -41,6 +41,10 @@ def test_choices_are_the_product_of_their_parts():
     anew = update[:, None, None] * softmax(shift)[..., None] * softmax(logits)
     expected = np.concatenate([1 - update[:, None], anew.reshape(4, -1)], -1)
     np.testing.assert_allclose(jax.nn.softmax(zero_shot.choices(chosen).logits), expected, rtol=1e-4, atol=1e-6)
+    whole = lambda update: jnp.sum(zero_shot.uncertainty(chosen._replace(update=update)))  # noqa: E731
+    pairs = (anew / update[:, None, None]).reshape(4, -1)
+    np.testing.assert_allclose(whole(chosen.update), (update * -(pairs * np.log(pairs)).sum(-1)).sum(), rtol=1e-4)
+    np.testing.assert_array_equal(jax.grad(whole)(chosen.update), 0.0)  # it does not pay to choose anew
     step = shift.argmax(-1)
     number = 1 + 24 * step + logits[np.arange(4), step].argmax(-1)
     np.testing.assert_array_equal(zero_shot.likeliest(chosen), np.where(update > 0.5, number, 0))
