@@ -78,6 +78,10 @@ WORDS = {
         *["--env-options", "goals=half-circle", "horizon=4", "episodes=2", "told=true", *SMALL],
         *["--agent.latent", "2"],
     ],
+    "fun": [
+        *[*CATCH, *SHORT, "--agent.memory-size", "4", "--agent.goal-size", "4", "--agent.embedding", "2"],
+        *["--agent.horizon", "3", "--agent.dilation", "2"],
+    ],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
@@ -102,6 +106,7 @@ WORDS = {
     "maxent_irl": [
         *["--agent.demonstrations", "4", "--agent.horizon", "4", "--agent.sweeps", "4", "--agent.unroll", "10"],
     ],
+    "h_dqn": [*SMALL, "--agent.patience", "4"],
     "hac": [*THIN, "--agent.horizon", "4", "--agent.batch-size", "8", "--agent.buffer-size", "2000"],
     "hiro": ["--env", "bellmax/point-maze", "--agent.goal-range", "2", "2", "--agent.period", "4", *SMALL],
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
