@@ -119,7 +119,6 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 
 PRESETS: run.Presets = {
-    "key-maze": {"env": "bellmax/key-maze", "steps": 200_000, "num_envs": 4},
     "six-states": {
         "env": "bellmax/six-states",
         "steps": 60_000,
@@ -129,7 +128,7 @@ PRESETS: run.Presets = {
         "agent.low_epsilon_fraction": 0.4,
     },
 }
-"""`key-maze` is a maze of four rooms; `six-states` is the stochastic chain of the paper, whose goals are its states."""
+"""`six-states` is the stochastic chain of the paper, whose goals are its states."""
 
 experiment = run.Experiment("h_dqn", Flags, check, make, PRESETS)
 main = experiment.main
