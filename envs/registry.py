@@ -66,6 +66,7 @@ TASKS = {
     "probe-action": ("envs.tasks.probes", "action"),
     "probe-both": ("envs.tasks.probes", "both"),
     "random-mdps": ("envs.tasks.random_mdps", "random_mdps"),
+    "six-states": ("envs.tasks.six_states", "six_states"),
     "sokoban": ("envs.tasks.sokoban", "sokoban"),
     "room-maze": ("envs.tasks.room_maze", "room_maze"),
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),

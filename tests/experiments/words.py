@@ -102,6 +102,10 @@ WORDS = {
         *["--agent.batch-size", "8", "--agent.buffer-size", "2000"],
     ],
     "kickstart": [*CATCH, "--agent.inner", "hidden=8", "unroll=8"],
+    "fun": [
+        *[*CATCH, *SHORT, "--agent.memory-size", "4", "--agent.goal-size", "4", "--agent.embedding", "2"],
+        *["--agent.horizon", "3", "--agent.dilation", "2"],
+    ],
     "acer": [*CATCH, *SHORT, "--agent.buffer-size", "2000"],
     "q_prop": [*SHORT, *HALVES, "--agent.q-epochs", "2", "--agent.q-minibatches", "2", "--agent.buffer-size", "2000"],
     "dqfd": [*CATCH, *SMALL],
@@ -129,6 +133,7 @@ WORDS = {
     "tdm": [*SMALL, "--agent.horizon", "2", "--agent.plan", "2"],
     "sac_x": [*SMALL, "--agent.unroll", "4", "--agent.updates", "2", "--agent.slots", "2", "--agent.slot", "4"],
     "spinal": [*SHORT, *HALVES, "--agent.practice", "3200", "--agent.low-hidden", "4", "--agent.period", "3"],
+    "h_dqn": [*SMALL, "--agent.patience", "4"],
     "hac": [*THIN, "--agent.horizon", "4", "--agent.batch-size", "8", "--agent.buffer-size", "2000"],
     "hiro": ["--env", "bellmax/point-maze", "--agent.goal-range", "2", "2", "--agent.period", "4", *SMALL],
     "merlin": [*ROWS, "--agent.latent", "4", "--agent.width", "8"],
