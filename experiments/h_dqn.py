@@ -119,6 +119,14 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
 
 PRESETS: run.Presets = {
+    "key-maze": {
+        "env": "bellmax/key-maze",
+        "env_options": ("rooms=3",),
+        "steps": 150_000,
+        "num_envs": 4,
+        "agent.epsilon_fraction": 0.7,
+        "agent.low_epsilon_fraction": 0.5,
+    },
     "six-states": {
         "env": "bellmax/six-states",
         "steps": 60_000,
@@ -128,7 +136,7 @@ PRESETS: run.Presets = {
         "agent.low_epsilon_fraction": 0.4,
     },
 }
-"""`six-states` is the stochastic chain of the paper, whose goals are its states."""
+"""`key-maze` has three rooms; `six-states` is the stochastic chain of the paper, whose goals are its states."""
 
 experiment = run.Experiment("h_dqn", Flags, check, make, PRESETS)
 main = experiment.main
