@@ -56,6 +56,7 @@ TASKS = {
     "probe-action": ("envs.tasks.probes", "action"),
     "probe-both": ("envs.tasks.probes", "both"),
     "random-mdps": ("envs.tasks.random_mdps", "random_mdps"),
+    "sign-grid": ("envs.tasks.sign_grid", "sign_grid"),
     "sokoban": ("envs.tasks.sokoban", "sokoban"),
     "room-maze": ("envs.tasks.room_maze", "room_maze"),
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),

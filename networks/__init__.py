@@ -35,6 +35,7 @@ from networks.streams import DotProduct, Streams
 from networks.token_model import TokenModel
 from networks.tokens import Tokeniser, autoencoder, cells
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
+from networks.towers import Tower
 from networks.transformer import Cache, Transformer, fresh_cache
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "TokenModel",
     "Tokeniser",
     "Torso",
+    "Tower",
     "Transformer",
     "Value",
     "Values",

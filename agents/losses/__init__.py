@@ -87,6 +87,7 @@ from agents.losses.offline import (
     uncertainty,
     value_scale,
 )
+from agents.losses.perceptual import Form, contrastive, graded_likeness, perceptual_reward, tower_distance
 from agents.losses.planning import Counted, counted, search_value, support_loss, support_mean
 from agents.losses.policies import (
     adapted_penalty,
@@ -136,6 +137,7 @@ __all__ = [
     "SIGNED_HYPERBOLIC_PAIR",
     "Control",
     "Counted",
+    "Form",
     "Psi",
     "Relabelled",
     "action_log_prob",
@@ -162,6 +164,7 @@ __all__ = [
     "cloning",
     "code_loss",
     "conservative_gap",
+    "contrastive",
     "control",
     "controlled_surrogate",
     "count_bonus",
@@ -190,6 +193,7 @@ __all__ = [
     "goal_distance",
     "goal_reward",
     "goal_transition",
+    "graded_likeness",
     "gradient_diversity",
     "gradient_penalty",
     "huber",
@@ -207,6 +211,7 @@ __all__ = [
     "n_step_returns",
     "occupancy_gap",
     "percentile_range",
+    "perceptual_reward",
     "pessimistic_target",
     "pixel_control",
     "pixel_cross_entropy",
@@ -248,6 +253,7 @@ __all__ = [
     "temperature_loss",
     "text_nll",
     "total_returns",
+    "tower_distance",
     "transformed_n_step_q_learning",
     "truncated_gradient",
     "trusted_gradient",

@@ -79,7 +79,7 @@ def stepped(system: System, begun: Any) -> Any:
 
 
 VALUES = ["dqn", "curiosity", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
-VALUES += ["dqfd", "counts", "deep_successor", "ape_x"]
+VALUES += ["dqfd", "counts", "deep_successor", "ape_x", "cdpr"]
 CRITICS = ["ddpg", "ddpgfd", "ape_x_dpg", "td3", "sac", "naf", "acer", "reactor", "q_prop", "pearl"]
 POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
 POLICIES += ["vpg", "icm", "rnd", "surprise", "rl2", "kickstart"]
