@@ -67,6 +67,7 @@ TASKS = {
     "probe-both": ("envs.tasks.probes", "both"),
     "random-mdps": ("envs.tasks.random_mdps", "random_mdps"),
     "six-states": ("envs.tasks.six_states", "six_states"),
+    "sign-grid": ("envs.tasks.sign_grid", "sign_grid"),
     "sokoban": ("envs.tasks.sokoban", "sokoban"),
     "room-maze": ("envs.tasks.room_maze", "room_maze"),
     "repeat-previous": ("envs.tasks.repeat_previous", "repeat_previous"),

@@ -39,6 +39,7 @@ from networks.text import BagOfWords, TextLSTM, reading
 from networks.token_model import TokenModel
 from networks.tokens import Tokeniser, autoencoder, cells
 from networks.torsos import MLP, ImpalaCNN, NatureCNN, Represented, SmallCNN, Torso, fan_in_uniform
+from networks.towers import Tower
 from networks.transformer import Cache, Transformer, fresh_cache
 from networks.vin import Planner, ValueIteration
 
@@ -95,6 +96,7 @@ __all__ = [
     "TokenModel",
     "Tokeniser",
     "Torso",
+    "Tower",
     "Transformer",
     "Value",
     "ValueIteration",

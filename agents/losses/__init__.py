@@ -95,6 +95,7 @@ from agents.losses.offline import (
     value_scale,
 )
 from agents.losses.options import option_arrival, option_choice, termination_loss
+from agents.losses.perceptual import Form, graded_likeness, margin_contrast, perceptual_reward, tower_distance
 from agents.losses.planning import Counted, counted, search_value, support_loss, support_mean
 from agents.losses.policies import (
     adapted_penalty,
@@ -152,6 +153,7 @@ __all__ = [
     "SIGNED_HYPERBOLIC_PAIR",
     "Control",
     "Counted",
+    "Form",
     "Psi",
     "Relabelled",
     "action_log_prob",
@@ -211,6 +213,7 @@ __all__ = [
     "goal_intrinsic",
     "goal_reward",
     "goal_transition",
+    "graded_likeness",
     "gradient_diversity",
     "gradient_penalty",
     "horizon_ends",
@@ -227,6 +230,7 @@ __all__ = [
     "limited_ascent",
     "map_value",
     "map_value_error",
+    "margin_contrast",
     "mean_discrepancy",
     "mixture_nll",
     "multiplier_loss",
@@ -237,6 +241,7 @@ __all__ = [
     "option_choice",
     "overlong",
     "percentile_range",
+    "perceptual_reward",
     "pessimistic_target",
     "pixel_control",
     "pixel_cross_entropy",
@@ -286,6 +291,7 @@ __all__ = [
     "termination_loss",
     "text_nll",
     "total_returns",
+    "tower_distance",
     "traces",
     "transformed_n_step_q_learning",
     "transition_policy_gradient",

@@ -79,10 +79,9 @@ def stepped(system: System, begun: Any) -> Any:
 
 
 VALUES = ["dqn", "curiosity", "c51", "qr_dqn", "iqn", "rainbow", "drqn", "r2d2", "mqn", "pqn", "her", "dyna", "dyna_q"]
-VALUES += ["dqfd", "counts", "deep_successor", "ape_x"]
+VALUES += ["dqfd", "counts", "deep_successor", "ape_x", "spatial", "text_vin", "cdpr"]
 CRITICS = ["ddpg", "ddpgfd", "ape_x_dpg", "td3", "sac", "naf", "acer", "reactor", "q_prop", "pearl", "option_critic"]
 CRITICS += ["tdm", "sac_x"]
-VALUES += ["spatial", "text_vin"]
 POLICIES = ["a2c", "acer", "acktr", "i2a", "impala", "merlin", "ppo", "q_prop", "reactor", "rl_mem", "trpo", "unreal"]
 POLICIES += ["vpg", "icm", "rnd", "surprise", "rl2", "zero_shot", "option_critic", "spinal", "kickstart"]
 LEVELS = {"hiro": ["low_", "high_"], "hac": ["level0_", "level1_"]}

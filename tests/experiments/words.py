@@ -126,6 +126,10 @@ WORDS = {
     "alphazero": [*SMALL, "--agent.simulations", "2"],
     "cem": ["--agent.population", "8", "--agent.best", "4"],
     "cma_es": ["--agent.population", "8", "--agent.episodes", "1"],
+    "cdpr": [
+        *["--agent.inner", "hidden=8", "warmup=200", "batch-size=8", "buffer-size=2000", "--agent.tower-updates", "2"],
+        *["--agent.tower-hidden", "8", "--agent.examples", "32", "--agent.tower-batch", "8"],
+    ],
     "her": ["--env", "bellmax/bit-flip", "--env-options", "bits=4", *SMALL[:2], *SMALL[4:], "--agent.unroll", "5"],
     "maxent_irl": [
         *["--agent.demonstrations", "4", "--agent.horizon", "4", "--agent.sweeps", "4", "--agent.unroll", "10"],
