@@ -48,8 +48,8 @@ class Config(Learning):
     normalise_observations: bool = True
     """Bring observations that are not images to mean 0 and variance 1 over the dataset."""
     goals: Goals = "given"
-    """Of a task with goals: those that were pursued, or in their place what any later row of the episode achieves, with
-    which this is goal-conditioned cloning (GCBC)."""
+    """Goals that actions are imitated for, of a task that has them: those that were pursued, or what any later row of
+    the episode achieves, which is goal-conditioned cloning (GCBC)."""
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ class Learning:
     """Flags of an agent that learns from recorded episodes how to reach goals."""
 
     learning_rate: run.Positive = 3e-4
-    """Adam's step size."""
+    """Adam's step size for all networks."""
     discount: run.Unit = 0.99
     """Discount γ per step, of values and of how far ahead their goals lie."""
     hidden: tuple[run.Count, ...] = (512, 512, 512)
     """Sizes of the dense layers of every network."""
     activation: Activation = "gelu"
-    """Of the dense layers; on a CPU most of the time of small networks is that of gelu."""
+    """Activation of the dense layers; on a CPU, gelu takes most of the time of small networks."""
     layer_norm: bool = True
     """Normalise the dense layers of values, not those of policies."""
     cnn: checks.Convolutions = "auto"
