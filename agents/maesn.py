@@ -23,6 +23,7 @@ from agents.base import FIRST, Agent, Array, Info, Key, Sample, Step, TimeStep, 
 from agents.common import optimisers
 from agents.common.linear_baseline import Rollouts, rollouts
 from agents.maml import masked, policy_of
+from envs import parallel
 from networks.base import Network
 
 
@@ -37,7 +38,7 @@ class Learned(NamedTuple):
     """All that is learned."""
 
     policy: Any
-    latents: Latents  # [N, latent], of the tasks of training, before their step
+    latents: Latents  # [N, latent], of the tasks of training on all devices, before their step
     rate: Latents  # [latent], α
 
 
@@ -94,6 +95,13 @@ def stepped(latents: Latents, rate: Latents, old: Latents, seen: Seen, hold: boo
     return jax.tree.map(lambda x, a, g: x - a * g, latents, rate, jax.grad(loss)(latents))
 
 
+def mine(latents: Latents, lanes: int) -> Latents:
+    """Of the latents of all tasks those of this device's lanes, `[lanes, latent]`."""
+    if parallel.size() == 1:
+        return latents
+    return jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, parallel.index() * lanes, lanes), latents)
+
+
 def prior_kl(latents: Latents) -> Array:
     """KL(N(μ, σ²) ‖ N(0, 1)), a scalar."""
     squares = jnp.square(latents.mean) + jnp.exp(2 * latents.log_std)
@@ -141,14 +149,15 @@ def maesn(
         lanes = timestep.reward.shape[0]
         nothing = jnp.zeros((lanes, latent))
         policy = network.init(k_params, joined(timestep.observation, nothing))
-        spread = Latents(0.1 * jax.random.normal(k_latents, (lanes, latent)), nothing)
+        whole = (lanes * parallel.size(), latent)
+        spread = Latents(0.1 * jax.random.normal(k_latents, whole), jnp.zeros(whole))
         rates = Latents(*(jnp.full(latent, rate, jnp.float32) for _ in Latents._fields))
         params = Learned(policy, spread, rates)
         action = policy_of(network, policy, joined(timestep.observation, nothing)).mode()
         row = Step(timestep, action, {"log_prob": timestep.reward, "latent": nothing, "noise": nothing})
         seen = jax.tree.map(lambda x: jnp.zeros((length + 1, *x.shape), x.dtype), row)
         told = {name: jnp.float32(0) for name in names}
-        own = jax.tree.map(jnp.copy, spread)  # its own buffers, so that the state can be donated
+        own = jax.tree.map(jnp.copy, mine(spread, lanes))  # its own buffers, so that the state can be donated
         return State(params, optimiser.init(params), own, seen, jnp.bool_(False), jnp.zeros(2), told)
 
     def read(steps: Step) -> Seen:
@@ -176,7 +185,9 @@ def maesn(
             each = losses.clipped_surrogate(log_prob, rows.log_prob, rows.advantage, clip)
             return masked(each, rows), prior_kl(latents)
 
-        each, kl = jax.tree.map(jnp.mean, jax.vmap(of_task)(params.latents, old.latents, seen, after))
+        lanes = after.noise.shape[0]
+        latents = mine(params.latents, lanes), mine(old.latents, lanes)
+        each, kl = jax.tree.map(jnp.mean, jax.vmap(of_task)(*latents, seen, after))
         return each + kl_cost * kl, kl
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
@@ -188,7 +199,7 @@ def maesn(
             params, opt_state, _ = learned
             (value, kl), gradient = jax.value_and_grad(loss, has_aux=True)(params, state.params, before, now)
             params, opt_state, told = optimisers.step(optimiser, gradient, opt_state, params)
-            found = {**dict.fromkeys(names, 0.0), "loss": value, "kl": kl, **told}
+            found = {**dict.fromkeys(names, 0.0), **parallel.mean({"loss": value, "kl": kl}), **told}
             return params, opt_state, {name: jnp.asarray(found[name], jnp.float32) for name in names}
 
         begun = (state.params, state.optimiser, state.told)
@@ -196,9 +207,9 @@ def maesn(
         params, opt_state, told = jax.lax.fori_loop(0, jnp.where(learns, epochs, 0), descend, begun)
         rate_of = state.params.rate
         own = jax.vmap(lambda latents, seen: stepped(latents, rate_of, latents, seen, hold))(state.adapted, now)
-        adapted = jax.tree.map(lambda a, b: jnp.where(learns, a, b), params.latents, own)
+        adapted = jax.tree.map(lambda a, b: jnp.where(learns, a, b), mine(params.latents, own.mean.shape[0]), own)
         seen = jax.tree.map(lambda a, b: jnp.where(learns, a, b), state.seen, window)
-        gains = state.gains.at[learns.astype(jnp.int32)].set(jnp.mean(now.rows.gain))
+        gains = state.gains.at[learns.astype(jnp.int32)].set(parallel.mean(jnp.mean(now.rows.gain)))
         after = State(params, opt_state, adapted, seen, ~learns, gains, told)
         returns = {"return_0": gains[0], "return_1": gains[1], "gain": gains[1] - gains[0]}
         spread = jnp.mean(jnp.exp(params.latents.log_std))

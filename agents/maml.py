@@ -27,6 +27,7 @@ from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree
 from agents.common import optimisers
 from agents.common.linear_baseline import Rollouts, rollouts
 from agents.trpo import Region, natural_step, search
+from envs import parallel
 from networks.base import Network
 
 Surrogate = Literal["plain", "lvc", "dice"]
@@ -133,7 +134,8 @@ def objective(network: Network, inner: Inner, outer: Outer) -> Callable[..., tup
         return total + masked(each, after), masked(jax.lax.stop_gradient(was).kl(is_now), after)
 
     def loss(params: Any, old: Any, seen: Rollouts, after: Rollouts) -> tuple[Array, Array]:
-        credit = (after.gain - jnp.mean(after.gain)) / (jnp.std(after.gain) + 1e-6)
+        apart = after.gain - parallel.mean(jnp.mean(after.gain))
+        credit = apart / (jnp.sqrt(parallel.mean(jnp.mean(jnp.square(apart)))) + 1e-6)
         each = jax.vmap(of_task, in_axes=(None, None, 1, 0, 0))(params, old, seen, after, credit)
         return jax.tree.map(jnp.mean, each)
 
@@ -196,21 +198,21 @@ def maml(
         params, opt_state, _ = learned
         (value, kl), gradient = jax.value_and_grad(loss, has_aux=True)(params, old, seen, after)
         params, opt_state, told = optimisers.step(optimiser, gradient, opt_state, params, "")
-        found = {**dict.fromkeys(names, 0.0), "loss": value, "kl": kl, **told}
+        found = {**dict.fromkeys(names, 0.0), **parallel.mean({"loss": value, "kl": kl}), **told}
         return params, opt_state, {name: jnp.asarray(found[name], jnp.float32) for name in names}
 
     def constrained(learned: tuple, old: Any, seen: Rollouts, after: Rollouts) -> tuple:
         params, opt_state, told = learned
         at, tree = ravel_pytree(params)
         of = lambda vector: loss(tree(vector), old, seen, after)  # noqa: E731
-        (before, _), gradient = jax.value_and_grad(of, has_aux=True)(at)
+        (before, _), gradient = parallel.mean(jax.value_and_grad(of, has_aux=True)(at))
         size: Any = {
             "radius": outer.region.radius,
             "damping": outer.region.damping,
             "iterations": outer.region.iterations,
         }
         step = natural_step(-gradient, lambda vector: of(vector)[1], at, **size)
-        taken, found = search(lambda fraction: of(at + fraction * step), before, outer.region)
+        taken, found = search(lambda fraction: parallel.mean(of(at + fraction * step)), before, outer.region)
         norm = jnp.linalg.norm(gradient)
         new = {"loss": before, "kl": found["kl"], "gradient_norm": norm, "fraction": taken}
         return tree(at + taken * step), opt_state, {**told, **new}
@@ -231,7 +233,7 @@ def maml(
         stepped = jax.vmap(adapt)(state.adapted, rows)
         fresh = everyone(params, rows.gain.shape[0])
         adapted = jax.tree.map(lambda new, old: jnp.where(learns, new, old), fresh, stepped)
-        gains = state.gains.at[state.phase].set(jnp.mean(rows.gain))
+        gains = state.gains.at[state.phase].set(parallel.mean(jnp.mean(rows.gain)))
         phase = jnp.where(learns, 0, state.phase + 1).astype(jnp.int32)
         returns = {f"return_{k}": gains[k] for k in range(inner.steps + 1)}
         after = State(params, opt_state, adapted, seen, phase, gains, told)

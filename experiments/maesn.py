@@ -56,14 +56,14 @@ class Flags(run.Common):
 
 
 def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
-    """Refuses tasks that do not stay, observations that are no vector, and several devices.
+    """Refuses tasks that do not stay, and observations that are no vector.
 
     Raises:
       ValueError: naming the flag.
     """
     from envs.base import Box
 
-    parts.check_lanes_are_tasks(config, spec, size, 0, "it must for good")
+    parts.check_lanes_are_tasks(config, spec, 0, "it must for good")
     if not isinstance(spec.observation, Box) or len(spec.observation.shape) != 1:
         raise ValueError(f"--env {spec.name}: needs a vector as observation, but it is {spec.observation}")
     parts.actor_critics.check_actions(spec)

@@ -66,14 +66,14 @@ class Flags(run.Common):
 
 
 def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
-    """Refuses tasks that do not stay as long as they have to, and several devices.
+    """Refuses tasks that do not stay as long as they have to.
 
     Raises:
       ValueError: naming the flag.
     """
     wanted = config.rollouts * (config.inner_steps + 1)
     why = f"--agent.rollouts {config.rollouts} x (--agent.inner-steps {config.inner_steps} + 1) are {wanted}"
-    parts.check_lanes_are_tasks(config, spec, size, wanted, why)
+    parts.check_lanes_are_tasks(config, spec, wanted, why)
     parts.actor_critics.check_actions(spec)
 
 

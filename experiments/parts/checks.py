@@ -191,13 +191,12 @@ def check_entries(spec: "Spec", names: Collection[str], such: str) -> None:
         raise ValueError(f"--env {spec.name}: {told}, as those of {such}")
 
 
-def check_lanes_are_tasks(config: Any, spec: "Spec", size: "Size", episodes: int, why: str) -> None:
-    """Refuses tasks that are no distribution of tasks of as many episodes, all of one length, and several devices.
+def check_lanes_are_tasks(config: Any, spec: "Spec", episodes: int, why: str) -> None:
+    """Refuses tasks that are no distribution of tasks of as many episodes, all of one length.
 
     Args:
       config: an agent's flags, with `hidden`.
       spec: of the task.
-      size: of the run.
       episodes: for which a task must stay; 0 for good.
       why: says how many that are, and which flags make them so.
 
@@ -209,6 +208,4 @@ def check_lanes_are_tasks(config: Any, spec: "Spec", size: "Size", episodes: int
     if spec.episodes != episodes:
         told = f"a task stays for {spec.episodes} episodes; {why}; say episodes={episodes}"
         raise ValueError(f"--env-options: {told}")
-    if size.devices > 1:
-        raise ValueError(f"--devices {size.devices}: the lanes of a trial stay on one")
     check_layers(config, "hidden")

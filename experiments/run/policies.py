@@ -106,14 +106,15 @@ def saved(folder: Path, which: str, experiment: "Experiment | None" = None, trus
     try:  # what was edited may be what no run can have; where the run reports is no part of its policies
         flags.check(dataclasses.replace(config, out="", resume="", wandb=False))
         facts = prepare.data.blank(config, env.spec)
-        experiment.check(config.agent, env.spec, prepare.size_of(config, facts))
+        size = prepare.size_of(config, facts)
+        experiment.check(config.agent, env.spec, size)
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from error
     make = prepare.parts_maker(config, env.spec, experiment.make, facts)
     agent = make({}).agent
 
     def actors(key: "Key") -> Any:
-        return agent.actor(agent.init(key, blank(env.spec, config.num_envs)))
+        return agent.actor(agent.init(key, blank(env.spec, size.num_envs)))  # lanes, if any, are of the first device
 
     shape = jax.eval_shape(jax.vmap(actors), keys.key(np.arange(config.seeds)))
     on_host = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shape)

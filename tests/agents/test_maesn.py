@@ -14,7 +14,7 @@ from envs.base import Box
 from experiments import maesn as command
 from experiments.run import flags, prepare
 from experiments.studies import structured_noise
-from tests.agents.test_maml import LENGTH, TASKS, window
+from tests.agents.test_maml import LENGTH, TASKS, close, of_halves, window
 from tests.quick import QUICK
 
 NETWORK = networks.q_network(networks.Torso(Box((4,)), (8,), cnn=None), networks.GaussianPolicy(2))
@@ -135,3 +135,14 @@ def test_refusals(words, message):
         config = flags.parse(command.Flags, words, "maesn")
         flags.check(config)
         command.check(config.agent, prepare.environment(config).spec, prepare.size_of(config))
+
+
+def test_two_devices_with_half_of_the_tasks_each_learn_what_one_learns_from_all():
+    agent = maesn(NETWORK, optimisers.adam(1e-2, 1.0), LENGTH, 2, epochs=2)
+    windows = [(with_latents(seed), with_latents(seed + 10)) for seed in (1, 2, 3)]
+    for whole, told, halves, of_both in of_halves(agent, windows):
+        jax.tree.map(lambda x: np.testing.assert_array_equal(x[0], x[1]), (halves.params, of_both))
+        first = lambda tree: jax.tree.map(lambda x: x[0], tree)  # noqa: E731
+        close(first(halves.params), whole.params, rtol=1e-4, atol=1e-5)
+        close(first(of_both), told, rtol=1e-3, atol=1e-5)
+        close(jax.tree.map(lambda x: x.reshape(-1, 2), halves.adapted), whole.adapted, rtol=1e-4, atol=1e-5)

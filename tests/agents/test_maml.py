@@ -9,6 +9,8 @@ import networks
 from agents.base import Sample, Step, TimeStep
 from agents.common import linear_baseline, optimisers
 from agents.maml import Inner, Outer, adapting, inner_loss, maml, objective, policy_of
+from agents.trpo import Region
+from envs import parallel
 from envs.base import Box
 from experiments import maml as command
 from experiments.run import flags, prepare
@@ -191,3 +193,39 @@ def test_refusals(words, message):
         config = flags.parse(command.Flags, words, "maml")
         flags.check(config)
         command.check(config.agent, prepare.environment(config).spec, prepare.size_of(config))
+
+
+def in_halves(f):
+    """A function of one device on two of them, each with half of the lanes, compiled."""
+    return jax.jit(jax.vmap(f, axis_name=parallel.AXIS), compiler_options=QUICK)
+
+
+def of_halves(agent, windows):
+    """States and metrics of updates on pairs of windows, of two devices and of one with all lanes."""
+    key = jax.random.key(0)
+    both = [jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), *pair) for pair in windows]
+    apart = [jax.tree.map(lambda a, b: jnp.stack([a, b]), *pair) for pair in windows]
+    first = [jax.tree.map(lambda x, i=i: x[i], w.timestep) for i, w in ((0, both[0]), (np.s_[:, 0], apart[0]))]
+    whole = agent.init(key, first[0])
+    halves = jax.vmap(lambda timestep: agent.init(key, timestep), axis_name=parallel.AXIS)(first[1])
+    update = quick(lambda state, steps: agent.update(state, key, Sample(steps)))
+    update_halves = in_halves(lambda state, steps: agent.update(state, key, Sample(steps)))
+    for one, two in zip(both, apart, strict=True):
+        (whole, of_whole), (halves, of_both) = update(whole, one), update_halves(halves, two)
+        yield whole, of_whole.metrics, halves, of_both.metrics
+
+
+STEADY = Region(0.01, damping=1.0, iterations=4)
+"""A step that a rounding changes little."""
+
+
+@pytest.mark.parametrize("outer", [Outer(epochs=2, exploration=1.0, kl_cost=0.1), Outer("trpo", region=STEADY)])
+def test_two_devices_with_half_of_the_tasks_each_learn_what_one_learns_from_all(outer):
+    agent, _ = begun(outer=outer)
+    windows = [(window(seed), window(seed + 10)) for seed in (1, 2, 3)]
+    for whole, told, halves, of_both in of_halves(agent, windows):
+        jax.tree.map(lambda x: np.testing.assert_array_equal(x[0], x[1]), (halves.params, of_both))
+        first = lambda tree: jax.tree.map(lambda x: x[0], tree)  # noqa: E731
+        close(first(halves.params), whole.params, rtol=1e-4, atol=1e-5)
+        close(first(of_both), told, rtol=1e-3, atol=1e-5)
+        close(jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), halves.adapted), whole.adapted, rtol=1e-4, atol=1e-5)

@@ -131,3 +131,23 @@ def test_layouts():
         folded = devices.lanes_in(layout, lanes)
         assert folded.shape == shape
         np.testing.assert_array_equal(devices.lanes_out(layout, folded), lanes)
+
+
+CIRCLE = ["--env-options", "goals=half-circle", "horizon=3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("maml", [*CIRCLE, "episodes=4", "--agent.epochs", 1]),
+        pytest.param(
+            "maesn", ["--env-options", "goals=half-circle", "horizon=3", "episodes=0"], marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_tasks_of_a_batch_are_shared_out_over_devices(tmp_path, name, words):
+    words = [*words, "--agent.hidden", 4, "--agent.rollouts", 2, "--num-envs", 4, "--devices", 2, "--eval-episodes", 2]
+    succeed(name, *words, "--steps", 64, "--quiet", "--out", tmp_path / "run")
+    kinds = {path: leaf[0] for path, leaf in saved(tmp_path / "run").items()}
+    assert any("adapted" in path and kind.startswith("float32[2,1,2") for path, kind in kinds.items())
+    assert len(succeed("evaluate", tmp_path / "run", "--episodes", 2).result["eval_returns"]) == 1
