@@ -83,7 +83,9 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
         raise ValueError(
             f"--env-options: a task stays for {spec.episodes // config.rollouts} blocks; {why}; say blocks={blocks}"
         )
-    parts.check_lanes_are_tasks(config, spec, size, spec.episodes, "")
+    parts.check_lanes_are_tasks(config, spec, spec.episodes, "")
+    if size.devices > 1:
+        raise ValueError(f"--devices {size.devices}: the lanes of a trial stay on one")
     if config.joint_lanes > size.num_envs:
         told = f"--agent.joint-lanes {config.joint_lanes}: must be at most --num-envs {size.num_envs}"
         raise ValueError(told)
