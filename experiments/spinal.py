@@ -30,7 +30,7 @@ class Config(parts.actor_critics.Layers):
     unroll: run.Count = 128
     """Steps in each environment per rollout."""
     learning_rate: run.Positive = 1e-3
-    """Adam's step size."""
+    """Step size of the Adam optimiser."""
     max_grad_norm: run.Limit = 0.5
     """Global norm that gradients are clipped to."""
     gae_lambda: run.Unit = 0.95

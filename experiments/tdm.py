@@ -43,7 +43,7 @@ class Config:
     epsilon: run.Unit = 0.0
     """Probability of a uniformly random action."""
     batch_size: run.Count = 128
-    """Transitions per update."""
+    """Transitions that an update learns from."""
     buffer_size: run.Count = 100_000
     """Environment steps that the replay keeps."""
     warmup: run.Whole = 1_000

@@ -29,7 +29,7 @@ class Config:
     which: Literal["best", "last"] = "last"
     """Which policy of the teacher's run is mimicked."""
     temperature: run.Positive = 0.1
-    """Of the softmax that makes a policy of the teacher's values."""
+    """Temperature of the softmax that makes a policy of the teacher's values."""
     learning_rate: run.Positive = 1e-3
     """Step size of the Adam optimiser."""
     max_grad_norm: run.Limit = 10.0

@@ -32,11 +32,11 @@ class Config:
     distil_updates: run.Whole = 300
     """Updates of the skills in which teachers are distilled; the later ones are those of an actor-critic."""
     skill_updates: run.Count = 2000
-    """With lists: updates of the skills, before the first step."""
+    """Updates of the skills before the first step, where tasks are lists."""
     skill_envs: run.Count = 64
-    """With lists: environments in which the skills are learned."""
+    """Environments in which the skills are learned, where tasks are lists."""
     skill_unroll: run.Count = 16
-    """With lists: steps in each of them per update; those of teachers too."""
+    """Steps in each environment per update of skills and teachers, where tasks are lists."""
     learning_rate: run.Positive = 2e-3
     """Step size of Adam, of teachers and skills, or with lists of the meta controller."""
     max_grad_norm: run.Limit = 1.0
@@ -52,11 +52,11 @@ class Config:
     entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy."""
     update_cost: run.NonNegative = 0.01
-    """With lists: what deciding anew costs."""
+    """Reward that deciding anew costs the controller of lists."""
     always: bool = False
-    """With lists: decide anew in every step."""
+    """Let the controller of lists decide anew in every step."""
     encoder: Literal["lstm", "bag"] = "bag"
-    """With lists: what reads a line."""
+    """Network that reads a line of a list."""
     unroll: run.Count = 16
     """Steps in each environment per update."""
 
