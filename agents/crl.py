@@ -17,14 +17,10 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses
-from agents.a2c import descend
-from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree
+from agents.base import Agent, Array, Key, Step, TimeStep, Tree
 from agents.common.critics import apply, ends, with_action
-from agents.common.reaching import apart, ascent, played, posed
+from agents.common.reaching import State, ascent, played, posed, together
 from replay import goals as drawn
-
-GOALS = 2
-"""Rows behind each transition: one that followed, for the critic, and the goal of the policy."""
 
 
 class Nets(NamedTuple):
@@ -33,14 +29,6 @@ class Nets(NamedTuple):
     state: Any
     goal: Any
     policy: Any
-
-
-class State(NamedTuple):
-    """Everything that is learned and counted."""
-
-    params: Nets
-    optimiser: Any
-    updates: Array  # int32
 
 
 def goals(policy: drawn.Shares, discount: float | Array = 0.99) -> drawn.Rows:
@@ -59,7 +47,9 @@ def goals(policy: drawn.Shares, discount: float | Array = 0.99) -> drawn.Rows:
 
 
 def crl(networks: Nets, optimiser: optax.GradientTransformation, *, cloning: float | Array = 0.1) -> Agent:
-    """The contrastive agent, of windows `[2 + GOALS, N]` by `replay.with_goals`.
+    """The contrastive agent, of windows `[4, N]` by `replay.with_goals`.
+
+    The rows are a transition, a row that followed for the critic, and the goal of the policy.
 
     Args:
       networks: `state` is φ, of `observation` and `action` -> `[E, D]`; `goal` is ψ, of `desired_goal` -> `[E, D]`;
@@ -107,15 +97,6 @@ def crl(networks: Nets, optimiser: optax.GradientTransformation, *, cloning: flo
         q = jnp.min(jnp.mean(phi * aimed(fixed, goal), axis=-1) * jnp.sqrt(float(phi.shape[-1])), axis=0)
         return ascent(q, policy.log_prob(steps.action[:-1]), cloning)
 
-    def loss(params: Nets, sample: Sample) -> tuple[Array, dict[str, Array]]:
-        steps, (followed, goal) = apart(sample.steps, GOALS)
-        value, told = critic_loss(params, steps, followed)
-        policy, more = policy_loss(params, steps, goal)
-        return value + policy, {"loss": value + policy, **told, **more}
-
-    def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        del key
-        state, metrics = descend(optimiser, loss, state, sample)
-        return state._replace(updates=state.updates + 1), Info(metrics)
-
-    return Agent(init, lambda state: state.params.policy, lambda batch: (), act, update)
+    return Agent(
+        init, lambda state: state.params.policy, lambda batch: (), act, together(optimiser, critic_loss, policy_loss)
+    )

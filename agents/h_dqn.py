@@ -18,26 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from agents.base import FIRST, Agent, Array, Info, Key, Sample, Step, TimeStep, Tree, select, valid
+from agents.hierarchy import Actor, State
 from envs.base import Discrete, Spec, Subgoals, blank
-
-
-class State(NamedTuple):
-    """What the two levels learn."""
-
-    high: Any
-    low: Any
-
-    @property
-    def params(self) -> tuple[Any, Any]:
-        """What is learned by gradient."""
-        return self.high.params, self.low.params
-
-
-class Actor(NamedTuple):
-    """What acting needs, each with an `epsilon`."""
-
-    high: Any
-    low: Any
 
 
 class Carry(NamedTuple):

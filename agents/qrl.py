@@ -19,14 +19,10 @@ import jax.numpy as jnp
 import optax
 
 from agents import losses
-from agents.a2c import descend
-from agents.base import Agent, Array, Info, Key, Sample, Step, TimeStep, Tree
+from agents.base import Agent, Array, Key, Step, TimeStep, Tree
 from agents.common.critics import apply, ends, with_action
-from agents.common.reaching import apart, ascent, played, posed
+from agents.common.reaching import State, ascent, played, posed, together
 from replay import goals as drawn
-
-GOALS = 2
-"""Rows behind each transition: any state, and the goal of the policy."""
 
 
 class Nets(NamedTuple):
@@ -43,14 +39,6 @@ class Params(NamedTuple):
     nets: Nets
     mix: Array  # logit of w, see `losses.interval_quasimetric`
     log_multiplier: Array  # ln λ
-
-
-class State(NamedTuple):
-    """Everything that is learned and counted."""
-
-    params: Params
-    optimiser: Any
-    updates: Array  # int32
 
 
 def goals(policy: drawn.Shares) -> drawn.Rows:
@@ -77,7 +65,9 @@ def qrl(
     softness: float | Array = 100.0,
     size: int = 8,
 ) -> Agent:
-    """The QRL agent, of windows `[2 + GOALS, N]` by `replay.with_goals`; goals are states, whole observations.
+    """The QRL agent, of windows `[4, N]` by `replay.with_goals`; goals are states, whole observations.
+
+    The rows are a transition, any state, and the goal of the policy.
 
     Args:
       networks: `embedding` of an observation -> `[D]`; `dynamics` of `observation` (an embedding) and `action` ->
@@ -137,18 +127,13 @@ def qrl(
         q = -distance(fixed, predicted(fixed, code, jnp.clip(policy.mode(), -1.0, 1.0)), aim)
         return ascent(q, policy.log_prob(steps.action[:-1]), cloning)
 
-    def loss(params: Params, sample: Sample) -> tuple[Array, dict[str, Array]]:
-        steps, (other, goal) = apart(sample.steps, GOALS)
-        value, told = distance_loss(params, steps, other)
-        policy, more = policy_loss(params, steps, goal)
-        return value + policy, {"loss": value + policy, **told, **more}
-
-    def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
-        del key
-        state, metrics = descend(optimiser, loss, state, sample)
-        return state._replace(updates=state.updates + 1), Info(metrics)
-
-    return Agent(init, lambda state: state.params.nets.policy, lambda batch: (), act, update)
+    return Agent(
+        init,
+        lambda state: state.params.nets.policy,
+        lambda batch: (),
+        act,
+        together(optimiser, distance_loss, policy_loss),
+    )
 
 
 def _first(rows: Array) -> Array:

@@ -3,18 +3,31 @@
 Goals are what rows of the data achieve (`replay.with_goals`); when acting, the one that is desired.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from agents import losses
-from agents.base import Array, Key, Step, TimeStep, Tree
+from agents.a2c import descend
+from agents.base import Array, Info, Key, Sample, Step, TimeStep, Tree
 from agents.common import recurrence
 from envs import parallel
 from networks.base import Network
 
 SEEN = ("observation", "desired_goal")
+Loss = Callable[[Any, Step, TimeStep], tuple[Array, dict[str, Array]]]
+"""`(params, steps[2, N], goal[1, N]) -> (loss, metrics)`."""
+
+
+class State(NamedTuple):
+    """Everything that is learned and counted, of agents without target networks."""
+
+    params: Any
+    optimiser: Any
+    updates: Array  # int32
 
 
 def apart(steps: Step, goals: int) -> tuple[Step, list[TimeStep]]:
@@ -73,3 +86,28 @@ def ascent(q: Array, log_prob: Array, cloning: float | Array) -> tuple[Array, di
     size = parallel.mean(jnp.mean(jnp.abs(q)))
     value = jnp.mean(cloning * losses.cloning(log_prob) - losses.value_scale(q, size))
     return value, {"policy_loss": value, "policy_value": jnp.mean(q), "log_prob": jnp.mean(log_prob)}
+
+
+def together(
+    optimiser: optax.GradientTransformation, of_values: Loss, of_policy: Loss
+) -> Callable[[State, Key, Sample], tuple[State, Info]]:
+    """An agent's `update` on the sum of two losses, each of which has a goal of its own.
+
+    Args:
+      optimiser: of all parameters.
+      of_values: of the first goal.
+      of_policy: of the second one.
+    """
+
+    def loss(params: Any, sample: Sample) -> tuple[Array, dict[str, Array]]:
+        steps, (first, second) = apart(sample.steps, 2)
+        value, told = of_values(params, steps, first)
+        policy, more = of_policy(params, steps, second)
+        return value + policy, {"loss": value + policy, **told, **more}
+
+    def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
+        del key
+        state, metrics = descend(optimiser, loss, state, sample)
+        return state._replace(updates=state.updates + 1), Info(metrics)
+
+    return update
