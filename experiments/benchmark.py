@@ -20,7 +20,7 @@ from experiments import run
 from experiments.benchmarks import worker
 from experiments.benchmarks.cases import PARTS, Case, Part, cases
 from experiments.benchmarks.ours import ROOT, WORK
-from experiments.benchmarks.page import Row, machine, short, table, write
+from experiments.benchmarks.page import Row, machine, save, short, table, write
 
 Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax", "rllib", "rllib_appo"]
 PEERS: tuple[Peer, ...] = get_args(Peer)
@@ -30,7 +30,7 @@ INSTALL = 'pip install -e ".[bench]"'
 @dataclass(frozen=True)
 class Config:
     """Measures bellmax's speed against rejax, Jumanji, flashbax, Stable-Baselines3, SBX, ORLax and
-    RLlib, and writes a table and a plot."""
+    RLlib, records the parts measured, and writes a page and a plot of all that is recorded."""
 
     only: tuple[Part, ...] = PARTS
     """Parts of the benchmark to measure."""
@@ -42,7 +42,7 @@ class Config:
     scale: run.Positive = 1.0
     """Length of the runs: 1 takes about twenty minutes on two cores."""
     out: str = "docs/results"
-    """Folder for benchmark.md and benchmark.png."""
+    """Folder for benchmark.md, benchmark.png and the records, speed/PART.json."""
     json: str = ""
     """File to write all measurements to, as JSON; none by default."""
     peer_python: str = ""
@@ -184,7 +184,8 @@ def benchmark(config: Config) -> list[Row]:
     if not rows:
         raise ValueError(f"--only {' '.join(config.only)}: nothing could be measured")
     where = machine(before, installed)
-    page = write(rows, config.out, config.repeats, where)
+    save(rows, config.out, config.repeats, config.scale, where)
+    page = write(config.out)
     if config.json:
         content = {"machine": where, "repeats": config.repeats, "scale": config.scale}
         Path(config.json).write_text(json.dumps({**content, "rows": [row._asdict() for row in rows]}, indent=1))

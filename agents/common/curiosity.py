@@ -43,6 +43,9 @@ class Module(NamedTuple):
     measure: Callable[[Any, Step], Any] = lambda state, steps: state
     """`(State, steps[T+1, N]) -> State`: takes a window into statistics of observations alone."""
 
+    pairs: bool = True
+    """Whether the bonus reads x_tm1 and a_tm1; otherwise it is given () for both, and lanes do not keep them."""
+
 
 class State(NamedTuple):
     """The inner agent's state, the module's, and the moments of the discounted sums of bonuses."""
@@ -67,12 +70,12 @@ class Actor(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """The memory of a lane: the inner agent's, the module's, the last row, and the discounted sum of bonuses."""
+    """The memory of lanes: the inner agent's, the module's, the last row, and the discounted sum of bonuses."""
 
     inner: Any
     module: Any
-    observation: Any  # [B, ...]
-    action: Any  # [B, ...]
+    observation: Any  # [B, ...]; () if the module reads none
+    action: Any  # [B, ...]; likewise
     returns: Array  # [B]
 
 
@@ -114,8 +117,8 @@ def curious(
 
     def begin(batch: int) -> Memory:
         action = jnp.zeros((batch, *spec.action.shape), spec.action.dtype)
-        observation = blank(spec, batch).observation
-        return Memory(agent.begin(batch), module.begin(batch), observation, action, jnp.zeros(batch))
+        last = (blank(spec, batch).observation, action) if module.pairs else ((), ())
+        return Memory(agent.begin(batch), module.begin(batch), *last, jnp.zeros(batch))
 
     def init(key: Key, timestep: TimeStep) -> State:
         k_agent, k_module = jax.random.split(key)
@@ -139,7 +142,8 @@ def curious(
         returns = discount * carry.returns + raw
         told = {"bonus": coefficient * raw * actor.scale, "bonus_sum": returns}
         action, inner, extras = agent.act(actor.inner, key, carry.inner, seen(timestep, told["bonus"]), explore)
-        return action, Memory(inner, memory, timestep.observation, action, returns), {**dict(extras or {}), **told}
+        last = (timestep.observation, action) if module.pairs else ((), ())
+        return action, Memory(inner, memory, *last, returns), {**dict(extras or {}), **told}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         k_agent, k_module = jax.random.split(key)

@@ -57,15 +57,9 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
 
     listed: dict[str, Callable[[Callable[[float, int], int]], Iterator[Case]]] = {
         "env": env_cases,
-        "dqn": lambda scaled: train_cases(
-            "dqn", settings.DQN, settings.REJAX_DQN, 2.0, {1: 200_000, 16: 12_500}, scaled
-        ),
-        "ppo": lambda scaled: train_cases(
-            "ppo", settings.PPO, settings.REJAX_PPO, 1.5, {1: 200_000, 16: 25_000}, scaled
-        ),
-        "sac": lambda scaled: train_cases(
-            "sac", settings.SAC, settings.REJAX_SAC, None, {1: 50_000, 16: 6_250}, scaled
-        ),
+        "dqn": lambda scaled: train_cases("dqn", {1: 200_000, 16: 12_500}, scaled),
+        "ppo": lambda scaled: train_cases("ppo", {1: 200_000, 16: 25_000}, scaled),
+        "sac": lambda scaled: train_cases("sac", {1: 50_000, 16: 6_250}, scaled),
         "host": host_cases,
         "scale": scale_cases,
         "minds": mind_cases,
@@ -98,24 +92,20 @@ def env_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     yield Case("env", name, 1, "env steps/s", own, peer, goals=goals)
 
 
-def train_cases(
-    agent: Part,
-    config: dict[str, Any],
-    theirs: dict[str, Any],
-    goal: float | None,
-    lengths: Mapping[int, int],
-    scaled: Callable[[float, int], int],
-) -> Iterator[Case]:
-    """Training in graph."""
-    for seeds, length in lengths.items():
-        steps = scaled(length, 2_000)
-        work = {"agent": agent, "seeds": seeds, "steps": steps}
-        envs = {"num_envs": settings.NUM_ENVS[agent], "config": config}
-        ours = {task: Work("in_graph", {"env": task, **work, **envs}) for task in settings.TASKS}
-        rejax = {"rejax": Work("rejax_train", {**work, "config": theirs})}
-        name = f"{agent.upper()} in graph, {steps:,} steps a seed"
-        goals = {} if goal is None else {"rejax": goal}
-        yield Case(agent, name, seeds, "env steps/s", ours, rejax, goals=goals)
+def train_cases(agent: Part, lengths: Mapping[int, int], scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """Training in graph by each recipe; by the first on gymnax's CartPole too, which is the one that rejax has."""
+    recipes = settings.RECIPES[agent]
+    for number, (label, num_envs, config, theirs, goals) in enumerate(recipes):
+        for seeds, length in lengths.items():
+            steps = scaled(length, 2_000)
+            work = {"agent": agent, "seeds": seeds, "steps": steps}
+            tasks = settings.TASKS if number == 0 else settings.TASKS[:1]
+            ours = {
+                task: Work("in_graph", {"env": task, **work, "num_envs": num_envs, "config": config}) for task in tasks
+            }
+            rejax = {"rejax": Work("rejax_train", {**work, "config": theirs})}
+            name = f"{agent.upper()} in graph, {label}, {steps:,} steps a seed"
+            yield Case(agent, name, seeds, "env steps/s", ours, rejax, goals={"rejax": goals[seeds]})
 
 
 def host_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
@@ -156,6 +146,8 @@ def scale_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
         yield Case("scale", f"IMPALA, {name}", 1, "env steps/s", alone, against="one process")
         pair = {label: ours[label] for label in ("one process", "Ray x2")}
         yield Case("scale", f"IMPALA, {name}", 1, "env steps/s", pair, against="one process", goals=slow)
+        if not theirs:
+            continue
         numbers = {"env": theirs, "runners": 2, "num_envs": lanes // 2, "unroll": settings.UNROLL, "steps": chunk}
         peers = {
             label: Work("rllib_train", {"algorithm": algorithm, "config": settings.RLLIB, **numbers})

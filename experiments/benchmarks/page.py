@@ -1,6 +1,7 @@
-"""How `experiments.benchmark` tells what it measured: a page with a table, and a plot."""
+"""How `experiments.benchmark` tells what it measured: a record of each part, a page with their tables, and a plot."""
 
 import datetime
+import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -54,20 +55,83 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 NOTES = "## Notes"
+TITLES: Mapping[str, str] = {
+    "env": "Environments alone",
+    "dqn": "DQN in graph",
+    "ppo": "PPO in graph",
+    "sac": "SAC in graph",
+    "host": "Around a simulator",
+    "scale": "Actors apart from the learner",
+    "minds": "Agents that imagine, remember or reward themselves, against plainer ones",
+    "population": "Populations",
+    "replay": "Replay",
+    "learning": "Learning steps, and what a part of one costs",
+    "data": "Learning from recorded transitions",
+    "returns": "Returns",
+    "compile": "Compilation and start",
+}
 
 
-def write(rows: Sequence[Row], out: str, repeats: int, where: str) -> Path:
-    """benchmark.md, whose notes stay as they are, and benchmark.png."""
+class Measured(NamedTuple):
+    """What one run of the benchmark gave of a part."""
+
+    where: str
+    repeats: int
+    scale: float
+    rows: Sequence[Row]
+
+
+def save(rows: Sequence[Row], out: str, repeats: int, scale: float, where: str) -> None:
+    """One file for each part, `speed/PART.json` under `out`, in place of what was measured of it before."""
+    for part in dict.fromkeys(row.part for row in rows):
+        path = Path(out) / "speed" / f"{part}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        own = [row._asdict() for row in rows if row.part == part]
+        path.write_text(json.dumps({"where": where, "repeats": repeats, "scale": scale, "rows": own}, indent=1) + "\n")
+
+
+def load(out: str) -> dict[str, Measured]:
+    """All parts that were ever measured, in the order of the page."""
+    found = {}
+    for part in TITLES:
+        path = Path(out) / "speed" / f"{part}.json"
+        if path.exists():
+            told = json.loads(path.read_text())
+            found[part] = Measured(**{**told, "rows": [Row(**row) for row in told["rows"]]})
+    return found
+
+
+def write(out: str) -> Path:
+    """benchmark.md of all records, whose notes stay as they are, and benchmark.png."""
     page = Path(out) / "benchmark.md"
     notes = page.read_text().partition(NOTES)[2] if page.exists() else ""
-    compared = any(row.ratio is not None and row.part != "learning" for row in rows)
-    lines = ["# Speed", "", f"`python -m experiments.benchmark`, median of {repeats}, contenders in turns."]
-    lines += ["Rates are of all seeds together; a ratio above 1 says that bellmax is faster. " + where, ""]
+    parts = load(out)
+    compared = [
+        row for measured in parts.values() for row in measured.rows if row.ratio is not None and row.part != "learning"
+    ]
+    lines = [
+        "# Speed",
+        "",
+        "`python -m experiments.benchmark` prepares and compiles all contenders of a row, then measures",
+    ]
+    lines += [
+        "them in turns; the median of the rounds counts. Rates are of all seeds together; a ratio above 1 says that"
+    ]
+    lines += ["bellmax is faster. Each part says when, where and beside what load of the machine it was measured.", ""]
     lines += ["![ratios](benchmark.png)", ""] if compared else []
-    lines += [*table(rows), "", f"{NOTES}{notes}" if notes else ""]
+    for part, measured in parts.items():
+        length = "" if measured.scale == 1 else f", `--scale {measured.scale:g}`"
+        lines += [
+            f"## {TITLES[part]}",
+            "",
+            f"`--only {part}`{length}, median of {measured.repeats}: {measured.where}",
+            "",
+        ]
+        lines += [*table(measured.rows), ""]
+    lines += [f"{NOTES}{notes}" if notes else ""]
     page.write_text("\n".join(lines).rstrip() + "\n")
     if compared:
-        draw([row for row in rows if row.ratio is not None and row.part != "learning"], page.with_suffix(".png"))
+        draw(compared, page.with_suffix(".png"))
     return page
 
 

@@ -41,6 +41,30 @@ REJAX_SAC = {
     **{"batch_size": 100, "learning_rate": 3e-4, "num_epochs": 1, "polyak": 0.99, "gamma": 0.99},
     **{"target_entropy_ratio": 0.98},
 }
+# CleanRL's PPO for CartPole, and one of many environments and short unrolls as simulators on accelerators have it.
+FOUR_ENVS = {**PPO, "learning_rate": 2.5e-4, "unroll": 128, "epochs": 4, "minibatches": 4}
+REJAX_FOUR_ENVS = {
+    **REJAX_PPO,
+    **{"num_envs": 4, "num_steps": 128, "num_epochs": 4, "num_minibatches": 4, "learning_rate": 2.5e-4},
+}
+MANY_ENVS = {**PPO, "unroll": 32, "epochs": 4, "minibatches": 8}
+REJAX_MANY_ENVS = {**REJAX_PPO, "num_envs": 64, "num_steps": 32, "num_epochs": 4, "num_minibatches": 8}
+SMALL_RING = {**DQN, "batch_size": 128, "buffer_size": 10_000}
+REJAX_SMALL_RING = {**REJAX_DQN, "batch_size": 128, "buffer_size": 10_000}
+# Trainings in graph: part -> (what tells a recipe from others, environments, settings, rejax's, and how many times as
+# fast as rejax one seed and sixteen are to be).
+RECIPES: dict[str, tuple[tuple[str, int, dict[str, Any], dict[str, Any], dict[int, float]], ...]] = {
+    "dqn": (
+        ("a replay of 50,000", 10, DQN, REJAX_DQN, {1: 4.0, 16: 4.0}),
+        ("a replay of 10,000", 10, SMALL_RING, REJAX_SMALL_RING, {1: 2.5, 16: 2.5}),
+    ),
+    "ppo": (
+        ("5 environments", 5, PPO, REJAX_PPO, {1: 1.5, 16: 2.0}),
+        ("4 environments", 4, FOUR_ENVS, REJAX_FOUR_ENVS, {1: 1.5, 16: 2.0}),
+        ("64 environments", 64, MANY_ENVS, REJAX_MANY_ENVS, {1: 1.5, 16: 2.0}),
+    ),
+    "sac": (("10 environments", 10, SAC, REJAX_SAC, {1: 3.0, 16: 3.0}),),
+}
 # Of both sides: two layers of 256, batches of 256, Adam at 3e-4 for everything, two critics. An update of TD3+BC is two
 # steps of the critics and one of the policy, and is counted as two. ORLax's CQL takes 20 actions where ours takes 30.
 FROM_DATA: dict[str, dict[str, Any]] = {
@@ -65,7 +89,7 @@ SB_SAC = {
     **{"learning_rate": 3e-4, "buffer_size": 50_000, "learning_starts": 1_000, "batch_size": 256, "train_freq": 1},
     **{"gradient_steps": 1, "tau": 0.01, "policy_kwargs": {"net_arch": [64, 64]}},
 }
-# Actors apart from the learner: name -> (bellmax's task, that of RLlib, environments, steps of a chunk).
+# Actors apart from the learner: name -> (bellmax's task, that of RLlib or none, environments, steps of a chunk).
 UNROLL = 20
 SLOW = "a Python environment of 1 ms a step"
 SCALE_GOAL = 1.8
@@ -76,6 +100,7 @@ SCALE_TASKS = {
         *("gymnasium/experiments.benchmarks.simulators:Slow-v0", "experiments.benchmarks.simulators:Slow-v0"),
         *(16, 6_400),
     ),
+    "envpool's Pong": ("atari/Pong", "", 16, 640),
 }
 SCALE_IMPALA = ("--agent.unroll", str(UNROLL), "--agent.hidden", "64", "64", "--eval-episodes", "8")
 RLLIB = {"fcnet_hiddens": (64, 64), "fcnet_activation": "tanh"}

@@ -99,6 +99,31 @@ def test_bonuses_are_divided_by_the_deviation_of_their_sums():
     np.testing.assert_allclose(extras["bonus"], [1.5, 1.5], rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        bonuses.constant(),
+        bonuses.counts(SPEC),
+        bonuses.pseudo_counts(SPEC),
+        bonuses.distillation(SPEC, optimisers.adam(1e-3), hidden=(8,), features=4),
+        bonuses.episodic(SPEC, optimisers.adam(1e-3), hidden=(8,), features=4),
+    ],
+    ids=["constant", "counts", "pseudo_counts", "distillation", "episodic"],
+)
+def test_lanes_keep_no_row_for_a_bonus_of_the_present_one(module: Module) -> None:
+    """The bonus is what it is with the last row at hand."""
+    paid = []
+    for reads in (False, True):
+        agent = curious(INNER, module._replace(pairs=reads), SPEC)
+        state, carry = agent.init(keys.key(0), row([1, 2])), agent.begin(2)
+        assert (carry.observation == ()) == (carry.action == ()) == (not reads)
+        for timestep in (row([1, 2], FIRST), row([2, 3]), row([2, 4])):
+            _, carry, extras = agent.act(agent.actor(state), keys.key(1), carry, timestep, True)
+            paid.append(np.asarray(extras["bonus"]))
+    assert not module.pairs and np.any(paid[1]) and np.array_equal(paid[:3], paid[3:])
+    assert bonuses.counts(SPEC, of="pairs").pairs
+
+
 def test_greedy_evaluation_pays_nothing_and_counts_nothing():
     agent = curious(INNER, bonuses.counts(SPEC), SPEC)
     carry = agent.begin(1)

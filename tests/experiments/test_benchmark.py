@@ -129,15 +129,33 @@ def test_a_peer_that_is_not_installed_is_told(tmp_path: Path) -> None:
     case = Case("dqn", "training", 1, "env steps/s", {"task": Work("a", {})}, {"rejax": Work("b", {})})
     (row,) = benchmark.measure(case, sides, Config(repeats=1))
     assert row.ours > 0 and row.theirs is None and benchmark.INSTALL in row.peer
-    page = benchmark_page.write([row], str(tmp_path), 5, "here")
+    benchmark_page.save([row], str(tmp_path), 5, 1.0, "here")
+    page = benchmark_page.write(str(tmp_path))
     assert "not installed" in page.read_text() and not (tmp_path / "benchmark.png").exists()
 
 
 def test_ratios_are_drawn(tmp_path: Path) -> None:
     row = benchmark_page.Row("dqn", "DQN", 1, "env steps/s", 6.0, "rejax", 2.0, 3.0, "at least 2 x", True, {})
     slow = row._replace(name="PPO", ratio=0.5, met=False)
-    page = benchmark_page.write([row, slow], str(tmp_path), 5, "here")
+    benchmark_page.save([row, slow], str(tmp_path), 5, 1.0, "here")
+    page = benchmark_page.write(str(tmp_path))
     assert "missed" in page.read_text() and page.with_suffix(".png").stat().st_size > 1000
+
+
+def test_a_part_measured_again_leaves_the_others(tmp_path: Path) -> None:
+    row = benchmark_page.Row("dqn", "DQN", 1, "env steps/s", 6.0, "rejax", 2.0, 3.0, "at least 2 x", True, {})
+    other = row._replace(part="returns", name="GAE", unit="µs", peer="rlax")
+    benchmark_page.save([other, row], str(tmp_path), 5, 1.0, "on Monday")
+    benchmark_page.save([row._replace(ours=7.0)], str(tmp_path), 3, 0.5, "on Tuesday")
+    first, second = benchmark_page.load(str(tmp_path)).items()
+    assert first == ("dqn", benchmark_page.Measured("on Tuesday", 3, 0.5, [row._replace(ours=7.0)]))
+    assert second == ("returns", benchmark_page.Measured("on Monday", 5, 1.0, [other]))
+    page = benchmark_page.write(str(tmp_path)).read_text()
+    assert "`--only dqn`, `--scale 0.5`, median of 3: on Tuesday" in page and "median of 5: on Monday" in page
+
+
+def test_every_part_has_a_heading() -> None:
+    assert set(benchmark_page.TITLES) == set(benchmark_cases.PARTS)
 
 
 def test_a_worker_answers_for_what_it_cannot_do() -> None:

@@ -1,5 +1,6 @@
 """Bonuses for what was visited rarely: exact counts, hashed ones, and those of a density model."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -57,7 +58,7 @@ def counts(spec: Spec, cells: int = 65_536, seed: int = 0, of: Literal["states",
         return losses.count_bonus(parallel.total(jnp.sum(visits, axis=0))[cell]), visits
 
     begin = lambda batch: jnp.zeros((batch, size * actions), jnp.int32)  # noqa: E731
-    return Module(lambda key, timestep: (), lambda state: (), begin, bonus, lambda state, key, steps: (state, {}))
+    return _untrained(begin, bonus, pairs=of == "pairs")
 
 
 def constant(value: float = 1.0) -> Module:
@@ -67,8 +68,7 @@ def constant(value: float = 1.0) -> Module:
         del actor, x_tm1, a_tm1
         return jnp.full_like(timestep.reward, value), memory
 
-    nothing = lambda batch: ()  # noqa: E731
-    return Module(lambda key, timestep: (), lambda state: (), nothing, bonus, lambda state, key, steps: (state, {}))
+    return _untrained(lambda batch: (), bonus)
 
 
 def pseudo_counts(spec: Spec, levels: int = 8) -> Module:
@@ -109,7 +109,13 @@ def pseudo_counts(spec: Spec, levels: int = 8) -> Module:
         space.num if isinstance(space, Discrete) else int(np.prod(space.shape)) for space in _spaces(spec.observation)
     )
     begin = lambda batch: jnp.zeros((batch, size, levels))  # noqa: E731
-    return Module(lambda key, timestep: (), lambda state: (), begin, bonus, lambda state, key, steps: (state, {}))
+    return _untrained(begin, bonus)
+
+
+def _untrained(begin: Callable[[int], Any], bonus: Callable[..., tuple[Array, Any]], pairs: bool = False) -> Module:
+    """A module that learns nothing by descent."""
+    nothing = lambda *_: ()  # noqa: E731
+    return Module(nothing, nothing, begin, bonus, lambda state, key, steps: (state, {}), pairs=pairs)
 
 
 def _spaces(space: Any) -> list[Any]:

@@ -86,4 +86,4 @@ def distillation(
         params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params, "bonus_")
         return Distilled(params, state.fixed, opt_state, moments), {"bonus_loss": value, **told}
 
-    return Module(init, lambda s: (s.params, s.fixed, s.moments), lambda batch: (), bonus, update, measure)
+    return Module(init, lambda s: (s.params, s.fixed, s.moments), lambda batch: (), bonus, update, measure, pairs=False)

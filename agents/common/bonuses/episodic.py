@@ -97,7 +97,7 @@ def episodic(
         params, opt_state, told = optimisers.step(optimiser, gradients, state.optimiser, state.params, "bonus_")
         return state._replace(params=params, optimiser=opt_state), {"inverse_loss": value, **told}
 
-    return Module(init, lambda s: s.params["encoder"], begin, bonus, update)
+    return Module(init, lambda s: s.params["encoder"], begin, bonus, update, pairs=False)
 
 
 class Modulated(NamedTuple):
@@ -155,4 +155,7 @@ def modulated(inner: Module, lifelong: Module, most: float = 5.0) -> Module:
     def actor(state: Modulated) -> Any:
         return inner.actor(state.inner), lifelong.actor(state.lifelong), state.moments
 
-    return Module(init, actor, lambda batch: (inner.begin(batch), lifelong.begin(batch)), bonus, update, measure)
+    def begin(batch: int) -> Any:
+        return inner.begin(batch), lifelong.begin(batch)
+
+    return Module(init, actor, begin, bonus, update, measure, pairs=inner.pairs or lifelong.pairs)
