@@ -18,6 +18,7 @@ from flax.struct import dataclass, field
 
 from envs.base import Array, Key, Tree
 
+
 @dataclass
 class Ring:
     """Rows and where the next one goes."""

@@ -115,9 +115,11 @@ def curious(
         are then of random play.
     """
 
+    def kept(observation: Tree, action: Tree) -> tuple[Any, Any]:
+        return (observation, action) if module.pairs else ((), ())
+
     def begin(batch: int) -> Memory:
-        action = jnp.zeros((batch, *spec.action.shape), spec.action.dtype)
-        last = (blank(spec, batch).observation, action) if module.pairs else ((), ())
+        last = kept(blank(spec, batch).observation, jnp.zeros((batch, *spec.action.shape), spec.action.dtype))
         return Memory(agent.begin(batch), module.begin(batch), *last, jnp.zeros(batch))
 
     def init(key: Key, timestep: TimeStep) -> State:
@@ -142,8 +144,8 @@ def curious(
         returns = discount * carry.returns + raw
         told = {"bonus": coefficient * raw * actor.scale, "bonus_sum": returns}
         action, inner, extras = agent.act(actor.inner, key, carry.inner, seen(timestep, told["bonus"]), explore)
-        last = (timestep.observation, action) if module.pairs else ((), ())
-        return action, Memory(inner, memory, *last, returns), {**dict(extras or {}), **told}
+        after = Memory(inner, memory, *kept(timestep.observation, action), returns)
+        return action, after, {**dict(extras or {}), **told}
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         k_agent, k_module = jax.random.split(key)

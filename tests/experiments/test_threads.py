@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import os
+import platform
 import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -64,3 +66,31 @@ def test_commands_end_with_the_threads_they_choose(seeds, tmp_path):
     device = json.loads((tmp_path / "run" / "config.json").read_text())["starts"][0]["device"]
     assert device == f"{1 if seeds == 1 else CORES} x cpu"
     assert any((tmp_path / "cache" / "bellmax").glob("*/*"))  # compiled programs, for the next start
+
+
+FREED = """
+import sys
+import numpy as np
+from experiments.run import cores
+
+def held():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 // 2**20
+
+cores.use_cores() if sys.argv[1] == "together" else cores.return_memory()
+np.ones(2**21)  # freed, after which glibc by itself takes blocks of this size from its heap
+before, blocks = held(), [np.ones(2**18) for _ in range(100)]
+last = blocks.pop()
+del blocks
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_a_learner_with_actors_gives_freed_memory_back():
+    """A block at the end of the heap keeps the 200 MB below it, unless each block was taken apart."""
+    kept = {}
+    for who in ("together", "apart"):
+        words = [sys.executable, "-W", "ignore", "-c", FREED, who]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        kept[who] = int(done.stdout)
+    assert kept["together"] > 150 and kept["apart"] < 20, kept
