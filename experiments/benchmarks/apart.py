@@ -20,18 +20,22 @@ Done = tuple[float, float]
 """What was measured and of how many units, in place of the seconds that it took."""
 
 
+def environment() -> dict[str, str]:
+    """What a user's process would have: nothing set of what the benchmark's own was told about devices and threads."""
+    given = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
+    return given | {"PYTHONPATH": str(ROOT), "JAX_ENABLE_COMPILATION_CACHE": "true"}
+
+
 class Apart:
     """A run in a process of its own, which ends when nobody holds it any more."""
 
     def __init__(self, words: Sequence[str]):
         """Of a command and its flags; returns when a chunk has been trained."""
         self._folder = tempfile.TemporaryDirectory()
-        given = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
-        where: Any = {"cwd": ROOT, "env": given | {"PYTHONPATH": str(ROOT), "JAX_ENABLE_COMPILATION_CACHE": "true"}}
         begin = [sys.executable, "-W", "ignore", "-m", "experiments.benchmarks.apart", *words]
         begin += ["--quiet", "--out", str(Path(self._folder.name) / "run")]
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(begin, stdin=pipe, stdout=pipe, text=True, **where)
+        self._process = subprocess.Popen(begin, stdin=pipe, stdout=pipe, text=True, cwd=ROOT, env=environment())
         self.ask()
 
     def ask(self) -> dict[str, float]:
@@ -82,7 +86,8 @@ def memory_apart(experiment: str, flags: Sequence[str], rows: int) -> Any:
         with tempfile.TemporaryDirectory() as folder:
             words = [sys.executable, "-W", "ignore", "-m", f"experiments.{experiment}", *flags]
             words += ["--quiet", "--out", str(Path(folder) / "run")]
-            process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            silent: Any = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            process = subprocess.Popen(words, cwd=ROOT, env=environment(), **silent)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             if process.returncode:
