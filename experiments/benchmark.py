@@ -14,16 +14,14 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from experiments import run
 from experiments.benchmarks import worker
-from experiments.benchmarks.cases import PARTS, Case, Part, cases
+from experiments.benchmarks.cases import PARTS, PEERS, Case, Part, Peer, cases
 from experiments.benchmarks.ours import ROOT, WORK
 from experiments.benchmarks.page import Row, machine, save, short, table, write
 
-Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax", "rllib", "rllib_appo"]
-PEERS: tuple[Peer, ...] = get_args(Peer)
 INSTALL = 'pip install -e ".[bench]"'
 
 
@@ -152,7 +150,7 @@ def rows_of(case: Case, label: str, samples: Mapping[str, list[float]], absent: 
         ratio = ours / theirs if case.rate else theirs / ours
         goal, met = limit, within
         if peer in case.goals:
-            goal, met = f"at least {case.goals[peer]:g} x", ratio >= case.goals[peer]
+            goal, met = f"at least {case.goals[peer]:.3g} x", ratio >= case.goals[peer]
         yield Row(*fixed, peer, theirs, ratio, goal, met, {label: samples[label], peer: samples[peer]})
     if not others:
         yield Row(*fixed, "", None, None, limit, within, {label: samples[label]})

@@ -21,6 +21,8 @@ Part = Literal[
     "compile",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
+Peer = Literal["rejax", "gymnax", "jumanji", "flashbax", "sb3", "sbx", "orlax", "rllib", "rllib_appo"]
+PEERS: tuple[Peer, ...] = get_args(Peer)
 
 
 class Work(NamedTuple):

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from experiments.benchmarks.cases import PEERS
+
 
 class Row(NamedTuple):
     """A line of the table: one of ours against one peer, or against none."""
@@ -55,6 +57,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 NOTES = "## Notes"
+LIBRARIES = (*PEERS, "rlax")
 TITLES: Mapping[str, str] = {
     "env": "Environments alone",
     "dqn": "DQN in graph",
@@ -106,9 +109,8 @@ def write(out: str) -> Path:
     page = Path(out) / "benchmark.md"
     notes = page.read_text().partition(NOTES)[2] if page.exists() else ""
     parts = load(out)
-    compared = [
-        row for measured in parts.values() for row in measured.rows if row.ratio is not None and row.part != "learning"
-    ]
+    rows = [row for measured in parts.values() for row in measured.rows]
+    compared = [row for row in rows if row.ratio is not None and row.peer in LIBRARIES]
     lines = [
         "# Speed",
         "",
@@ -136,7 +138,7 @@ def write(out: str) -> Path:
 
 
 def draw(rows: Sequence[Row], out: Path) -> None:
-    """Bars of the ratios, logarithmic, with a mark at each goal."""
+    """Bars of the ratios, logarithmic, coloured by what became of the goal, which a mark shows."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -144,30 +146,26 @@ def draw(rows: Sequence[Row], out: Path) -> None:
 
     from experiments.reports.plots import COLOURS, GRID, INK
 
-    figure, axes = plt.subplots(figsize=(9, 0.8 + 0.28 * len(rows)), layout="constrained")
-    names = list(dict.fromkeys(row.peer for row in rows))
-    goals = 0
+    figure, axes = plt.subplots(figsize=(10, 0.8 + 0.24 * len(rows)), layout="constrained")
+    colours = {True: (COLOURS[0], "goal met"), False: (COLOURS[1], "goal missed"), None: (GRID, "no goal")}
     for i, row in enumerate(rows):
         assert row.ratio is not None
-        axes.barh(i, row.ratio - 1, left=1, color=COLOURS[names.index(row.peer)], height=0.7)
+        axes.barh(i, row.ratio - 1, left=1, color=colours[row.met][0], height=0.7)
         axes.text(max(row.ratio, 1) * 1.04, i, f"{row.ratio:.2f}", va="center", fontsize=8, color=INK)
         if row.goal.startswith("at least"):
             goal = float(row.goal.split()[2])
-            label = None if goals else "goal"
-            axes.plot([goal, goal], [i - 0.42, i + 0.42], color=INK, linewidth=2, label=label)
-            goals += 1
-    for i, name in enumerate(names):
-        axes.barh(0, 0, color=COLOURS[i], label=f"against {name}")
+            axes.plot([goal, goal], [i - 0.42, i + 0.42], color=INK, linewidth=2)
+    for met in dict.fromkeys(row.met for row in rows):
+        axes.barh(0, 0, color=colours[met][0], label=colours[met][1])
     axes.set_xscale("log")
     axes.axvline(1, color=INK, linewidth=1)
-    axes.set_yticks(
-        range(len(rows)), [f"{row.name}, {row.seeds} seed{'s'[: row.seeds > 1]}" for row in rows], fontsize=8
-    )
+    names = [f"{row.name}, {row.seeds} seed{'s'[: row.seeds > 1]}, against {row.peer}" for row in rows]
+    axes.set_yticks(range(len(rows)), names, fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel("times as fast as the peer")
+    axes.set_xlabel("times as fast as the peer; a mark is the goal")
     axes.grid(axis="x", color=GRID)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     figure.savefig(out, dpi=120)
     plt.close(figure)
