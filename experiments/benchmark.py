@@ -18,8 +18,9 @@ from typing import Any
 
 from experiments import run
 from experiments.benchmarks import worker
+from experiments.benchmarks.apart import environment
 from experiments.benchmarks.cases import PARTS, PEERS, Case, Part, Peer, cases
-from experiments.benchmarks.ours import ROOT, WORK
+from experiments.benchmarks.ours import WORK
 from experiments.benchmarks.page import Row, machine, save, short, table, write
 
 INSTALL = 'pip install -e ".[bench]"'
@@ -58,8 +59,7 @@ class Worker:
 
     def __init__(self, python: str, code: str):
         """Starts `python -c code`, with nothing set of what this process was told about devices and threads."""
-        given = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
-        self.environment = {**given, "PYTHONPATH": str(ROOT), "JAX_ENABLE_COMPILATION_CACHE": "false"}
+        self.environment = environment() | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
         self.arguments = [python, "-W", "ignore", "-c", code]
         self.process = self.start()
 

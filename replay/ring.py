@@ -76,19 +76,17 @@ def write(ring: Ring, rows: Tree, group: Array | int = 0) -> Ring:
             f"rows [T, B] = [{new}, {new_lanes}] do not fit the replay's ring [{held}, {lanes}]: T <= {held}"
         )
     head, fill = (ring.head, ring.fill) if groups == 1 else (ring.head[group], ring.fill[group])
-    at = (head + jnp.arange(new, dtype=jnp.int32)) % held
+    at, parts = (head + jnp.arange(new, dtype=jnp.int32)) % held, held * groups
     at = at if groups == 1 else at * groups + group
+    # XLA:CPU turns a scatter of one row into a slice update and fuses that into every use of the ring, each with a copy
+    # of the whole ring. A second row, out of bounds and dropped, keeps it a scatter.
+    at = jnp.append(at, parts) if new == 1 else at
 
     def put(x: Array, y: Array) -> Array:
-        where = at
-        parts = held * groups
         flat, y = jnp.reshape(x, (parts, x.size // parts)), jnp.reshape(y, (new, y.size // new))
-        # XLA:CPU turns a scatter of one row into a slice update and fuses that into every use of the ring, each with a
-        # copy of the whole ring. A second row, out of bounds and dropped, keeps it a scatter.
-        if new == 1:
-            where, y = jnp.append(at, parts), jnp.concatenate([y, y])
+        y = jnp.concatenate([y, y]) if new == 1 else y
         # A scatter and not dynamic_update_slice: as fast for one seed, and 8 times faster for frames of vmapped seeds.
-        return jnp.reshape(flat.at[where].set(y, mode="drop", unique_indices=True), x.shape)
+        return jnp.reshape(flat.at[at].set(y, mode="drop", unique_indices=True), x.shape)
 
     rows = jax.tree.map(put, ring.rows, rows)
     head, fill = (head + new) % held, jnp.minimum(fill + new, held)
