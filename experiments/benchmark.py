@@ -42,8 +42,6 @@ class Config:
     """Length of the runs: 1 takes about twenty minutes on two cores."""
     out: str = "docs/results"
     """Folder for benchmark.md, benchmark.png and the records, speed/PART.json."""
-    json: str = ""
-    """File to write all measurements to, as JSON; none by default."""
     peer_python: str = ""
     """Interpreter that has the peers; by default this one."""
 
@@ -181,12 +179,8 @@ def benchmark(config: Config) -> list[Row]:
             side.close()
     if not rows:
         raise ValueError(f"--only {' '.join(config.only)}: nothing could be measured")
-    where = machine(before, installed)
-    save(rows, config.out, config.repeats, config.scale, where)
+    save(rows, config.out, config.repeats, config.scale, machine(before, installed))
     page = write(config.out)
-    if config.json:
-        content = {"machine": where, "repeats": config.repeats, "scale": config.scale}
-        Path(config.json).write_text(json.dumps({**content, "rows": [row._asdict() for row in rows]}, indent=1))
     print("\n".join(["", *table(rows), "", f"{len(rows)} rows in {time.monotonic() - began:.0f} s: {page}"]))
     return rows
 

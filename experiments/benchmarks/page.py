@@ -57,6 +57,11 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 NOTES = "## Notes"
+INTRODUCTION = (
+    "`python -m experiments.benchmark` prepares and compiles all contenders of a row, then measures them in turns; the",
+    "median of the rounds counts. Rates are of all seeds together; a ratio above 1 says that bellmax is faster. Each",
+    "part says when, where and beside what load of the machine it was measured.",
+)
 LIBRARIES = (*PEERS, "rlax")
 TITLES: Mapping[str, str] = {
     "env": "Environments alone",
@@ -111,24 +116,12 @@ def write(out: str) -> Path:
     parts = load(out)
     rows = [row for measured in parts.values() for row in measured.rows]
     compared = [row for row in rows if row.ratio is not None and row.peer in LIBRARIES]
-    lines = [
-        "# Speed",
-        "",
-        "`python -m experiments.benchmark` prepares and compiles all contenders of a row, then measures",
-    ]
-    lines += [
-        "them in turns; the median of the rounds counts. Rates are of all seeds together; a ratio above 1 says that"
-    ]
-    lines += ["bellmax is faster. Each part says when, where and beside what load of the machine it was measured.", ""]
+    lines = ["# Speed", "", *INTRODUCTION, ""]
     lines += ["![ratios](benchmark.png)", ""] if compared else []
     for part, measured in parts.items():
         length = "" if measured.scale == 1 else f", `--scale {measured.scale:g}`"
-        lines += [
-            f"## {TITLES[part]}",
-            "",
-            f"`--only {part}`{length}, median of {measured.repeats}: {measured.where}",
-            "",
-        ]
+        how = f"`--only {part}`{length}, median of {measured.repeats}: {measured.where}"
+        lines += [f"## {TITLES[part]}", "", how, ""]
         lines += [*table(measured.rows), ""]
     lines += [f"{NOTES}{notes}" if notes else ""]
     page.write_text("\n".join(lines).rstrip() + "\n")

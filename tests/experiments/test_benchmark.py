@@ -34,11 +34,10 @@ class Clock:
 
 
 def test_own_parts_are_measured(tmp_path: Path) -> None:
-    table = tmp_path / "all.json"
     (tmp_path / "benchmark.md").write_text("# Old\n\n| old |\n\n## Notes\n\nKept.\n")
     flags = ["--only", "env", "--peers", "--repeats", "1", "--scale", "1e-4"]
-    benchmark.main([*flags, "--out", str(tmp_path), "--json", str(table)])
-    rows = json.loads(table.read_text())["rows"]
+    benchmark.main([*flags, "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "speed" / "env.json").read_text())["rows"]
     assert {row["part"] for row in rows} == {"env"}
     assert {row["seeds"] for row in rows} == {1, 16}
     assert all(row["ours"] > 0 and row["theirs"] is None for row in rows)
