@@ -132,6 +132,48 @@ def test_comments_docstrings_and_spaces_make_nothing_older(house: Path, old: str
     assert problems() == []
 
 
+LESSON = """
+from typing import Any
+from jax import lax
+
+class Flags:
+    rate: float = 0.1
+
+def step(x: Any, n):
+    total = 0
+    for i in range(n):
+        total = total + x
+        total = lax.mul(total, x)
+    return total
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("from typing import Any", "from typing import Any, cast", True),
+        ("from typing import Any", "from jax import Array, numpy", True),
+        ("x: Any, n", "x: lax.Precision, n: int", True),
+        ("Any, n):", "Any, n) -> float:", True),
+        ("total = 0", "total: int = 0", True),
+        ("    total = 0", "    total: int\n    total = 0", True),
+        ("rate: float", "rate: int", True),
+        ("(total, x)", "(\n            total,\n            x,\n        )", True),
+        ("rate: float = 0.1", "rate = 0.1", False),
+        ("rate: float = 0.1", "rate: float = 0.2", False),
+        ("        total = lax", "    total = lax", False),
+        ("from jax import lax", "from numpy import lax", False),
+        ("from jax import lax", "from jax import lax, numpy\n\nnumpy.seterr()", False),
+        ("range(n)", "range(n, 0)", False),
+        ("x: Any, n", "n, x: Any", False),
+        ("Flags", "Words", False),
+    ],
+)
+def test_a_fingerprint_is_of_what_runs(old: str, new: str, same: bool) -> None:
+    assert LESSON.count(old) == 1
+    assert (records.meaning(LESSON.replace(old, new)) == records.meaning(LESSON)) is same
+
+
 def test_what_is_missing_is_noticed(house: Path) -> None:
     (house / "plots" / "walking.png").unlink()
     (house / "runner.md").write_text("# Runner\n")

@@ -1,11 +1,10 @@
 """Records: what the runs of a claim gave, per seed and point, and what made them: docs/results/data/NAME.json."""
 
+import ast
 import dataclasses
 import functools
 import hashlib
-import io
 import json
-import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,30 +155,73 @@ def of_run(folder: Path, claim: Claim, command: str) -> Record:
 
 
 def fingerprint(claim: Claim) -> str:
-    """What the claim's files do: a digest of their source without comments, docstrings and spaces.
-
-    A rename or a reordering changes it; a better docstring or another layout of lines does not.
-    """
+    """What the claim's files do: a digest of their statements; see `meaning`."""
     digest = hashlib.sha256()
     for name in sorted(claim.code):
         digest.update(name.encode())
-        digest.update(bare((ROOT / name).read_text()).encode())
+        digest.update(meaning((ROOT / name).read_text()).encode())
     return digest.hexdigest()[:16]
 
 
 @functools.cache
-def bare(source: str) -> str:
-    """Source code without comments, texts that stand alone (docstrings among them), and spaces."""
-    kept = []
-    fresh = True  # at the start of a statement, where a text is documentation
-    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING}
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in skipped:
-            continue
-        if token.type == tokenize.NEWLINE:
-            fresh = True
-            kept.append("\n")
-        elif not (fresh and token.type == tokenize.STRING):
-            kept.append("".join(token.string.split()))
-            fresh = False
-    return "".join(kept).replace(",)", ")").replace(",]", "]").replace(",}", "}")
+def meaning(source: str) -> str:
+    """What source code does, as text: its syntax tree without what does not run.
+
+    Left out are comments, docstrings, the layout of lines, annotations of types, and imports that only those need. A
+    rename, another order of functions or a statement in another block changes the text.
+    """
+    tree = _Running().visit(ast.parse(source))
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for block in ast.walk(tree):
+        if isinstance(block, ast.Import | ast.ImportFrom):
+            block.names = [x for x in block.names if x.name == "*" or (x.asname or x.name.partition(".")[0]) in used]
+    return _told(tree)
+
+
+class _Running(ast.NodeTransformer):
+    """Leaves out statements and parts of statements that do nothing when a program runs."""
+
+    in_function = False
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            return None
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self._block(node, True)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._block(node, False)
+
+    def _block(self, node: ast.AST, in_function: bool) -> ast.AST:
+        outside, self.in_function = self.in_function, in_function
+        node = self.generic_visit(node)
+        self.in_function = outside
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        if self.in_function:
+            return self.visit(ast.Assign([node.target], node.value)) if node.value else None
+        node.annotation = ast.Constant(None)  # the name stays: in a class it is a field
+        return self.generic_visit(node)
+
+
+def _told(node: object) -> str:
+    """A syntax tree in brackets, the same in all versions of Python: without places and without empty parts."""
+    if isinstance(node, list):
+        return "[" + ",".join(map(_told, node)) + "]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    if isinstance(node, ast.Import | ast.ImportFrom) and not node.names:
+        return ""
+    parts = [f"{name}={_told(x)}" for name, x in ast.iter_fields(node) if x not in (None, []) or name == "value"]
+    return f"{type(node).__name__}({','.join(part for part in parts if not part.startswith('ctx='))})"
