@@ -17,11 +17,17 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import reports
+
+if TYPE_CHECKING:
+    import jax
+    from numpy.typing import DTypeLike
+
+    from agents.base import Array
 
 CHUNK = 32 * 2**20
 """Bytes (before compression) of the pieces in which arrays are written and read."""
@@ -33,7 +39,7 @@ class StoreError(Exception):
     """Why a store cannot be read."""
 
 
-def write(folder: Path, arrays: Mapping[str, Any]) -> None:
+def write(folder: Path, arrays: "Mapping[str, Array | np.ndarray]") -> None:
     """Writes each array, NumPy's or JAX's of any sharding, to a store of its own by Orbax: `folder / name`.
 
     An OCDBT store would keep all that is written in memory to the end.
@@ -87,7 +93,7 @@ def quieten() -> None:
     sys.unraisablehook = hook
 
 
-def split_axes(x: Any) -> tuple[int, ...]:
+def split_axes(x: "Array | np.ndarray") -> tuple[int, ...]:
     """The axes that Orbax is to split an array along, where its own choice, the longest, would tear long rows apart.
 
     Pieces of whole rows lie in one place of memory: restoring them takes no copy of the array besides.
@@ -96,7 +102,7 @@ def split_axes(x: Any) -> tuple[int, ...]:
     return (0,) if long_rows and x.nbytes > CHUNK else ()
 
 
-def check_room(folder: Path, arrays: Mapping[str, Any]) -> None:
+def check_room(folder: Path, arrays: "Mapping[str, Array | np.ndarray]") -> None:
     """Refuses a save that the disk, or the limit of a file's size, has no room for, as far as is known.
 
     Orbax writes from many threads at once, each of which would tell of the same in pages.
@@ -118,7 +124,7 @@ def check_room(folder: Path, arrays: Mapping[str, Any]) -> None:
 class Store:
     """An array on disk, opened and found to be what is expected."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any):
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: "DTypeLike"):
         """Starts to open `path`; several open at once."""
         import tensorstore as ts
 
@@ -160,7 +166,7 @@ class Store:
             out[tuple(slice(i, i + n) for i, n in zip(start, values.shape, strict=True))] = values
         return out
 
-    def to_device(self, index: Region | None, device: Any) -> Any:
+    def to_device(self, index: Region | None, device: "jax.Device") -> "Array":
         """A region as a single-device array; one of several pieces is put together there, in place.
 
         Raises:
