@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from agents.base import Array, Tree
     from agents.common.adversarial import Judge
+    from agents.common.moments import Moments
     from agents.common.moves import Moves
 
 
@@ -119,7 +120,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     inner = gail.LEARNERS[config.learner].make(config, spec, size)
     if config.reward:
 
-        def handed() -> "tuple[Callable[[Moves], Array], Tree]":
+        def handed() -> "tuple[Callable[[Moves], Array], Moments]":
             flags, said = learned(config, spec)
             return lambda found: judge(flags).lasting(said.judge, found), said.moments
 

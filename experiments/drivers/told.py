@@ -4,7 +4,7 @@ A priority is what `Agent.update` reports of a window, so that the learner's for
 update makes beside it is dead code, which XLA leaves out; and what only that step reads need not be shipped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,7 @@ def sample_of(parts: "Parts", spec: "Spec", lanes: int, groups: int = 1) -> Samp
     return jax.eval_shape(sample)
 
 
-def transitions(steps: Any) -> int:
+def transitions(steps: Step | Sequence[Step]) -> int:
     """How many transitions are learned from in a sample; in one of several kinds, those of the first."""
     steps = steps if isinstance(steps, Step) else steps[0]
     rows, windows = steps.timestep.step_type.shape[:2]

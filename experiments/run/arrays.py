@@ -25,6 +25,7 @@ from experiments import reports
 
 if TYPE_CHECKING:
     import jax
+    import tensorstore as ts
     from numpy.typing import DTypeLike
 
     from agents.base import Array
@@ -85,7 +86,7 @@ def quieten() -> None:
     logging.getLogger("absl").addFilter(lambda record: not any(words in record.getMessage() for words in told))
     before = sys.unraisablehook
 
-    def hook(unraisable: Any) -> None:
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
         closed = unraisable.exc_type is RuntimeError and str(unraisable.exc_value) == "Event loop is closed"
         if not closed:
             before(unraisable)
@@ -132,7 +133,7 @@ class Store:
         kvstore = {"driver": "file", "path": str(path.resolve())}
         self._name, self._opening = path.name, ts.open({"driver": "zarr", "kvstore": kvstore}, open=True)
 
-    def _opened(self) -> Any:
+    def _opened(self) -> "ts.TensorStore":
         """The store.
 
         Raises:
@@ -217,7 +218,7 @@ def _blocks(store: Any, region: Region, ahead: int = 1) -> Iterator[tuple[tuple[
         raise StoreError(_first_words(error)) from None
 
 
-def _whole(store: Any, index: Region | None = None) -> Region:
+def _whole(store: "ts.TensorStore", index: Region | None = None) -> Region:
     """`index` with its bounds filled in."""
     index = index or (slice(None),) * len(store.shape)
     return tuple(slice(*i.indices(size)) for i, size in zip(index, store.shape, strict=True))
