@@ -11,7 +11,7 @@ import sys
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("agents", "envs", "networks", "replay")
@@ -32,13 +32,13 @@ def _end_in_one_line() -> None:
     pressed: list[int] = []
     before = sys.excepthook
 
-    def press(number: int, frame: Any) -> None:
+    def press(number: int, frame: object) -> None:
         pressed.append(number)
         if len(pressed) > 1:
             os._exit(130)
         raise KeyboardInterrupt
 
-    def end(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+    def end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not pressed and not issubclass(kind, KeyboardInterrupt):
             return before(kind, error, trace)
         sys.stdout.flush()
@@ -57,7 +57,7 @@ class _OwnPackages:
     """A finder of bellmax's packages in the folder that this one lies in."""
 
     @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+    def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """The package of that name, None for all else."""
         return PathFinder.find_spec(name, [str(ROOT)]) if name in PACKAGES else None
 

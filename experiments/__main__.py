@@ -4,12 +4,11 @@ import importlib.util
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from experiments import run
 
 
-def main(argv: list[str] | None = None) -> Any:
+def main(argv: list[str] | None = None) -> object:
     """Runs the command that the first word names.
 
     bellmax's own packages are found before those of the folder that the command is run in, that folder's modules after

@@ -1,9 +1,17 @@
 """A2C: `python -m experiments.a2c --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import optax
+
+    from agents.common.lessons import Lesson
+    from agents.common.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,12 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
 
 
 def make(
-    config: Config, spec: "run.Spec", size: run.Size, learner: Any = None, second: Any = None, lesson: Any = None
+    config: Config,
+    spec: "run.Spec",
+    size: run.Size,
+    learner: "optax.GradientTransformation | None" = None,
+    second: "Stream | None" = None,
+    lesson: "Lesson | None" = None,
 ) -> run.Parts:
     """The parts of one run, of flags that `check` accepts.
 
@@ -67,7 +80,7 @@ def make(
     if meta and second is not None:
         raise ValueError("--agent.inner meta-learning-rate: needs one stream of rewards")
 
-    def agent(values: Any) -> Any:
+    def agent(values: "Mapping[str, Any]") -> "run.Agent":
         costs = {"value_cost": config.value_cost, "entropy_cost": config.entropy_cost}
         return a2c(network, optimiser, **values, **costs, second=second, through=meta, lesson=lesson)
 

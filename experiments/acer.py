@@ -47,7 +47,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check_replayed(config, size)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.acer import acer
 

@@ -1,9 +1,17 @@
 """Adversarial inverse reinforcement learning: `python -m experiments.airl --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import gail, parts, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agents.base import Array, Tree
+    from agents.common.adversarial import Judge
+    from agents.common.moments import Moments
+    from agents.common.moves import Moves
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         parts.experts.check(config, spec, size)
 
 
-def learned(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
+def learned(config: Config, spec: "run.Spec") -> "tuple[Config, Tree]":
     """The flags of the run whose reward is handed on, and what it says, `adversarial.Actor`.
 
     Raises:
@@ -76,7 +84,7 @@ def learned(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
     return found.flags.agent, jax.tree.map(lambda x: x[config.reward_seed], actors)
 
 
-def density(config: Config, spec: "run.Spec") -> Any:
+def density(config: Config, spec: "run.Spec") -> "Callable[[Tree, Tree, Array], Array]":
     """`(actor, observation[T, N], action[T, N]) -> ln π [T, N]` of the learner."""
     import jax
     import jax.numpy as jnp
@@ -87,7 +95,7 @@ def density(config: Config, spec: "run.Spec") -> Any:
 
     network = parts.actor_critics.network(config, spec)
 
-    def log_prob(actor: Any, observation: Any, action: Any) -> Any:
+    def log_prob(actor: "Tree", observation: "Tree", action: "Array") -> "Array":
         if config.normalise_observations:
             observation = wrappers.standardised(observation, spec.observation, actor.moments, clip=10.0)
             actor = actor.inner
@@ -98,7 +106,7 @@ def density(config: Config, spec: "run.Spec") -> Any:
     return log_prob
 
 
-def judge(config: Config) -> Any:
+def judge(config: Config) -> "Judge":
     """The discriminator that the flags describe."""
     from agents import airl
 
@@ -112,7 +120,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     inner = gail.LEARNERS[config.learner].make(config, spec, size)
     if config.reward:
 
-        def handed() -> tuple[Any, Any]:
+        def handed() -> "tuple[Callable[[Moves], Array], Moments]":
             flags, said = learned(config, spec)
             return lambda found: judge(flags).lasting(said.judge, found), said.moments
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import TimeStep
 
 
@@ -84,7 +85,7 @@ def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
         target_rate=config.target_rate,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         assert aim.choice is not None
         return jnp.max(aim.choice(apply(network, state.params, timestep)), axis=-1)
 
@@ -116,7 +117,7 @@ def of_continuous(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts
         target_rate=config.target_rate,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         import jax.numpy as jnp
 
         latent = jnp.zeros((*timestep.reward.shape, 2 * actions))

@@ -1,11 +1,12 @@
 """BEAR: `python -m experiments.bear --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import TimeStep
 
 Kernel = Literal["laplacian", "gaussian"]
@@ -88,7 +89,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         target_rate=config.target_rate,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         return apply(critic, state.critic.params, timestep, apply(policy, state.policy.params, timestep).mode())[0]
 
     return parts.offline.parts(agent, spec, config, size, worth)

@@ -66,7 +66,7 @@ class Worker:
         pipe = subprocess.PIPE
         return subprocess.Popen(self.arguments, stdin=pipe, stdout=pipe, text=True, env=self.environment)
 
-    def ask(self, **request: Any) -> dict[str, Any]:
+    def ask(self, **request: object) -> dict[str, Any]:
         """One request; `{"error": ...}` also if the process died."""
         assert self.process.stdin and self.process.stdout
         try:

@@ -1,9 +1,14 @@
 """Cross-domain perceptual rewards, learned from examples: `python -m experiments.cdpr --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.base import Array, Key, Tree
+    from agents.cdpr import Examples
+    from envs.base import Space
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def seen(config: Config, spec: Any) -> Any:
+def seen(config: Config, spec: "run.Spec") -> "run.Spec":
     """The task as the agent within sees it."""
     shown = {name: spec.observation[name] for name in ("observation", config.sign)}
     return spec._replace(observation=shown, goals=None)
@@ -87,7 +92,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         raise ValueError(f"--agent.inner n-step={own.n_step}: the towers pay for single steps; must be 1")
 
 
-def examples(config: Config, spec: Any, key: Any) -> Any:
+def examples(config: Config, spec: "run.Spec", key: "Key") -> "Examples":
     """Examples `[M, ...]`: goals of fresh episodes, and states after some steps of random play in these."""
     import jax
 
@@ -99,7 +104,7 @@ def examples(config: Config, spec: Any, key: Any) -> Any:
     number, steps = config.examples, min(10, (env.spec.time_limit or 10) - 1)
     state, timestep = jax.vmap(env.reset)(jax.random.split(k_reset, number))
 
-    def step(both: Any, key: Any) -> Any:
+    def step(both: "Tree", key: "Key") -> "tuple[Tree, None]":
         action = random_action(key, env.spec.action, number)
         return jax.vmap(env.step)(both[0], action), None
 
@@ -110,7 +115,7 @@ def examples(config: Config, spec: Any, key: Any) -> Any:
     )
 
 
-def random_action(key: Any, space: Any, number: int) -> Any:
+def random_action(key: "Key", space: "Space", number: int) -> "Array":
     """Actions `[number]`, uniform."""
     import jax
 

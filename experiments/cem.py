@@ -1,9 +1,12 @@
 """The cross-entropy method: `python -m experiments.cem --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.base import Tree
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def check_actions(spec: "run.Spec") -> None:
         parts.unit_box(spec, "policy search")
 
 
-def searched(config: Searching, spec: Any) -> tuple[Any, Any, bool]:
+def searched(config: Searching, spec: Any) -> "tuple[run.Network, Tree, bool]":
     """The policy, its parameters' shapes, and whether its actions are discrete; if not, they are bounded."""
     import jax
 
@@ -80,7 +83,7 @@ def searched(config: Searching, spec: Any) -> tuple[Any, Any, bool]:
     return policy, jax.eval_shape(policy.init, keys.key(0), blank(spec, 1).observation), discrete
 
 
-def assembled(agent: Any, spec: Any, config: Searching, discrete: bool) -> run.Parts:
+def assembled(agent: "run.Agent", spec: Any, config: Searching, discrete: bool) -> run.Parts:
     """The parts of one run of a search."""
     import replay
     from agents.common import wrappers

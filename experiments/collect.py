@@ -8,11 +8,16 @@ worse, and `--mix` puts other sets before what is recorded.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from experiments import run
+
+if TYPE_CHECKING:
+    from envs.base import Environment, HostEnvironment
+    from envs.experts import Expert
+    from replay.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Config:
     """Run code and follow links that lie in the run folder."""
 
 
-def collect(config: Config) -> Any:
+def collect(config: Config) -> "Dataset":
     """Records, writes and returns the `replay.Dataset`.
 
     Raises:
@@ -103,7 +108,7 @@ def check(config: Config) -> None:
         raise ValueError(f"--policy {config.policy!r}: allowed without a run: {', '.join(allowed)}")
 
 
-def recorded(config: Config) -> Any:
+def recorded(config: Config) -> "Dataset":
     """The episodes that are played, a `replay.Dataset`.
 
     Raises:
@@ -128,7 +133,7 @@ def recorded(config: Config) -> Any:
     return dataset.thinned(found, config.every) if config.every > 1 else found
 
 
-def held(config: Config) -> Any:
+def held(config: Config) -> "Dataset":
     """The episodes that a run's replay holds, a `replay.Dataset`.
 
     Raises:
@@ -157,7 +162,7 @@ def held(config: Config) -> Any:
     return dataset.thinned(data, config.every) if config.every > 1 else data
 
 
-def who(config: Config) -> tuple[Any, str, tuple[str, ...], run.recording.Player, str]:
+def who(config: Config) -> "tuple[Environment | HostEnvironment, str, tuple[str, ...], run.recording.Player, str]":
     """The task, its name and options, who plays, and what to call that.
 
     Raises:
@@ -183,7 +188,7 @@ def who(config: Config) -> tuple[Any, str, tuple[str, ...], run.recording.Player
     return env, config.env, config.env_options, played_by(expert), config.policy
 
 
-def played_by(expert: Any) -> run.recording.Player:
+def played_by(expert: "Expert") -> run.recording.Player:
     """An analytic expert as a player."""
     return run.recording.Player(
         lambda lanes: (), lambda key, carry, timestep: (expert.act(timestep.observation), carry)
@@ -195,7 +200,7 @@ def merged(options: tuple[str, ...]) -> tuple[str, ...]:
     return tuple({option.partition("=")[0]: option for option in options}.values())
 
 
-def references(config: Config, env: Any, name: str) -> dict[str, float]:
+def references(config: Config, env: "Environment | HostEnvironment", name: str) -> dict[str, float]:
     """Mean returns of random play and of the analytic expert, for normalised scores."""
     from envs.experts import expert_of
 
@@ -209,7 +214,7 @@ def references(config: Config, env: Any, name: str) -> dict[str, float]:
     }
 
 
-def main(argv: list[str] | None = None) -> Any:
+def main(argv: list[str] | None = None) -> "Dataset":
     """Reads flags, records, and says what was written."""
     config = tyro.cli(Config, args=sys.argv[1:] if argv is None else argv, prog="python -m experiments.collect")
     try:

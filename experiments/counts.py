@@ -1,9 +1,12 @@
 """Bonuses for what was visited rarely, around an agent: `python -m experiments.counts --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.common.curiosity import Module
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def module(config: Config, spec: "run.Spec") -> Any:
+def module(config: Config, spec: "run.Spec") -> "Module":
     """The module of the bonus that the flags describe."""
     from agents.common import bonuses
 

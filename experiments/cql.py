@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import TimeStep
 
 
@@ -122,7 +123,7 @@ def of_continuous(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts
         cloned=config.cloned,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         action = apply(policy, state.policy.params, timestep).mode()
         return jnp.min(apply(critic, state.critic.params, timestep, action), axis=0)
 

@@ -1,9 +1,12 @@
 """A Q-learner that pays itself for what is new to it: `python -m experiments.curiosity --help`."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import dqn, parts, run
+
+if TYPE_CHECKING:
+    from agents.common.curiosity import Module
 
 Bonus = Literal["rnd", "counts", "icm", "icm-stopped", "random", "raw"]
 
@@ -58,7 +61,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         )
 
 
-def module(config: Config, spec: "run.Spec") -> Any:
+def module(config: Config, spec: "run.Spec") -> "Module":
     """The module of the bonus that the flags describe."""
     from agents.common import bonuses, optimisers
 
@@ -73,7 +76,7 @@ def module(config: Config, spec: "run.Spec") -> Any:
     return bonuses.dynamics(spec, optimiser, kind=kind, through=config.bonus == "icm", **shared)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.common import curiosity
 

@@ -1,9 +1,12 @@
 """DAgger, imitation of an expert that labels what the learner comes to: `python -m experiments.dagger --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import bc, parts, run
+
+if TYPE_CHECKING:
+    from agents.dagger import Teacher
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     teacher(config, spec)
 
 
-def teacher(config: Config, spec: "run.Spec") -> Any:
+def teacher(config: Config, spec: "run.Spec") -> "Teacher":
     """Who labels, an `agents.dagger.Teacher`.
 
     Raises:

@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.base import Array
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def target_range(config: Config) -> tuple[Any, Any]:
+def target_range(config: Config) -> tuple[float, float]:
     """What critics are taught lies between."""
     low, high = config.target_low, config.target_high
     return -math.inf if low is None else low, math.inf if high is None else high
@@ -73,7 +76,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.off_policy.check(config, size)
 
 
-def agent_of(config: Config, spec: "run.Spec", decay: Any = 0.0, **more: Any) -> "run.Agent":
+def agent_of(config: Config, spec: "run.Spec", decay: "float | Array" = 0.0, **more: Any) -> "run.Agent":
     """The agent that the flags describe, acting in [-1, 1].
 
     Args:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -44,7 +44,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def started(config: Config, own: Any) -> tuple[dict[str, float], list[str]]:
+def started(config: Config, own: object) -> tuple[dict[str, float], list[str]]:
     """What the meta-parameters begin with, and which of them lie between 0 and 1.
 
     Raises:

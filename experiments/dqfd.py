@@ -61,7 +61,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.demonstrations.check(config, spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 

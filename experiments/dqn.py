@@ -4,9 +4,13 @@
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.common.objectives import Objective
+    from replay.base import Replay
 
 Prediction = Literal["expected", "categorical", "quantile", "implicit"]
 Noisy = Literal["none", "factorised", "independent"]
@@ -151,7 +155,7 @@ def has_own_layer(config: Config) -> bool:
     return config.dueling or config.objective == "implicit"
 
 
-def network(config: Config, spec: Any) -> Any:
+def network(config: Config, spec: "run.Counted") -> "run.Network":
     """The Q-network that the flags describe."""
     import jax.numpy as jnp
 
@@ -172,7 +176,7 @@ def network(config: Config, spec: Any) -> Any:
     return networks.q_network(parts.torso(spec, in_torso, config.cnn, **shared), heads[config.objective]())
 
 
-def objective(config: Config) -> Any:
+def objective(config: Config) -> "Objective":
     """The loss that goes with it."""
     import jax.numpy as jnp
 
@@ -185,7 +189,7 @@ def objective(config: Config) -> Any:
     return objectives.quantile(config.kappa)
 
 
-def storage(config: Config, size: run.Size, updates: float) -> Any:
+def storage(config: Config, size: run.Size, updates: float) -> "Replay":
     """The replay, of n-step transitions, whose rewards are clipped one by one if they are to be."""
     import jax.numpy as jnp
 
@@ -205,7 +209,7 @@ def storage(config: Config, size: run.Size, updates: float) -> Any:
     return replay.mapped(memory, *relabels) if relabels else memory
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.common import exploration, optimisers
     from agents.dqn import Munchausen, dqn

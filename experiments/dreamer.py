@@ -2,9 +2,16 @@
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    import optax
+
+    from agents.base import Array, Tree
+    from agents.world.dreams import Modelling
+    from networks.world import World
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.length + 1)
 
 
-def world_of(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
+def world_of(config: Config, spec: "run.Spec") -> "tuple[World, Modelling]":
     """The world model that the flags describe, and how it learns."""
     from agents.world import dreams, scalars
     from networks import world
@@ -183,11 +190,11 @@ def world_of(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
     return model, how
 
 
-def optimiser_of(config: Config) -> Any:
+def optimiser_of(config: Config) -> "optax.GradientTransformation":
     """The optimiser that the flags describe."""
     from agents.common import laprop, optimisers
 
-    def rate(most: Any) -> Any:
+    def rate(most: float) -> "optax.ScalarOrSchedule":
         return parts.linear(0.0, most, config.rate_warmup) if config.rate_warmup else most
 
     if config.optimiser == "laprop":
@@ -222,7 +229,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     if gradient == "auto":
         gradient = "reinforce" if discrete else "dynamics"
 
-    def heuristic(params: Any, state: Any) -> Any:
+    def heuristic(params: "Tree", state: "Tree") -> "tuple[Array, Array]":
         pi = dreams.call(actor, params["actor"], state.features)
         return pi.logits, how.rewards.mean(dreams.call(critic, params["critic"], state.features))
 

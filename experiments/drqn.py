@@ -1,10 +1,15 @@
 """DRQN: `python -m experiments.drqn --help`. The agent is `agents.dqn` with a recurrent network and longer windows."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
 from experiments.parts.recurrent import default_core, recurrent, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import flax.linen as nn
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         raise ValueError(f"--agent.alpha {config.alpha}: must be 0, or positive with --agent.sampling sequential")
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size, core: Any = default_core) -> run.Parts:
+def make(
+    config: Config, spec: "run.Counted", size: run.Size, core: "Callable[[Any], nn.Module | None]" = default_core
+) -> run.Parts:
     """The parts of one run, of flags that `check` accepts.
 
     Args:

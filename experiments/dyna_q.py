@@ -1,7 +1,6 @@
 """Dyna-Q, Dyna-Q+ and prioritised sweeping on tables: `python -m experiments.dyna_q --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import parts, run
 
@@ -50,7 +49,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_tabular(spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.dyna_q import dyna_q

@@ -1,11 +1,12 @@
 """EDAC, and without its diversity SAC-N: `python -m experiments.edac --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import TimeStep
 
 
@@ -67,7 +68,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         penalty_weight=config.diversity,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         action = apply(policy, state.policy.params, timestep).mode()
         return jnp.min(apply(critic, state.critic.params, timestep, action), axis=0)
 

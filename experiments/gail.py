@@ -1,9 +1,12 @@
 """Generative adversarial imitation learning: `python -m experiments.gail --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, ppo, run, sac, trpo
+
+if TYPE_CHECKING:
+    from agents.common.adversarial import Contest
 
 LEARNERS = {"ppo": ppo, "trpo": trpo, "sac": sac}
 
@@ -69,7 +72,7 @@ def check_rewards(config: Config) -> None:
         raise ValueError(f"--agent.n-step {config.n_step}: single transitions are judged; must be 1")
 
 
-def contest(config: Config) -> Any:
+def contest(config: Config) -> "Contest":
     """How the discriminator learns."""
     from agents.common.adversarial import Contest
 

@@ -1,9 +1,12 @@
 """h-DQN, a meta-controller and a controller over goals: `python -m experiments.h_dqn --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    import optax
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def check(config: Config, spec: Any, size: run.Size) -> None:
+def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     """Refuses tasks without subgoals or discrete actions, and replays without room for an attempt.
 
     Raises:
@@ -78,7 +81,7 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
     parts.check_replay(config, size, config.patience + 1)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay
@@ -91,7 +94,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     choosing = parts.linear(config.epsilon_start, config.epsilon_end, config.epsilon_fraction * updates)
     trying = parts.linear(1.0, config.low_epsilon, config.low_epsilon_fraction * updates)
 
-    def level(task: Any, epsilon: Any) -> Any:
+    def level(task: Any, epsilon: "optax.Schedule") -> "run.Agent":
         network = networks.q_network(parts.torso(task, config.hidden, config.cnn), networks.QValues(task.action.num))
         return dqn(
             network,

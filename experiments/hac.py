@@ -6,9 +6,12 @@ target networks, and in a run without them the values of the lower level came to
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, spec.time_limit + 1)
 
 
-def bounds(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
+def bounds(config: Config, spec: "run.Spec") -> "tuple[np.ndarray, np.ndarray]":
     """The least and the largest subgoal, float32 `[subgoal_entries]` each: those given, or the observation's."""
     import numpy as np
 
@@ -119,7 +122,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     between = Box((entries,), *bounds(config, spec))
     buffer, batch = parts.shares(config, size)
 
-    def level(i: int) -> Any:
+    def level(i: int) -> "run.Agent":
         goal = spec.observation["desired_goal"] if i == k - 1 else between
         action = spec.action if i == 0 else between
         seen = {"observation": spec.observation["observation"], "desired_goal": goal}

@@ -8,9 +8,12 @@ gradients: for the harder tasks give `--num-envs 38`.
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import ddpg, parts, run, sac
+
+if TYPE_CHECKING:
+    from envs.base import Goals
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def bounded(config: Config, rules: Any) -> Config:
+def bounded(config: Config, rules: "Goals") -> Config:
     """The flags with the bounds of the values that a critic may be taught, from how the goals of a task pay."""
     from envs import goals
 
@@ -113,7 +116,7 @@ def soft(config: Config) -> sac.Config:
     return sac.Config(**shared | {"target_rate": config.target_rate / config.target_period})
 
 
-def learner(config: Config, spec: Any, size: run.Size) -> Any:
+def learner(config: Config, spec: Any, size: run.Size) -> "run.Agent":
     """The agent that the flags describe, without normalisation."""
     import networks
     from agents.common import optimisers

@@ -5,9 +5,15 @@ Units are the task's: noise on actions and goals is given in them, as there, and
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    import flax.linen as nn
+
+    from agents.base import Array, Tree
+    from agents.hierarchy import Subgoals
 
 ANT = (10.0, 10.0, 0.5, 1.0, 1.0, 1.0, 1.0, *(0.5, 0.3) * 4)
 """How far a goal may be from where the ant is: x, y, z, orientation, joints."""
@@ -111,7 +117,9 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.period + 1)
 
 
-def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0, embedding: Any = None) -> Any:
+def td3(
+    config: Config, spec: Any, sigma: float, epsilon: float = 0.0, embedding: "nn.Module | None" = None
+) -> "run.Agent":
     """One level: TD3 within the bounds of `spec.action`, with noise in its units; `embedding` begins its policy."""
     import jax.numpy as jnp
 
@@ -141,7 +149,7 @@ def td3(config: Config, spec: Any, sigma: float, epsilon: float = 0.0, embedding
     return wrappers.unit_actions(agent, spec.action)
 
 
-def subject(config: Config) -> tuple[Any, Any]:
+def subject(config: Config) -> "tuple[Subgoals, nn.Module | None]":
     """What goals are about, and the layer that represents it, if it is learned."""
     import flax.linen as nn
 
@@ -153,14 +161,14 @@ def subject(config: Config) -> tuple[Any, Any]:
     # Softsign has a gradient at inputs of 15 m, where tanh has none.
     layer = networks.MLP((config.embedding,), nn.soft_sign)
 
-    def embed(actor: Any, observation: Any) -> Any:
+    def embed(actor: "Tree", observation: "Array") -> "Tree":
         return layer.apply({"params": actor.params["torso"]["embedding"]}, observation)
 
     bound = (1.0,) * config.embedding
     return Subgoals(tuple(-x for x in bound), bound, config.hidden_entries, embed), layer
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Bounded", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.hierarchy import hierarchy

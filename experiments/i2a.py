@@ -1,9 +1,15 @@
 """I2A and the agents it is compared with, in three stages: `python -m experiments.i2a --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    import optax
+
+    from agents.base import Tree
+    from agents.world.models import Model
 
 World = Literal["learned", "exact", "copy", "none"]
 Stage = Literal["baseline", "model", "agent"]
@@ -113,7 +119,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         parts.worlds.learned(config.model, config.poor, spec.name, spec.observation, spec.action)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.a2c import a2c
@@ -124,7 +130,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     actions = spec.action.num
     updates = float(max(1, size.steps // (config.unroll * size.num_envs * size.devices)))
 
-    def optimiser(rate: Any) -> Any:
+    def optimiser(rate: "optax.ScalarOrSchedule") -> "optax.GradientTransformation":
         rate = parts.linear(rate, 0.0, updates) if config.anneal else rate
         return getattr(optimisers, config.optimiser)(rate, config.max_grad_norm, eps=1e-5)
 
@@ -153,7 +159,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     return run.Parts(agent, *shared)
 
 
-def network(config: Config, spec: Any, imagines: bool) -> Any:
+def network(config: Config, spec: "run.Counted", imagines: bool) -> "run.Network":
     """The actor-critic, with or without the imagination-augmented path; both have the same model-free one."""
     import networks
     from envs.base import byte_scale
@@ -167,7 +173,7 @@ def network(config: Config, spec: Any, imagines: bool) -> Any:
     return networks.actor_critic(torso, networks.CategoricalPolicy(actions), networks.Value())
 
 
-def student(config: Config, spec: Any) -> Any:
+def student(config: Config, spec: "run.Counted") -> "run.Network":
     """The rollout policy."""
     import networks
     from envs.base import byte_scale
@@ -177,7 +183,7 @@ def student(config: Config, spec: Any) -> Any:
     return networks.q_network(torso, networks.CategoricalPolicy(spec.action.num))
 
 
-def world(config: Config, spec: "run.Spec") -> tuple[Any, Any]:
+def world(config: Config, spec: "run.Spec") -> "tuple[Model, Tree]":
     """The model that imagines, and its parameters."""
     from agents.world import models
 

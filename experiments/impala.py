@@ -1,9 +1,12 @@
 """IMPALA: `python -m experiments.impala --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.common.lessons import Lesson
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size, lesson: Any = None) -> run.Parts:
+def make(config: Config, spec: "run.Spec", size: run.Size, lesson: "Lesson | None" = None) -> run.Parts:
     """The parts of one run, of flags that `check` accepts; with a `lesson` to learn from beside the reward."""
     from agents.impala import impala
 

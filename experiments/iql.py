@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import TimeStep
 
 
@@ -89,7 +90,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         discrete=discrete,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         if config.explicit:
             return apply(value, state.value.params, timestep)
         action = apply(policy, state.policy.params, timestep).mode()

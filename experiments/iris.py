@@ -107,7 +107,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.length + 1)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

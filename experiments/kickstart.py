@@ -1,9 +1,15 @@
 """Kickstarting, an actor-critic that teachers help at first: `python -m experiments.kickstart --help`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.base import Array, Key, TimeStep, Tree
+    from agents.kickstart import Teacher
+    from networks import Categorical
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     teachers(config, spec)
 
 
-def teachers(config: Config, spec: Any) -> list[Any]:
+def teachers(config: Config, spec: "run.Spec") -> "list[Teacher]":
     """Who teaches, `agents.kickstart.Teacher`.
 
     Raises:
@@ -93,7 +99,7 @@ def teachers(config: Config, spec: Any) -> list[Any]:
     return found
 
 
-def analytic(config: Config, spec: Any) -> Any:
+def analytic(config: Config, spec: Any) -> "Teacher":
     """The task's analytic expert, which errs as `expert_noise` says.
 
     Raises:
@@ -108,7 +114,7 @@ def analytic(config: Config, spec: Any) -> Any:
         told = f"{spec.name} has no analytic expert with discrete actions; give run folders"
         raise ValueError(f"--agent.teachers expert: {told}")
 
-    def act(key: Any, carry: Any, timestep: Any) -> tuple[Any, Any]:
+    def act(key: "Key", carry: "Tree", timestep: "TimeStep") -> "tuple[Categorical, Tree]":
         import jax
         import jax.numpy as jnp
 
@@ -121,11 +127,11 @@ def analytic(config: Config, spec: Any) -> Any:
     return Teacher(lambda lanes: (), act)
 
 
-def weight(config: Config, updates: int) -> Any:
+def weight(config: Config, updates: int) -> "Callable[[Array], Array]":
     """`(updates so far) -> λ`, for a run of so many updates."""
     import jax.numpy as jnp
 
-    def falling(done: Any) -> Any:
+    def falling(done: "Array") -> "Array":
         part = done / jnp.maximum(config.falls * float(updates), 1e-9)
         return config.weight * jnp.where(config.falls > 0, jnp.maximum(1 - part, 0.0), 1.0)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any
 
 from experiments import run
@@ -113,7 +114,7 @@ def launch(config: Config, words: Sequence[str]) -> int:
         learners: list[subprocess.Popen] = []
         stack.callback(end, learners)
 
-        def tell(number: int, frame: Any) -> None:
+        def tell(number: int, frame: FrameType | None) -> None:
             for each in learners:
                 if each.stdin is None or each.stdin.closed:
                     each.send_signal(number)

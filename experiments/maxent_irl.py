@@ -1,11 +1,12 @@
 """Rewards from demonstrations, on tables: `python -m experiments.maxent_irl --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Tree
     from envs.base import Key
 
 
@@ -64,7 +65,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         raise ValueError(f"--agent.discount {config.discount}: must be below 1, as discounted steps are added up")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 
@@ -76,7 +77,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
     states, actions = spec.observation.num, spec.action.num
 
-    def expert(key: "Key") -> Any:
+    def expert(key: "Key") -> "Tree":
         rows = parts.experts.episodes(config, spec, key, config.horizon, config.discount)
         return tables.shown(rows, states, actions, config.discount)
 

@@ -1,9 +1,12 @@
 """MERLIN: `python -m experiments.merlin --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.base import Array
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def scales(config: Config, modalities: tuple) -> dict[str, Any]:
+def scales(config: Config, modalities: tuple) -> dict[str, float]:
     """α of every term of the bound."""
     told = {"last_action": config.action_cost, "last_reward": config.reward_cost}
     each = {m.name: config.text_cost if m.kind == "text" else config.observation_cost for m in modalities}
@@ -96,7 +99,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_images(spec, config.cnn)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 
@@ -110,7 +113,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     updates = float(max(1, size.steps // (config.unroll * size.num_envs * size.devices)))
     cnn = None if config.cnn == "none" else parts.chosen(spec, config.cnn)
 
-    def policy_rate(count: Any) -> Any:
+    def policy_rate(count: "Array") -> "Array":
         return jnp.where(count < config.policy_delay * updates, 0.0, config.policy_learning_rate)
 
     agent = merlin(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -80,7 +80,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_buffer(size.per_device(config.buffer_size, "agent.buffer_size"), size.num_envs, 2)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Bounded", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers

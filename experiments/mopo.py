@@ -1,11 +1,12 @@
 """MOPO, and by its flags COMBO: `python -m experiments.mopo --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import TimeStep
 
 
@@ -118,7 +119,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         warmup=config.model_warmup,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         action = apply(policy, state.inner.policy.params, timestep).mode()
         return jnp.min(apply(critic, state.inner.critic.params, timestep, action), axis=0)
 

@@ -1,9 +1,12 @@
 """MQN, RMQN and FRMQN: `python -m experiments.mqn --help`. `experiments.drqn` with attention over past rows."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import drqn, parts, run
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         raise ValueError(f"--agent.{name}: --agent.memory {config.memory} has no reads; mqn, rmqn and frmqn have")
 
 
-def core(config: Config) -> Any:
+def core(config: Config) -> "nn.Module | None":
     """The core that the flags describe."""
     from networks.mqn import MemoryQ
 
@@ -61,7 +64,7 @@ def core(config: Config) -> Any:
     return MemoryQ(config.memory, config.memory_size, config.rows, config.timed, config.blind)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     return drqn.make(config, spec, size, core)
 

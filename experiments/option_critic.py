@@ -70,7 +70,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
             raise ValueError(f"{run.flag('agent.' + name)} {getattr(config, name)}: of use only with --agent.form dqn")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

@@ -1,9 +1,12 @@
 """PEARL: `python -m experiments.pearl --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, rl2, run
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
 
     shown, actions = spec.observation["observation"].shape[0], spec.action.shape[0]
 
-    def seeing(width: int, head: Any) -> "run.Network":
+    def seeing(width: int, head: "nn.Module") -> "run.Network":
         return networks.q_network(networks.Torso(Box((width,)), config.hidden, cnn=None), head)
 
     critic = seeing(shown + actions + config.latent, networks.Value())

@@ -1,9 +1,13 @@
 """Planning with a true or a learned model (PETS): `python -m experiments.planning --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.world.models import Model
+    from agents.world.planning import Planner
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def check_learned(config: Config, spec: "run.Spec", size: run.Size) -> None:
         parts.worlds.check_reward(spec)
 
 
-def planner(config: Config, spec: Any, model: Any, particles: int) -> Any:
+def planner(config: Config, spec: Any, model: "Model", particles: int) -> "Planner":
     """The planner that is asked for, of the task's actions."""
     from agents.world import planning, tree_search
 

@@ -1,9 +1,13 @@
 """PPO: `python -m experiments.ppo --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.common.lessons import Lesson
+    from agents.common.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check(config, spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size, second: Any = None, lesson: Any = None) -> run.Parts:
+def make(
+    config: Config, spec: "run.Spec", size: run.Size, second: "Stream | None" = None, lesson: "Lesson | None" = None
+) -> run.Parts:
     """The parts of one run, of flags that `check` accepts; with a `second` stream of rewards, or a `lesson`."""
     from agents.common import optimisers
     from agents.ppo import ppo

@@ -1,7 +1,7 @@
 """PQN: `python -m experiments.pqn --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -70,7 +70,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_memory(config.memory, config.hidden)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import optax
 

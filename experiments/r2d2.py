@@ -68,7 +68,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.recurrent.check(config, spec, size, -(-rows // config.stride) * config.stride)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 

@@ -100,7 +100,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.length + 1)
 
 
-def network(config: Config, spec: Any) -> Any:
+def network(config: Config, spec: "run.Counted") -> "run.Network":
     """Policy and critic, as the flags have them."""
     import jax.numpy as jnp
 
@@ -118,7 +118,7 @@ def network(config: Config, spec: Any) -> Any:
     )
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 

@@ -5,9 +5,12 @@ learned from rewards.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    import flax.linen as nn
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def core(config: Config) -> Any:
+def core(config: Config) -> "nn.Module | None":
     """The controller that the flags describe; None for no memory."""
     from networks.controller import Controller, rows
     from networks.dnc import dnc
@@ -88,7 +91,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.discrete_actions(spec, "rl_mem")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import flax.linen as nn
 

@@ -83,7 +83,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.length + 1)
 
 
-def network(config: Config, spec: Any) -> Any:
+def network(config: Config, spec: Any) -> "run.Network":
     """The values of cells and moves that the flags describe."""
     import networks
     from networks import spatial, text
@@ -101,7 +101,7 @@ def network(config: Config, spec: Any) -> Any:
     return networks.q_network(spatial.Mapped(body), spatial.MoveValues())
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers

@@ -4,9 +4,12 @@ A run begins with the practice of the low level, which takes place in the graph 
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import Environment
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Flags(run.Common):
     agent: Config = field(default_factory=Config)
 
 
-def near(config: Config, spec: "run.Spec") -> Any:
+def near(config: Config, spec: "run.Spec") -> "Environment":
     """The task of the practice.
 
     Raises:
@@ -94,7 +97,7 @@ PRACTICE = {"lanes": 64, "unroll": 50}
 """Of the low level: environments side by side and steps of a rollout."""
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Bounded", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay
@@ -103,7 +106,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.spinal import BODY, both, held, practised, spinal
     from envs.base import Box
 
-    def learner(network: Any, discount: Any, normalise: bool = config.normalise_advantages) -> Any:
+    def learner(network: "run.Network", discount: float, normalise: bool = config.normalise_advantages) -> "run.Agent":
         return ppo(
             network,
             optimisers.adam(config.learning_rate, config.max_grad_norm, eps=1e-5),

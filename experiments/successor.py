@@ -1,7 +1,7 @@
 """The successor representation on tables: `python -m experiments.successor --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -44,7 +44,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_tabular(spec, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.successor import successor

@@ -1,11 +1,12 @@
 """TD3+BC, and by its flags ReBRAC: `python -m experiments.td3_bc --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import TimeStep
 
 
@@ -76,7 +77,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
         cloning=Cloning(weight, config.alpha, config.critic_weight, config.least) if config.clone else None,
     )
 
-    def worth(state: Any, timestep: "TimeStep") -> Any:
+    def worth(state: "Tree", timestep: "TimeStep") -> "Array":
         return apply(critic, state.critic.params, timestep, apply(policy, state.policy.params, timestep))[0]
 
     return parts.offline.parts(agent, spec, config, size, worth, config.delay)

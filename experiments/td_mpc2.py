@@ -1,7 +1,7 @@
 """TD-MPC2: `python -m experiments.td_mpc2 --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -95,7 +95,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         raise ValueError(f"--agent.elites {config.elites}: must be at most --agent.population {config.population}")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Bounded", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from functools import partial
 

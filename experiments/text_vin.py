@@ -1,9 +1,14 @@
 """Transfer between games by descriptions of their entities, with text-VIN: `python -m experiments.text_vin --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from agents.base import Array, Tree
 
 OBSERVED = ("descriptions", "here", "map")
 
@@ -88,7 +93,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         teacher(config, spec)
 
 
-def network(config: Config, spec: Any) -> Any:
+def network(config: Config, spec: Any) -> "run.Network":
     """The Q-network that the flags describe."""
     import networks
     from networks import entities, text
@@ -100,7 +105,7 @@ def network(config: Config, spec: Any) -> Any:
     return networks.q_network(torso, networks.QValues(spec.action.num))
 
 
-def teacher(config: Config, spec: Any) -> Any:
+def teacher(config: Config, spec: "run.Spec") -> "Callable[[Tree], Array]":
     """The values of the run that is mimicked, `(observation[T, N]) -> [T, N, A]`.
 
     Raises:
@@ -123,14 +128,14 @@ def teacher(config: Config, spec: Any) -> Any:
     params = jax.tree.map(lambda x: jnp.asarray(x[0]), actors.params)
     net = network(loaded.flags.agent, spec)
 
-    def values(observation: Any) -> Any:
+    def values(observation: "Tree") -> "Array":
         first = jnp.zeros(observation["map"].shape[:2], bool)
         return net.apply(params, None, (), observation, first)[0]
 
     return values
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.actor_mimic import mimicking

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from experiments import reports, run
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import Trial
 
 ABOUT, STUDY, BEST = "tune.json", "study.log", "best.json"
 
@@ -88,14 +92,14 @@ def tune(config: Config, words: list[str]) -> dict[str, Any]:
     left = [config.trials - len(searches.ended(study))]
     print(f"study: {folder}", flush=True)
 
-    def ask() -> Any:
+    def ask() -> "tuple[Trial, dict[str, float]] | None":
         if left[0] <= 0:
             return None
         left[0] -= 1
         trial = study.ask()
         return trial, {name: trial.suggest_float(name, low, high, log=low > 0) for name, (low, high) in bounds.items()}
 
-    def tell(trial: Any, steps: int, score: float, last: bool) -> bool:
+    def tell(trial: "Trial", steps: int, score: float, last: bool) -> bool:
         return searches.told(study, trial, steps, score, last, config.prune)
 
     trials.train(made, config.together, ask, tell)
@@ -148,14 +152,14 @@ def commands() -> list[str]:
     return sorted(systems())
 
 
-def rates(agent: Any) -> tuple[str, ...]:
+def rates(agent: object) -> tuple[str, ...]:
     """What is searched where nothing is said: the learning rates, two decades of each."""
     known = [name for name in run.population.sweepable(agent) if name.endswith("learning_rate")]
     found = {name: getattr(agent, name) for name in known}
     return tuple(f"agent.{name.replace('_', '-')}={x / 10:g}..{x * 10:g}" for name, x in found.items() if x)
 
 
-def report(study: Any, config: Config, folder: Path) -> dict[str, Any]:
+def report(study: "Study", config: Config, folder: Path) -> dict[str, Any]:
     """Writes trials.csv and best.json, and prints the best trial as flags of the command.
 
     Raises:

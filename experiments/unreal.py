@@ -1,7 +1,7 @@
 """UNREAL: `python -m experiments.unreal --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import parts, run
 
@@ -69,7 +69,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.actor_critics.check_replayed(config, size)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import flax.linen as nn
 

@@ -66,7 +66,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.shares(config, size)
 
 
-def network(config: Config, spec: Any) -> Any:
+def network(config: Config, spec: "run.Counted") -> "run.Network":
     """The policy's network that the flags describe."""
     import networks
 
@@ -77,7 +77,7 @@ def network(config: Config, spec: Any) -> Any:
     return networks.q_network(torso, networks.CategoricalPolicy(spec.action.num))
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax.numpy as jnp
 

@@ -1,9 +1,13 @@
 """Zero-shot task generalisation, by analogy and by lists: `python -m experiments.zero_shot --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from agents.base import Array, Key, Tree
+    from networks.instructions import Skill, Subtask
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-def skilled(config: Config, spec: Any) -> tuple[Any, Any, Any]:
+def skilled(config: Config, spec: Any) -> "tuple[run.Agent, Subtask, Skill]":
     """The agent that learns skills, and the networks of subtasks and of skills."""
     import jax
     import jax.numpy as jnp
@@ -154,11 +158,11 @@ def skilled(config: Config, spec: Any) -> tuple[Any, Any, Any]:
     teacher = networks.actor_critic(torso, networks.CategoricalPolicy(actions), networks.Value())
     seen = jnp.asarray(np.flatnonzero(subtasks.seen), jnp.int32)
 
-    def one(key: Any, which: Any) -> Any:
+    def one(key: "Key", which: "Array") -> "Tree":
         sizes = {"lanes": config.teacher_envs, "rows": config.skill_unroll, "updates": config.teacher_updates}
         return practised(a2c(teacher, optimiser, **costs), subtasks.single(which), **sizes)(key).params
 
-    def taught(key: Any) -> Any:
+    def taught(key: "Key") -> "Tree":
         return jax.vmap(one)(keys.split(key, seen.size), seen)
 
     analogies = Analogies(config.analogy, config.dissimilar, config.different, config.margin, config.margin)

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Apart:
         self._folder.cleanup()
 
 
-def steps_apart(experiment: str, flags: Sequence[str]) -> Any:
+def steps_apart(experiment: str, flags: Sequence[str]) -> Callable[[], Done]:
     """Environment steps of a run with actors, or of one without that is measured beside it; a chunk each time."""
     run = Apart([experiment, *flags])
 
@@ -73,13 +73,13 @@ def steps_apart(experiment: str, flags: Sequence[str]) -> Any:
     return once
 
 
-def samples_apart(experiment: str, flags: Sequence[str]) -> Any:
+def samples_apart(experiment: str, flags: Sequence[str]) -> Callable[[], Done]:
     """Samples per insert of a chunk."""
     run = Apart([experiment, *flags])
     return lambda: (run.ask()["samples_per_insert"], 1.0)
 
 
-def memory_apart(experiment: str, flags: Sequence[str], rows: int) -> Any:
+def memory_apart(experiment: str, flags: Sequence[str], rows: int) -> Callable[[], Done]:
     """The peak of a learner's memory over that of its replay of frames, a whole run each time."""
 
     def once() -> Done:

@@ -226,7 +226,7 @@ def replay_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
 def learning_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     """Learning steps of DQN with one part of Rainbow or another, against DQN's; and what drawing takes of a step."""
 
-    def step(draws: bool = True, **flags: Any) -> Work:
+    def step(draws: bool = True, **flags: object) -> Work:
         config = {**settings.PLAIN, **flags}
         return Work("learning", {"config": config, "draws": draws, "num_envs": 16, "calls": scaled(1_000, 5)})
 

@@ -4,11 +4,14 @@ As in `experiments.benchmarks.ours`, every function returns a `run` that does it
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.benchmarks import worker
 from experiments.benchmarks.worker import Run
 from experiments.run import Size
+
+if TYPE_CHECKING:
+    from agents.base import Key, Sample, Tree
 
 
 def tupled(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,14 +34,14 @@ def replay_of(
     nothing = jnp.zeros(lanes)
     row = Step(TimeStep(nothing.astype(jnp.int8), nothing, nothing, jnp.zeros((lanes, 4))), nothing.astype(jnp.int32))
 
-    def init() -> Any:
+    def init() -> "Tree":
         full = jax.tree.map(lambda x: jnp.zeros((capacity // lanes, *x.shape), x.dtype), row)
         return storage.add(storage.init(row), full)
 
-    def add(state: Any) -> Any:
+    def add(state: "Tree") -> "Tree":
         return storage.add(state, jax.tree.map(lambda x: x[None], row))
 
-    def update(state: Any, drawn: Any) -> Any:
+    def update(state: "Tree", drawn: "Sample") -> "Tree":
         return storage.feedback(state, drawn.index, Info({}, worker.priorities(batch)))
 
     calls_of = worker.Calls(init, add, storage.sample, update)
@@ -75,7 +78,7 @@ def learning(config: Mapping[str, Any], draws: bool, num_envs: int, calls: int) 
     )
     storage = experiment.storage(settings, Size(num_envs, 1, 1_000_000), 1e6)
 
-    def init() -> Any:
+    def init() -> "tuple[Tree, Tree]":
         _, timestep = jax.vmap(task.reset)(jax.random.split(keys.key(0), num_envs))
         state = agent.init(keys.key(1), timestep)
         row, _ = base.act_row(agent, agent.actor(state), base.begin(agent, num_envs), keys.key(2), timestep)
@@ -112,7 +115,7 @@ def critics(number: int, calls: int) -> Run:
     timestep = TimeStep(kind, jnp.ones(rows), jnp.ones(rows), seen)
     sample = Sample(Step(timestep, jax.random.uniform(keys.key(1), (*rows, 6), minval=-1.0), {}))
 
-    def updates(state: Any, key: Any) -> Any:
+    def updates(state: "Tree", key: "Key") -> "Tree":
         return jax.lax.scan(lambda s, k: (agent.update(s, k, sample)[0], None), state, jax.random.split(key, calls))[0]
 
     jitted = jax.jit(updates, donate_argnums=0)

@@ -11,16 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.benchmarks import apart, components, from_data
 from experiments.benchmarks.worker import Run
 from experiments.run import Size
 
+if TYPE_CHECKING:
+    from jax import Array
+
+    from agents.base import Key, Tree
+    from envs.base import Environment, HostEnvironment
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def build(experiment: str, config: Mapping[str, Any], env: Any, num_envs: int, steps: int) -> Callable[[Any], Any]:
+def build(
+    experiment: str, config: Mapping[str, Any], env: "Environment | HostEnvironment", num_envs: int, steps: int
+) -> Callable[[Any], Any]:
     """What drivers take: hyper-parameters -> parts, for an experiment's own agent."""
     module = import_module(f"experiments.{experiment}")
     return lambda hypers: module.make(module.Config(**components.tupled(config)), env.spec, Size(num_envs, 1, steps))
@@ -119,10 +127,10 @@ def environment(
     task: Any = envs.make(env, **options)
     lay = devices.layout(seeds)
 
-    def many(key: Any) -> Any:
+    def many(key: "Key") -> "Array":
         state, _ = jax.vmap(task.reset)(jax.random.split(key, num_envs))
 
-        def body(carry: Any, t: Any) -> Any:
+        def body(carry: "tuple[Tree, Array]", t: "Array") -> "tuple[tuple[Tree, Array], None]":
             state, total = carry
             state, timestep = jax.vmap(task.step, (0, None))(state, t % 2)
             return (state, total + jnp.sum(timestep.reward)), None

@@ -8,9 +8,12 @@ another interpreter, and each library is used the way its own documentation does
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.benchmarks.worker import Calls, Run, priorities, replay_calls
+
+if TYPE_CHECKING:
+    from jax import Array
 
 
 class FiveTuple:
@@ -22,10 +25,10 @@ class FiveTuple:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.env, name)
 
-    def __deepcopy__(self, memo: Any) -> "FiveTuple":
+    def __deepcopy__(self, memo: object) -> "FiveTuple":
         return self  # rejax copies its configuration; a task has no state
 
-    def step(self, key: Any, state: Any, action: Any, params: Any = None) -> Any:
+    def step(self, key: "Array", state: Any, action: "Array", params: Any = None) -> tuple:
         """Ends an episode where gymnax terminates or truncates it."""
         observation, state, reward, terminated, truncated, info = self.env.step(key, state, action, params)
         return observation, state, reward, terminated | truncated, info
@@ -49,10 +52,10 @@ def gymnax_environment(seeds: int, steps: int, num_envs: int) -> Run:
     lanes = seeds * num_envs
     step = jax.vmap(env.step, (0, 0, None, None))
 
-    def many(key: Any) -> Any:
+    def many(key: "Array") -> "Array":
         _, state = jax.vmap(env.reset, (0, None))(jax.random.split(key, lanes), params)
 
-        def body(carry: Any, t: Any) -> Any:
+        def body(carry: tuple, t: "Array") -> tuple[tuple, None]:
             key, state, total = carry
             key, k_step = jax.random.split(key)
             _, state, reward, _, _ = step(jax.random.split(k_step, lanes), state, t % 2, params)
@@ -80,10 +83,10 @@ def jumanji_environment(seeds: int, steps: int, num_envs: int) -> Run:
     env: Any = VmapAutoResetWrapper(Sokoban(generator=SimpleSolveGenerator()))
     lanes = seeds * num_envs
 
-    def many(key: Any) -> Any:
+    def many(key: "Array") -> "Array":
         state, _ = env.reset(jax.random.split(key, lanes))
 
-        def body(carry: Any, t: Any) -> Any:
+        def body(carry: tuple, t: "Array") -> tuple[tuple, None]:
             state, timestep = env.step(carry[0], jnp.full(lanes, t % 2, jnp.int32))
             return (state, carry[1] + jnp.sum(timestep.reward)), None
 
@@ -178,7 +181,7 @@ def flashbax_prioritised(
     return replay_calls(calls_of, jax.random.key(0), operations, scan, seeds, calls)
 
 
-def flashbax_row(lanes: int) -> dict[str, Any]:
+def flashbax_row(lanes: int) -> "dict[str, Array]":
     """A row of transitions of CartPole, as bellmax stores them."""
     import jax.numpy as jnp
 

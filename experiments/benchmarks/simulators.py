@@ -24,7 +24,7 @@ class Slow(gymnasium.Env):
         self._steps = 0
         return self._seen(), {}
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
         """One step, whose reward is the action."""
         begun = time.perf_counter()
         self._steps += 1
@@ -48,7 +48,7 @@ class Frames(gymnasium.Env):
         self._steps = 0
         return self._seen(), {}
 
-    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
         """One step, whose reward is the action."""
         self._steps += 1
         return self._seen(), float(action), False, self._steps >= 200, {}

@@ -9,7 +9,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from jax import Array
 
 Run = Callable[[], Any]
 """Does a piece of work and returns how many units it did, or what it measured itself and the units of that."""
@@ -77,7 +80,7 @@ class Calls(NamedTuple):
     update: Callable[[Any, Any], Any] | None = None
 
 
-def replay_calls(replay: Calls, key: Any, operations: str, scan: bool, seeds: int, calls: int) -> Run:
+def replay_calls(replay: Calls, key: "Array", operations: str, scan: bool, seeds: int, calls: int) -> Run:
     """Calls of a replay, the same for every library: seeds vmapped, state donated.
 
     Args:
@@ -94,10 +97,10 @@ def replay_calls(replay: Calls, key: Any, operations: str, scan: bool, seeds: in
 
     several = seeds > 1
 
-    def over_seeds(fn: Callable[..., Any]) -> Callable[..., Any]:
+    def over_seeds(fn: Callable) -> Callable:
         return jax.vmap(fn) if several else fn
 
-    def once(state: Any, drawn: Any, key: Any) -> tuple[Any, Any]:
+    def once(state: Any, drawn: Any, key: "Array") -> tuple[Any, Any]:
         if "add" in operations:
             state = replay.add(state)
         if "sample" in operations:
@@ -107,8 +110,8 @@ def replay_calls(replay: Calls, key: Any, operations: str, scan: bool, seeds: in
             state = replay.update(state, drawn)
         return state, drawn if "sample" in operations else None
 
-    def scanned(state: Any, drawn: Any, keys: Any) -> Any:
-        def body(carry: Any, key: Any) -> Any:
+    def scanned(state: Any, drawn: Any, keys: "Array") -> tuple:
+        def body(carry: tuple, key: "Array") -> tuple[tuple, None]:
             state, now = once(carry[0], drawn, key)
             return (state, carry[1] + sum(jnp.sum(x, dtype=jnp.float32) for x in jax.tree.leaves(now))), None
 
@@ -133,7 +136,7 @@ def replay_calls(replay: Calls, key: Any, operations: str, scan: bool, seeds: in
     return run
 
 
-def priorities(batch: int) -> Any:
+def priorities(batch: int) -> "Array":
     """Different numbers, for either side to set."""
     import jax.numpy as jnp
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Key, Step, TimeStep, Tree
+from agents.base import Array, Key, Step, TimeStep, Tree
 from envs import goals, parallel
 from envs import keys as run_keys
 from envs.base import HostEnvironment, Pool, blank
@@ -23,7 +23,7 @@ from experiments.drivers.devices import Layout
 from replay.base import opening
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Make
 
 
 class Unroll(NamedTuple):
@@ -59,8 +59,8 @@ class Acting(NamedTuple):
 
 def acting(
     env: HostEnvironment,
-    make: "Callable[[Any], Parts]",
-    hypers: Any,
+    make: "Make",
+    hypers: "Hypers",
     lay: Layout,
     *,
     num_envs: int,
@@ -76,7 +76,7 @@ def acting(
 
     # Of one run; `mapped` below lays them over runs and devices.
 
-    def begin(hypers: Any, key: Key, timestep: TimeStep) -> tuple[RunState, Step]:
+    def begin(hypers: "Hypers", key: Key, timestep: TimeStep) -> tuple[RunState, Step]:
         parts = make(hypers)
         _, k_rest = run_keys.split(key)  # in graph the other half resets the environments
         run = base.begin_run(parts.agent, parts.replay, k_rest, timestep)
@@ -84,11 +84,20 @@ def acting(
         rows = jax.tree.map(lambda x: jnp.zeros((unroll, *x.shape), x.dtype), row)
         return run, opening(rows) if whole else rows
 
-    def begin_lanes(hypers: Any, key: Key, timestep: TimeStep) -> tuple[Live, Step]:
+    def begin_lanes(hypers: "Hypers", key: Key, timestep: TimeStep) -> tuple[Live, Step]:
         run, rows = begin(hypers, key, timestep)  # of which XLA leaves out what is not handed on
         return run.live, rows
 
-    def act(hypers: Any, actor: Any, live: Live, rows: Step, timestep: TimeStep, keys: Key, i: Any, t: Any) -> tuple:
+    def act(
+        hypers: "Hypers",
+        actor: Tree,
+        live: Live,
+        rows: Step,
+        timestep: TimeStep,
+        keys: Key,
+        i: Array | int,
+        t: Array | int,
+    ) -> tuple:
         # Without the barrier LLVM (of jaxlib 0.11) does not come to an end with the hash that is fused into its uses.
         key = jax.lax.optimization_barrier(jax.random.fold_in(parallel.own_key(keys[i]), t))
         row, live = base.act_row(make(hypers).agent, actor, live, key, timestep)
@@ -96,10 +105,12 @@ def acting(
         rows = jax.tree.map(lambda xs, x: xs.at[t].set(x, mode="drop"), rows, row)
         return base.env_action(env.spec, row.action), live, rows
 
-    def begin_greedy(hypers: Any) -> Any:
+    def begin_greedy(hypers: "Hypers") -> Tree:
         return make(hypers).agent.begin(eval_episodes // width)
 
-    def greedy(hypers: Any, actor: Any, carry: Any, key: Key, timestep: TimeStep, t: Any) -> tuple[Tree, Any]:
+    def greedy(
+        hypers: "Hypers", actor: Tree, carry: Tree, key: Key, timestep: TimeStep, t: Array | int
+    ) -> tuple[Tree, Tree]:
         action, carry, _ = make(hypers).agent.act(actor, jax.random.fold_in(key, t), carry, timestep, False)
         return base.env_action(env.spec, action), carry
 
@@ -121,7 +132,7 @@ def acting(
             pools[name] = tasks[name].pool(lanes * width * len(everyone), everyone)
         return pools[name]
 
-    def start(keys: Any, generation: int) -> RunState:
+    def start(keys: Key, generation: int) -> RunState:
         """Resets the lanes; returns a fresh run on them, whose only use on a restored run is its buffer of rows."""
         now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, 7919 * generation).reset())
         run, now["rows"] = begin_all(hypers, devices.place(lay, keys), now["timestep"])
@@ -133,7 +144,7 @@ def acting(
         live, now["rows"] = begin_lanes_all(hypers, keys, now["timestep"])
         return jax.tree.map(jnp.copy, live)  # equal zeros may share a buffer, and are donated
 
-    def play(live: Live, actor: Any, keys: Key, i: int, hand: Callable[[Unroll], None]) -> Live:
+    def play(live: Live, actor: Tree, keys: Key, i: int, hand: Callable[[Unroll], None]) -> Live:
         lanes = pools["train"]
         for t in range(unroll):
             action, live, now["rows"] = act_all(hypers, actor, live, now["rows"], now["timestep"], keys, i, t)
@@ -145,7 +156,7 @@ def acting(
             hand(Unroll(i, now["rows"], (actor, live, now["timestep"], keys)))
         return live
 
-    def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
+    def evaluate(actors: Tree, keys: Key) -> dict[str, np.ndarray]:
         spec = tasks["evaluate"].spec
         lanes = pool("evaluate", eval_episodes // width, 104729)
         timestep, carry, k_act = lanes.reset(), begin_greedy_all(hypers), devices.place(lay, keys)
@@ -166,7 +177,7 @@ def acting(
         cut = {} if spec.time_limit else {"eval_cut": by_run((~over).astype(np.float32))}
         return {"eval_return": by_run(returns), "eval_length": by_run(lengths), **reached, **cut}
 
-    def shape() -> Any:
+    def shape() -> RunState:
         keys = devices.place(lay, run_keys.key(np.arange(lay.runs)))
         timestep = devices.lanes_in(lay, blank(env.spec, num_envs * devices.places(lay) * width))
         return jax.eval_shape(begin_all, hypers, keys, timestep)[0]
@@ -180,6 +191,6 @@ def acting(
     return Acting(start, begun, lambda: bool(now), lambda run: actor_all(hypers, run), play, evaluate, shape, close)
 
 
-def actor_of(make: "Callable[[Any], Parts]", hypers: Any, run: RunState) -> Any:
+def actor_of(make: "Make", hypers: "Hypers", run: RunState) -> Tree:
     """What acting needs of a run, in buffers of its own, since the run's are donated to learning."""
     return jax.tree.map(jnp.copy, make(hypers).agent.actor(run.agent))

@@ -98,7 +98,7 @@ def begin(agent: Agent, lanes: int) -> Live:
     return Live(agent.begin(lanes), nothing.returns, nothing.lengths, nothing)
 
 
-def act_row(agent: Agent, actor: Any, live: Live, key: Key, timestep: TimeStep) -> tuple[Step, Live]:
+def act_row(agent: Agent, actor: Tree, live: Live, key: Key, timestep: TimeStep) -> tuple[Step, Live]:
     """Acts on `timestep[B]` and accounts for it: the row to store, and what acting carries on."""
     action, carry, extras = agent.act(actor, key, live.carry, timestep, True)
     returns = jnp.where(timestep.first(), 0.0, live.returns + timestep.reward)
@@ -157,7 +157,7 @@ def lane_keys(key: Key, lanes: int) -> Key:
 
 
 def learn(
-    agent: Agent, replay: Replay, updates: int, agent_state: Any, replay_state: Any, key: Key, data: Any = ()
+    agent: Agent, replay: Replay, updates: int, agent_state: Tree, replay_state: Tree, key: Key, data: Tree = ()
 ) -> tuple:
     """U learning steps: `(agent state, replay state, metrics)`, metrics averaged over the steps.
 
@@ -178,7 +178,7 @@ def learn(
     return agent_state, replay_state, jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
 
 
-def opening_carry(agent: Agent, replay: Replay, live: Live) -> Any:
+def opening_carry(agent: Agent, replay: Replay, live: Live) -> Tree:
     """The carry `[1, B, ...]` that a window has of its first row alone; `()` if every row keeps its own."""
     return jax.tree.map(lambda x: x[None], agent.stored(live.carry)) if replay.first_carry_only else ()
 
@@ -189,7 +189,7 @@ def kept(replay: Replay, row: Step) -> Step:
 
 
 def with_next_row(
-    agent: Agent, replay: Replay, rows: Step, actor: Any, key: Key, live: Live, timestep: TimeStep
+    agent: Agent, replay: Replay, rows: Step, actor: Tree, key: Key, live: Live, timestep: TimeStep
 ) -> Step:
     """The rows to store: with the peek at the next row, for replays that want it."""
     if not replay.wants_next_row:
@@ -199,7 +199,7 @@ def with_next_row(
     return joined._replace(carry=rows.carry) if replay.first_carry_only else joined
 
 
-def repeat(body: Callable, carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+def repeat(body: Callable, carry: Tree, xs: Tree, length: int) -> tuple[Tree, Tree]:
     """`lax.scan`, without the loop where there is one iteration."""
     if length != 1:
         return jax.lax.scan(body, carry, xs)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Key, Step
+from agents.base import Array, Key, Step, Tree
 from envs.base import Environment, HostEnvironment
 from experiments.drivers import devices, told
 from experiments.drivers.devices import Layout
@@ -19,7 +19,7 @@ from experiments.drivers.lanes import ended, judged, key_of, lanes
 
 if TYPE_CHECKING:
     from envs.base import Spec
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Make
 
 
 class Message(NamedTuple):
@@ -50,12 +50,12 @@ class Collector(NamedTuple):
 
 def collector(
     env: Environment | HostEnvironment,
-    make: "Callable[[Any], Parts]",
+    make: "Make",
     *,
     actor: int,
     actors: int,
     priorities: bool = False,
-    device: Any = None,
+    device: jax.Device | None = None,
     **numbers: Any,
 ) -> Collector:
     """An actor, with lanes of its own.
@@ -75,13 +75,13 @@ def collector(
     tell = _priorities(make, lay, env.spec) if priorities else None
     pack = make({"run": 0}).replay.pack
 
-    def key_for(key: Key, repeat: Any) -> Key:
+    def key_for(key: Key, repeat: Array | int) -> Key:
         mine = jax.random.fold_in(key, actor) if actors > 1 else key
         return jnp.where(repeat > 0, jax.random.fold_in(mine, repeat), mine)
 
     to_key = jax.jit(key_for)
 
-    def collect(shipped: Any, version: int, words: np.ndarray, repeat: int) -> Message:
+    def collect(shipped: tuple[Tree, list[Array]], version: int, words: np.ndarray, repeat: int) -> Message:
         playing, learned = shipped
         key = to_key(key_of(words), repeat)
         rows, live = own.play(playing, key)
@@ -92,20 +92,20 @@ def collector(
             rows = jax.tree.map(np.ascontiguousarray, pack(rows))
         return Message(rows, priority, ended(live), version)
 
-    def evaluate(shipped: Any, words: np.ndarray, episodes: int) -> dict[str, np.ndarray]:
+    def evaluate(shipped: tuple[Tree, list[Array]], words: np.ndarray, episodes: int) -> dict[str, np.ndarray]:
         del episodes  # as many as it was made for
         return judged(own, shipped, words)
 
     return Collector(collect, evaluate, own.close)
 
 
-def _priorities(make: Any, lay: Layout, spec: "Spec") -> Callable[[Any, Step, Key], np.ndarray]:
+def _priorities(make: "Make", lay: Layout, spec: "Spec") -> Callable[[list[Array], Step, Key], np.ndarray]:
     """What an actor says of the windows of its rows: `(leaves of the agent's state, rows, key) -> [n]`."""
     replay = make({"run": 0}).replay
     of_windows = devices.mapped(lay, told.priorities(make, spec), in_axes=(0,) * 3)
     before: list[Any] = [None, 0]  # the rows that windows may have begun in, and how many of them the actor has seen
 
-    def tell(leaves: Any, rows: Step, key: Key) -> np.ndarray:
+    def tell(leaves: list[Array], rows: Step, key: Key) -> np.ndarray:
         new, tail = rows.timestep.step_type.shape[0], replay.minimum - 1
         if before[0] is None:
             before[0] = jax.tree.map(lambda x: np.zeros((tail, *x.shape[1:]), x.dtype), rows)

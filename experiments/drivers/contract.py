@@ -3,6 +3,9 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
     from agents.base import Agent
     from replay.base import Replay
 
@@ -24,3 +27,11 @@ class Parts(NamedTuple):
     agent: "Agent"
     replay: "Replay"
     schedule: Schedule
+
+
+if TYPE_CHECKING:
+    Hypers: TypeAlias = dict[str, Any]
+    """What differs between runs: flags of the agent and the run's number, by name; numbers, or arrays of them."""
+
+    Make: TypeAlias = Callable[[Hypers], Parts]
+    """What makes the parts of one run."""

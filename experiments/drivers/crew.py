@@ -51,7 +51,7 @@ class Crew:
         """Calls of a method that have not been taken."""
         return sum(call.method == method for call in self._calls[actor])
 
-    def ask(self, actor: int, method: str, *arguments: Any) -> None:
+    def ask(self, actor: int, method: str, *arguments: object) -> None:
         """Calls a method of an actor, after all that it was asked for before."""
         if not self._calls[actor]:
             self._moved[actor], self._ready[actor] = time.monotonic(), 0

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from agents.base import Tree
+from agents.base import Array, Tree
 from envs.parallel import AXIS
 
 
@@ -36,7 +36,7 @@ class Layout(NamedTuple):
         return NamedSharding(Mesh(np.array(self.devices), (AXIS,)), PartitionSpec(AXIS))
 
 
-def layout(runs: int, share: int = 1, devices: Sequence[Any] | None = None) -> Layout:
+def layout(runs: int, share: int = 1, devices: Sequence[jax.Device] | None = None) -> Layout:
     """Chooses a layout.
 
     Args:
@@ -74,7 +74,7 @@ def place(lay: Layout, tree: Tree) -> Tree:
     """Arrays `[R, ...]` to `[G, r, ...]` on the devices."""
     index = order(lay)
 
-    def put(x: Any) -> Any:
+    def put(x: Array) -> Array:
         if spans(lay):
             own = [i for i, device in enumerate(lay.devices) if device.process_index == jax.process_index()]
             return x[index[own]]  # `pmap` takes what is for this process's devices, and puts it there
@@ -90,7 +90,7 @@ def common(lay: Layout, tree: Tree) -> Tree:
     return jax.device_put(tree, NamedSharding(lay.sharding.mesh, PartitionSpec()))
 
 
-def copy_on(device: Any, tree: Tree) -> Tree:
+def copy_on(device: jax.Device, tree: Tree) -> Tree:
     """What a device has of arrays that are `common`, for a function that runs there alone; nothing is copied."""
     return jax.tree.map(lambda x: {shard.device: shard.data for shard in x.addressable_shards}[device], tree)
 
@@ -120,7 +120,7 @@ def apart(lay: Layout, tree: Tree) -> list[Tree]:
 def together(lay: Layout, parts: Sequence[Tree]) -> Tree:
     """The inverse of `apart`."""
 
-    def join(*shards: Any) -> Any:
+    def join(*shards: Array) -> Array:
         return jax.make_array_from_single_device_arrays((len(shards), *shards[0].shape[1:]), lay.sharding, shards)
 
     return jax.tree.map(join, *parts)
@@ -156,12 +156,12 @@ def places(lay: Layout) -> int:
 
 def mapped(
     lay: Layout,
-    fn: Callable[..., Any],
+    fn: Callable[..., Tree],
     *,
     in_axes: Sequence[int | None] | None = None,
     donate: tuple[int, ...] = (),
     backend: str = "pmap",
-) -> Callable[..., Any]:
+) -> Callable[..., Tree]:
     """Runs a function of one run over a layout, compiled.
 
     Args:
@@ -172,8 +172,8 @@ def mapped(
       backend: "pmap" or "shard_map".
     """
 
-    def first_axis_off(run: Callable[..., Any]) -> Callable[..., Any]:
-        def inner(*args: Any) -> Any:
+    def first_axis_off(run: Callable[..., Tree]) -> Callable[..., Tree]:
+        def inner(*args: Tree) -> Tree:
             bare = [
                 a if ax is None else jax.tree.map(lambda x: x[0], a) for a, ax in zip(args, axes(args), strict=True)
             ]
@@ -193,7 +193,7 @@ def mapped(
         spread = 0 if in_axes is None else tuple(in_axes)
         return jax.pmap(over_runs, name, in_axes=spread, devices=lay.devices, donate_argnums=donate)
 
-    def sharded(*args: Any) -> Any:
+    def sharded(*args: Tree) -> Tree:
         specs = tuple(PartitionSpec() if axis is None else PartitionSpec(name) for axis in axes(args))
         mesh = Mesh(np.array(lay.devices), (name,))
         # Without the replication check, gradients of replicated parameters stay local, as under pmap.
@@ -203,7 +203,7 @@ def mapped(
     return jax.jit(sharded, donate_argnums=donate)
 
 
-def laid_out(lay: Layout, shapes: Any) -> Any:
+def laid_out(lay: Layout, shapes: Tree) -> Tree:
     """Shapes with the layout's sharding, as a template to restore into."""
     sharding = lay.sharding if len(lay.devices) > 1 else jax.sharding.SingleDeviceSharding(lay.devices[0])
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), shapes)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from agents.base import Key
+from agents.base import Array, Key, Tree
 from envs import keys as run_keys
 from envs.base import Spec, blank
 from experiments.drivers import base, devices, joining, told
@@ -36,14 +36,14 @@ from experiments.drivers.rounds import Rounds
 from experiments.drivers.terms import Terms, episodes_of, evaluate_by, finished
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Parts
 
 
 def driver(
     engine: Engine,
     spec: Spec,
-    make: "Callable[[Any], Parts]",
-    hypers: Any,
+    make: "Callable[[Hypers], Parts]",
+    hypers: "Hypers",
     lay: Layout,
     terms: Terms,
     *,
@@ -76,7 +76,7 @@ def driver(
     learned = updates * told.transitions(told.sample_of(parts, spec, num_envs, actors).steps)
     nothing: Any = ()
 
-    def begin(hypers: Any, key: Key) -> RunState:
+    def begin(hypers: "Hypers", key: Key) -> RunState:
         own = make(hypers)
         _, k_rest = run_keys.split(key)
         run = base.begin_run(own.agent, own.replay, k_rest, blank(spec, num_envs), actors)
@@ -97,7 +97,7 @@ def driver(
     rounds = Rounds(engine, terms, rows_of)
     early: list[Any] = []  # messages of the warm-up, for what they tell of episodes
 
-    def publish(agent: Any, actor: Any) -> None:
+    def publish(agent: Tree, actor: Tree) -> None:
         rounds.publish(told.chosen(mine(agent), needed) if needed else [], mine(actor))
 
     def unroll_of(number: int, group: int, message: Message) -> Unroll:
@@ -126,7 +126,9 @@ def driver(
     def without_rows(message: Message) -> Message:
         return message._replace(rows=nothing, priority=None)  # rows are where Ray keeps few
 
-    def in_rounds(learner: Learner, keys: Key, seen: list[Any]) -> tuple[Learner, list[Any]]:
+    def in_rounds(
+        learner: Learner, keys: Key, seen: list[tuple[int, Message]]
+    ) -> tuple[Learner, list[dict[str, Array]]]:
         """A chunk with the same updates after each round."""
         metrics = []
         for i in range(iterations):
@@ -142,7 +144,7 @@ def driver(
             rounds.updates += updates
         return learner, metrics
 
-    def freely(learner: Learner, keys: Key, seen: list[Any]) -> tuple[Learner, list[Any]]:
+    def freely(learner: Learner, keys: Key, seen: list[tuple[int, Message]]) -> tuple[Learner, list[dict[str, Array]]]:
         """A chunk of as many messages, between which the learner does not wait."""
         metrics: list[Any] = []
         while len(seen) < iterations * actors:
@@ -184,11 +186,11 @@ def driver(
         run = run._replace(agent=learner.agent, replay=learner.replay, key=k_run, chunks=next_all(run.chunks))
         return run, {**{name: np.full(1, value, np.float32) for name, value in around.items()}, **means}
 
-    def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
+    def evaluate(actors: Tree, keys: Key) -> dict[str, np.ndarray]:
         found = evaluate_by(rounds.crew, engine, mine(actors), keys, terms, eval_episodes)
         return {name: everyone(x) for name, x in found.items()}
 
-    def shape() -> Any:
+    def shape() -> RunState:
         one = jax.eval_shape(begin, alone, run_keys.key(0))
         whole = lambda x: jax.ShapeDtypeStruct((len(lay.devices), 1, *x.shape), x.dtype)  # noqa: E731
         return laid_out(lay, jax.tree.map(whole, one))

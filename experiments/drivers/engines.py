@@ -47,7 +47,7 @@ def inline(build: Build) -> Engine:
             actors[actor].close()
         actors[actor] = build(actor, generation)
 
-    def submit(actor: int, method: str, *arguments: Any) -> int:
+    def submit(actor: int, method: str, *arguments: object) -> int:
         ticket = next(numbers)
         try:
             results[ticket] = (getattr(actors[actor], method)(*arguments), None)
@@ -86,7 +86,7 @@ def threads(build: Build) -> Engine:
         made = thread.submit(lambda: held.append(build(actor, generation)))
         crew[actor] = thread, [held, made]
 
-    def submit(actor: int, method: str, *arguments: Any) -> futures.Future[Any]:
+    def submit(actor: int, method: str, *arguments: object) -> futures.Future[Any]:
         thread, (held, made) = crew[actor]
 
         def call() -> Any:

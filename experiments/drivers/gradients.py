@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Key
+from agents.base import Array, Key, Tree
 from envs import keys as run_keys
 from envs.base import Spec, blank
 from experiments.drivers import base, devices, slopes, told
@@ -28,14 +28,14 @@ from experiments.drivers.lanes import key_words
 from experiments.drivers.terms import Feed, Terms, episodes_of, evaluate_by, finished, shipped
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Parts
 
 
 def driver(
     engine: Engine,
     spec: Spec,
-    make: "Callable[[Any], Parts]",
-    hypers: Any,
+    make: "Callable[[Hypers], Parts]",
+    hypers: "Hypers",
     lay: Layout,
     terms: Terms,
     *,
@@ -58,7 +58,7 @@ def driver(
     like = told.sample_of(parts, spec, num_envs // actors)
     needed = slopes.needed(parts, spec, num_envs // actors)
 
-    def begin(hypers: Any, key: Key) -> RunState:
+    def begin(hypers: "Hypers", key: Key) -> RunState:
         own = make(hypers)
         _, k_rest = run_keys.split(key)
         run = base.begin_run(own.agent, own.replay, k_rest, blank(spec, num_envs // actors))
@@ -71,7 +71,7 @@ def driver(
         each = k_learn[:, None] if updates == 1 else jax.vmap(lambda k: run_keys.split(k, updates))(k_learn)
         return k_run, k_rows, each
 
-    def descend(hypers: Any, agent_state: Any, key: Key, slope: Any) -> tuple[Any, Any, Any]:
+    def descend(hypers: "Hypers", agent_state: Tree, key: Key, slope: Tree) -> tuple[Tree, Tree, dict[str, Array]]:
         own = make(hypers)
         _, k_update = run_keys.split(key)
         state, measured = slopes.apply(own.agent, agent_state, k_update, slope, like)
@@ -95,7 +95,7 @@ def driver(
     feed = Feed(chunk_of)
     now: dict[str, Any] = {"updates": 0, "asked": [0] * actors, "taken": [0] * actors}
 
-    def publish(agent: Any, actor: Any) -> None:
+    def publish(agent: Tree, actor: Tree) -> None:
         if "handle" not in now or now["updates"] % terms.publish_every == 0:
             leaves = told.chosen(agent, needed)
             now["handle"] = engine.publish(jax.tree.map(shipped, (actor, leaves)))
@@ -164,10 +164,10 @@ def driver(
         everything = {**episodes_of(finished([*now.pop("early", ()), *seen])), **of_crew, **around, **numbers}
         return run, {name: np.full(1, value, np.float32) for name, value in everything.items()}
 
-    def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
+    def evaluate(actors: Tree, keys: Key) -> dict[str, np.ndarray]:
         return evaluate_by(crew, engine, actors, keys, terms, eval_episodes)
 
-    def shape() -> Any:
+    def shape() -> RunState:
         return laid_out(lay, jax.eval_shape(begin_all, hypers, devices.place(lay, run_keys.key(np.arange(1)))))
 
     return Driver(Loop(init, step, evaluate, lambda run: actor_all(hypers, run)), shape, engine.close)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Key, Step
+from agents.base import Array, Key, Step, Tree
 from envs import keys as run_keys
 from envs.base import blank
 from experiments.drivers import base, devices, told
@@ -17,7 +17,7 @@ from experiments.drivers.slopes import gradient, needed
 
 if TYPE_CHECKING:
     from envs.base import Spec
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Make
 
 SPAN = 0.01
 """Least weight of a new batch in the running mean and variance of errors that outliers are told by. Outliers count as
@@ -48,8 +48,8 @@ class Grader(NamedTuple):
 
 
 def grader(
-    lanes: Lanes, make: "Callable[[Any], Parts]", spec: "Spec", *, actor: int, actors: int, num_envs: int,
-    outliers: float, warmup: int, device: Any = None,
+    lanes: Lanes, make: "Make", spec: "Spec", *, actor: int, actors: int, num_envs: int,
+    outliers: float, warmup: int, device: jax.Device | None = None,
 ) -> Grader:  # fmt: skip
     """An actor that learns in the given lanes.
 
@@ -69,15 +69,17 @@ def grader(
     mapped = partial(devices.mapped, lay)
     whole = told.completed(told.state_of(make, spec), needed(make({"run": 0}), spec, num_envs))
 
-    def begin(key: Key) -> Any:
+    def begin(key: Key) -> Tree:
         parts = make({"run": 0})
         timestep = jax.tree.map(jnp.asarray, blank(spec, num_envs))
         return base.begin_run(parts.agent, parts.replay, key, timestep).replay
 
-    def add(storage: Any, rows: Step) -> Any:
+    def add(storage: Tree, rows: Step) -> Tree:
         return make({"run": 0}).replay.add(storage, rows)
 
-    def grade(storage: Any, leaves: Any, key: Key, level: Any) -> tuple[Any, Any, Any, Any]:
+    def grade(
+        storage: Tree, leaves: list[Array], key: Key, level: tuple[Array, Array, Array]
+    ) -> tuple[Tree, Tree, tuple[Array, Array, Array], dict[str, Array]]:
         (agent, replay, _), state = make({"run": 0}), whole(leaves)
         k_sample, k_update = run_keys.split(key)
         sample = replay.sample(storage, jax.random.fold_in(k_sample, actor) if actors > 1 else k_sample)
@@ -98,18 +100,20 @@ def grader(
     now: dict[str, Any] = {"replay": begin_all(devices.place(lay, run_keys.key(np.arange(1)))), "level": (zero,) * 3}
     now["filled"] = warmup == 0
 
-    def play(actor_state: Any, words: np.ndarray) -> np.ndarray:
+    def play(actor_state: Tree, words: np.ndarray) -> np.ndarray:
         key = key_of(words)
         rows, live = lanes.play(actor_state, jax.random.fold_in(key, actor) if actors > 1 else key)
         now["replay"] = add_all(now["replay"], rows)
         return np.array(ended(live))
 
-    def fill(shipped: Any, words: np.ndarray) -> Any:
+    def fill(shipped: tuple[Tree, list[Array]], words: np.ndarray) -> tuple[float, float, float]:
         over = np.sum([play(shipped[0], each) for each in words], axis=0)
         now["filled"] = True
         return tuple(over.tolist())
 
-    def graded(shipped: Any, version: int, playing: np.ndarray, learning: np.ndarray, due: bool) -> Gradient:
+    def graded(
+        shipped: tuple[Tree, list[Array]], version: int, playing: np.ndarray, learning: np.ndarray, due: bool
+    ) -> Gradient:
         over = np.zeros(3)
         if not now["filled"]:
             again = np.array([jax.random.key_data(jax.random.fold_in(key_of(playing), i + 1)) for i in range(warmup)])
@@ -123,7 +127,7 @@ def grader(
         a, b, c = over.tolist()
         return Gradient(jax.tree.map(lambda x: np.array(x)[0, 0], slope), numbers, (a, b, c), version)
 
-    def evaluate(shipped: Any, words: np.ndarray, episodes: int) -> dict[str, np.ndarray]:
+    def evaluate(shipped: tuple[Tree, list[Array]], words: np.ndarray, episodes: int) -> dict[str, np.ndarray]:
         del episodes  # as many as the lanes were made for
         return judged(lanes, shipped, words)
 

@@ -7,29 +7,31 @@ the replay wants no peek, the update is dispatched while the simulator still wor
 learning and simulation overlap, and nothing is learned from later than it would have been.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from agents.base import Key, Tree
+from agents.base import Array, Key, Tree
 from envs import keys as run_keys
 from envs.base import HostEnvironment
 from experiments.drivers import base, devices
 from experiments.drivers.acting import Unroll, acting
 from experiments.drivers.base import Driver, Live, Loop, RunState
-from experiments.drivers.contract import Parts
 from experiments.drivers.devices import Layout, laid_out
 from experiments.drivers.learning import Learner, learning
 from experiments.drivers.side_by_side import side_by_side
 
+if TYPE_CHECKING:
+    from experiments.drivers.contract import Hypers, Make
+
 
 def driver(
     env: HostEnvironment,
-    make: Callable[[Any], Parts],
-    hypers: Any,
+    make: "Make",
+    hypers: "Hypers",
     lay: Layout,
     *,
     seeds: Sequence[int],
@@ -63,8 +65,8 @@ def driver(
 
 def around_pool(
     env: HostEnvironment,
-    make: Callable[[Any], Parts],
-    hypers: Any,
+    make: "Make",
+    hypers: "Hypers",
     lay: Layout,
     *,
     num_envs: int,
@@ -72,7 +74,7 @@ def around_pool(
     eval_episodes: int,
     seeds: Sequence[int],
     evaluation_env: HostEnvironment | None = None,
-    data: Any = (),
+    data: Tree = (),
     backend: str = "pmap",
 ) -> Driver:
     """Runs of one agent around a pool.
@@ -102,13 +104,13 @@ def around_pool(
 
     # Of one run; `mapped` lays them over runs and devices.
 
-    def warmup_keys(hypers: Any, key: Key) -> tuple[Key, Key]:
+    def warmup_keys(hypers: "Hypers", key: Key) -> tuple[Key, Key]:
         return base.warmup_keys(key, warmup)
 
-    def chunk_keys(hypers: Any, key: Key) -> tuple[Key, Key, Key]:
+    def chunk_keys(hypers: "Hypers", key: Key) -> tuple[Key, Key, Key]:
         return base.chunk_keys(key, iterations)
 
-    def close_chunk(hypers: Any, live: Live, chunks: Any, metrics: Tree) -> tuple[Live, Any, Tree]:
+    def close_chunk(hypers: "Hypers", live: Live, chunks: Array, metrics: Tree) -> tuple[Live, Array, Tree]:
         live, episodes = base.summary(live)
         return live, chunks + 1, {**episodes, **metrics}
 

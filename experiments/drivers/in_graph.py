@@ -1,13 +1,13 @@
 """Tasks in graph: a run as a loop whose chunk is one `scan`, and many runs of it at once, over devices."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Agent, Array, Key, Step
+from agents.base import Agent, Array, Key, Step, Tree
 from envs import goals, keys
 from envs.base import Environment
 from envs.keys import split
@@ -29,9 +29,12 @@ from experiments.drivers.base import (
     warn_of_endless,
     with_next_row,
 )
-from experiments.drivers.contract import Parts, Schedule
+from experiments.drivers.contract import Schedule
 from experiments.drivers.devices import Layout, laid_out
 from replay.base import Replay
+
+if TYPE_CHECKING:
+    from experiments.drivers.contract import Hypers, Make
 
 
 def loop(
@@ -44,7 +47,7 @@ def loop(
     iterations: int,
     eval_episodes: int = 16,
     evaluation_env: Environment | None = None,
-    data: Any = (),
+    data: Tree = (),
 ) -> Loop:
     """A loop whose chunk is one jittable function.
 
@@ -96,13 +99,13 @@ def loop(
 def player(env: Environment, agent: Agent, replay: Replay, unroll: int) -> Callable[..., tuple[tuple, Step]]:
     """`(actor, (env state, TimeStep, Live), key) -> (the same after an unroll, rows as the replay takes them)`."""
 
-    def act_and_step(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
+    def act_and_step(actor: Tree, state: tuple, key: Key) -> tuple[tuple, Step]:
         env_state, timestep, live = state
         row, live = act_row(agent, actor, live, key, timestep)
         env_state, timestep = jax.vmap(env.step)(env_state, env_action(env.spec, row.action))
         return (env_state, timestep, live), kept(replay, row)
 
-    def play(actor: Any, state: tuple, key: Key) -> tuple[tuple, Step]:
+    def play(actor: Tree, state: tuple, key: Key) -> tuple[tuple, Step]:
         keys = row_keys(key, unroll + 1)
         first = opening_carry(agent, replay, state[2])
         state, rows = repeat(lambda s, k: act_and_step(actor, s, k), state, keys[:-1], unroll)
@@ -113,7 +116,9 @@ def player(env: Environment, agent: Agent, replay: Replay, unroll: int) -> Calla
     return play
 
 
-def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int | None = None) -> Callable[..., Any]:
+def evaluation(
+    env: Environment, agent: Agent, episodes: int, max_steps: int | None = None
+) -> Callable[[Tree, Key], dict[str, Array]]:
     """Greedy evaluation in graph: `(actor, key) -> {"eval_return", "eval_length"}`, each `[episodes]`.
 
     Every lane plays one episode, so long and short episodes count alike. Of a task without a time limit, episodes
@@ -122,7 +127,7 @@ def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int | N
     """
     limit = env.spec.time_limit or max_steps or base.ENDLESS
 
-    def evaluate(actor: Any, key: Key) -> dict[str, Array]:
+    def evaluate(actor: Tree, key: Key) -> dict[str, Array]:
         k_env, k_act = split(key)
         env_state, timestep = jax.vmap(env.reset)(split(k_env, episodes))
 
@@ -151,15 +156,15 @@ def evaluation(env: Environment, agent: Agent, episodes: int, max_steps: int | N
 
 def driver(
     env: Environment,
-    make: Callable[[Any], Parts],
-    hypers: Any,
+    make: "Make",
+    hypers: "Hypers",
     lay: Layout,
     *,
     num_envs: int,
     iterations: int,
     eval_episodes: int,
     evaluation_env: Environment | None = None,
-    data: Any = (),
+    data: Tree = (),
     backend: str = "pmap",
 ) -> Driver:
     """Runs of `loop`, stacked.
@@ -179,7 +184,7 @@ def driver(
     warn_of_endless((evaluation_env or env).spec)
     hypers = devices.place(lay, hypers)
 
-    def one(hypers: Any, data: Any = ()) -> Loop:
+    def one(hypers: "Hypers", data: Tree = ()) -> Loop:
         agent, replay, schedule = make(hypers)
         return loop(
             env, agent, replay, schedule,
@@ -194,11 +199,11 @@ def driver(
     evaluate = devices.mapped(lay, lambda h, actor, key: one(h).evaluate(actor, key), backend=backend)
     actor = devices.mapped(lay, lambda h, run: one(h).actor(run), backend=backend)
 
-    def measured(state: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    def measured(state: RunState) -> tuple[RunState, dict[str, np.ndarray]]:
         state, metrics = step(hypers, data, state)
         return state, devices.collect(lay, metrics)
 
-    def begun(keys: Key, values: Any = None) -> RunState:
+    def begun(keys: Key, values: "Hypers | None" = None) -> RunState:
         return init(hypers | devices.place(lay, values) if values else hypers, devices.place(lay, keys))
 
     stacked = Loop(
@@ -208,7 +213,7 @@ def driver(
         actor=lambda state: actor(hypers, state),
     )
 
-    def shape() -> Any:
+    def shape() -> RunState:
         example = devices.place(lay, keys.key(np.arange(lay.runs)))
         return laid_out(lay, jax.eval_shape(init, hypers, example))
 

@@ -110,12 +110,12 @@ def own(lay: Layout, tree: Tree) -> Tree:
     return jax.tree.map(lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x, tree)
 
 
-def shapes(lay: Layout, function: Callable[[Any], Any], tree: Any) -> Any:
+def shapes(lay: Layout, function: Callable[[Tree], Tree], tree: Tree) -> Tree:
     """The shapes `[G, r, ...]` of what a mapped function gives of such shapes."""
     if not spans(lay):
         return jax.eval_shape(function, tree)
 
-    def sized(groups: int, tree: Any) -> Any:
+    def sized(groups: int, tree: Tree) -> Tree:
         return jax.tree.map(lambda x: jax.ShapeDtypeStruct((groups, *x.shape[1:]), x.dtype), tree)
 
     return sized(len(lay.devices), jax.eval_shape(function, sized(1, tree)))
@@ -128,7 +128,7 @@ def gathered(lay: Layout, tree: Tree) -> Tree:
     """
     from jax.experimental import multihost_utils
 
-    def whole(x: Any) -> Any:
+    def whole(x: Tree) -> Tree:
         if not isinstance(x, jax.Array):
             return x
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Agent, Key, Step, TimeStep
+from agents.base import Agent, Array, Key, Step, TimeStep, Tree
 from envs import keys as run_keys
 from envs import parallel
 from envs.base import Environment, HostEnvironment
@@ -18,7 +18,7 @@ from experiments.drivers.base import Live
 from experiments.drivers.devices import Layout
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Make, Parts
 
 SPREAD = 611_953
 """How far apart the seeds of actors are."""
@@ -43,11 +43,11 @@ def key_of(words: np.ndarray) -> Key:
     return jax.random.wrap_key_data(jnp.asarray(words), impl=run_keys.IMPL)
 
 
-def numbered(agent: Agent, index: Any, actors: int) -> Agent:
+def numbered(agent: Agent, index: Array | int, actors: int) -> Agent:
     """The agent as actor `index` of so many, for whatever depends on the number of a lane among all of them."""
 
-    def inside(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any) -> Any:
+    def inside(function: Callable[..., Tree]) -> Callable[..., Tree]:
+        def call(*args: Tree) -> Tree:
             with parallel.among(index, actors):
                 return function(*args)
 
@@ -58,7 +58,7 @@ def numbered(agent: Agent, index: Any, actors: int) -> Agent:
 
 def lanes(
     env: Environment | HostEnvironment,
-    make: "Callable[[Any], Parts]",
+    make: "Make",
     *,
     actor: int,
     actors: int,
@@ -66,14 +66,14 @@ def lanes(
     seed: int,
     num_envs: int,
     eval_episodes: int,
-    evaluation_env: Any = None,
-    device: Any = None,
+    evaluation_env: Environment | HostEnvironment | None = None,
+    device: jax.Device | None = None,
 ) -> Lanes:
     """The lanes of an actor; for arguments see `collector`."""
     lay = devices.layout(1, devices=[device] if device else jax.devices()[:1])
     hypers = devices.place(lay, {"run": np.zeros(1, np.int32), "actor": np.full(1, actor, np.int32)})
 
-    def own(hypers: Any) -> "Parts":
+    def own(hypers: "Hypers") -> "Parts":
         parts = make({name: value for name, value in hypers.items() if name != "actor"})
         return parts._replace(agent=numbered(parts.agent, hypers["actor"], actors))
 
@@ -91,14 +91,15 @@ def ended(live: Live) -> tuple[float, float, float]:
     return episodes, returns, lengths
 
 
-def judged(own: Lanes, shipped: Any, words: np.ndarray) -> dict[str, np.ndarray]:
+def judged(own: Lanes, shipped: tuple[Tree, list[Array]], words: np.ndarray) -> dict[str, np.ndarray]:
     """Greedy episodes with what was shipped, `[1, episodes]` each."""
     return own.evaluate(shipped[0], jax.random.wrap_key_data(jnp.asarray(words)[None], impl=run_keys.IMPL))
 
 
 def _in_pool(
-    env: HostEnvironment, make: Any, hypers: Any, lay: Layout, *,
-    actors: int, generation: int, seed: int, run_seed: int, num_envs: int, eval_episodes: int, evaluation_env: Any,
+    env: HostEnvironment, make: "Make", hypers: "Hypers", lay: Layout, *,
+    actors: int, generation: int, seed: int, run_seed: int, num_envs: int, eval_episodes: int,
+    evaluation_env: HostEnvironment | None,
 ) -> Lanes:  # fmt: skip
     """Lanes of a simulator, as the host driver has them."""
     del actors, run_seed
@@ -109,18 +110,18 @@ def _in_pool(
     static = make(jax.tree.map(lambda x: x[0, 0], hypers))
     mapped = partial(devices.mapped, lay)
 
-    def peek(hypers: Any, rows: Step, actor: Any, live: Live, timestep: TimeStep, key: Key) -> Step:
+    def peek(hypers: "Hypers", rows: Step, actor: Tree, live: Live, timestep: TimeStep, key: Key) -> Step:
         parts = make(hypers)
         return base.with_next_row(parts.agent, parts.replay, rows, actor, key, live, timestep)
 
-    def renewed(hypers: Any, live: Live) -> tuple[Live, Live]:
+    def renewed(hypers: "Hypers", live: Live) -> tuple[Live, Live]:
         return live._replace(finished=base.nothing_finished(num_envs)), live
 
     peek_all = mapped(peek, in_axes=(0,) * 6)
     renewed_all = mapped(renewed, in_axes=(0, 0))
     now = [side.lanes(generation)]
 
-    def play(actor: Any, key: Key) -> tuple[Step, Live]:
+    def play(actor: Tree, key: Key) -> tuple[Step, Live]:
         unrolls: list[Unroll] = []
         live = side.play(now[0], actor, key[None, None, None], 0, unrolls.append)
         rows = unrolls[0].rows
@@ -133,24 +134,25 @@ def _in_pool(
 
 
 @jax.jit
-def _folded(key: Key, number: Any) -> Key:
+def _folded(key: Key, number: Array | int) -> Key:
     return jax.random.fold_in(key, number)
 
 
 def _in_graph(
-    env: Environment, make: Any, hypers: Any, lay: Layout, *,
-    actors: int, generation: int, seed: int, run_seed: int, num_envs: int, eval_episodes: int, evaluation_env: Any,
+    env: Environment, make: "Make", hypers: "Hypers", lay: Layout, *,
+    actors: int, generation: int, seed: int, run_seed: int, num_envs: int, eval_episodes: int,
+    evaluation_env: Environment | None,
 ) -> Lanes:  # fmt: skip
     """Lanes in graph, an unroll of which is one compiled function; the first generation's are the in-graph driver's."""
     del seed
 
-    def begin(hypers: Any, key: Key) -> tuple:
+    def begin(hypers: "Hypers", key: Key) -> tuple:
         with parallel.among(hypers["actor"], actors):
             k_env, _ = run_keys.split(key)
             env_state, timestep = jax.vmap(env.reset)(base.lane_keys(k_env, num_envs))
             return env_state, timestep, base.begin(make(hypers).agent, num_envs)
 
-    def unroll(hypers: Any, actor: Any, state: tuple, key: Key) -> tuple[tuple, Step, Live]:
+    def unroll(hypers: "Hypers", actor: Tree, state: tuple, key: Key) -> tuple[tuple, Step, Live]:
         parts = make(hypers)
         # The key is the actor's own already, as `envs.parallel.own_key` would have made it.
         play = in_graph.player(env, parts.agent, parts.replay, parts.schedule.unroll)
@@ -158,7 +160,7 @@ def _in_graph(
         renewed = live._replace(finished=base.nothing_finished(num_envs))
         return (env_state, timestep, renewed), rows, live
 
-    def evaluate(hypers: Any, actor: Any, key: Key) -> Any:
+    def evaluate(hypers: "Hypers", actor: Tree, key: Key) -> dict[str, Array]:
         return in_graph.evaluation(evaluation_env or env, make(hypers).agent, eval_episodes)(actor, key)
 
     mapped = partial(devices.mapped, lay)
@@ -169,11 +171,11 @@ def _in_graph(
         key = jax.vmap(jax.random.fold_in, (0, None))(key, 7919 * generation)
     now = [mapped(begin, in_axes=(0, 0))(hypers, devices.place(lay, key))]
 
-    def play(actor: Any, key: Key) -> tuple[Step, Live]:
+    def play(actor: Tree, key: Key) -> tuple[Step, Live]:
         now[0], rows, live = unroll_all(hypers, actor, now[0], key[None, None])
         return rows, live
 
-    def judge(actor: Any, key: Key) -> dict[str, np.ndarray]:
+    def judge(actor: Tree, key: Key) -> dict[str, np.ndarray]:
         return devices.collect(lay, evaluate_all(hypers, actor, devices.place(lay, key)))
 
     return Lanes(play, judge, now.clear)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Agent, Key, TimeStep
+from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree
 from agents.common import populations
 from envs import keys
 from envs.base import blank
@@ -22,7 +22,7 @@ from replay.recorded import lend
 
 if TYPE_CHECKING:
     from envs.base import Spec
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Make, Parts
 
 
 class Member(NamedTuple):
@@ -33,7 +33,7 @@ class Member(NamedTuple):
     """Flags by name, float32."""
 
 
-def carried(make: "Callable[[Any], Parts]", defaults: Mapping[str, float]) -> "Callable[[Any], Parts]":
+def carried(make: "Make", defaults: Mapping[str, float]) -> "Make":
     """`make` of agents that carry some of their flags.
 
     Args:
@@ -41,18 +41,18 @@ def carried(make: "Callable[[Any], Parts]", defaults: Mapping[str, float]) -> "C
       defaults: the flags that are carried, and what each is where the hyper-parameters do not say.
     """
 
-    def carrying(hypers: Any) -> "Parts":
+    def carrying(hypers: "Hypers") -> "Parts":
         first = {name: jnp.asarray(hypers.get(name, value), jnp.float32) for name, value in defaults.items()}
         plain = make({**hypers, **defaults})
 
-        def own(values: Any) -> Agent:
+        def own(values: "Hypers") -> Agent:
             return make({**hypers, **values}).agent
 
-        def update(member: Member, key: Key, sample: Any) -> tuple[Member, Any]:
+        def update(member: Member, key: Key, sample: Sample) -> tuple[Member, Info]:
             state, info = own(member.values).update(member.state, key, sample)
             return Member(state, member.values), info
 
-        def act(actor: Member, *rest: Any) -> Any:
+        def act(actor: Member, *rest: Tree) -> tuple[Tree, Tree, Tree]:
             return own(actor.values).act(actor.state, *rest)
 
         def init(key: Key, timestep: TimeStep) -> Member:
@@ -68,12 +68,12 @@ def carried(make: "Callable[[Any], Parts]", defaults: Mapping[str, float]) -> "C
 
 
 def stored_by(
-    make: "Callable[[Any], Parts]",
+    make: "Make",
     names: Sequence[str],
     defaults: Mapping[str, float],
     spec: "Spec",
     lanes: int,
-    data: Any,
+    data: Tree,
 ) -> list[str]:
     """Which of some flags the replay is built with, where the agent's state cannot change them.
 
@@ -87,7 +87,7 @@ def stored_by(
     """
     fixed = make(dict(defaults))
 
-    def served(values: Any, data: Any) -> Any:
+    def served(values: "Hypers", data: Tree) -> tuple[Sample, Tree]:
         replay = make({**defaults, **values}).replay
         timestep = jax.tree.map(jnp.asarray, blank(spec, lanes))
         run = base.begin_run(fixed.agent, replay, keys.key(0), timestep)
@@ -134,10 +134,10 @@ def turner(
     order = devices.order(lay)
     count = lay.runs // members
 
-    def by_run(x: Any) -> Any:  # [G, r, ...] -> [R, ...]
+    def by_run(x: Array) -> Array:  # [G, r, ...] -> [R, ...]
         return x[0] if lay.shared else x.reshape(-1, *x.shape[2:])[: lay.runs]
 
-    def turn(agents: Member, scores: Any, key: Key) -> tuple[Member, Any]:
+    def turn(agents: Member, scores: Array, key: Key) -> tuple[Member, Array]:
         values = {name: by_run(x).reshape(count, members) for name, x in agents.values.items()}
         each = lambda k, s, v: populations.turn(k, s, v, dict(bounds), **rule)  # noqa: E731
         parents, values = jax.vmap(each)(jax.random.split(key, count), scores.reshape(count, members, -1), values)

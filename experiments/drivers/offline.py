@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Array, Key
+from agents.base import Array, Key, Tree
 from envs import keys
 from envs.base import Spec, blank
 from envs.keys import split
@@ -19,7 +19,7 @@ from experiments.drivers import base, devices
 from experiments.drivers.base import Driver, Loop, RunState
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Make, Parts
 
 
 class Offline(NamedTuple):
@@ -44,7 +44,7 @@ def loop(parts: "Parts", spec: Spec, iterations: int) -> Offline:
     def init(key: Key) -> RunState:
         return base.begin_run(agent, replay, key, jax.tree.map(jnp.asarray, blank(spec, 1)))
 
-    def step(data: Any, run: RunState) -> tuple[RunState, dict[str, Array]]:
+    def step(data: Tree, run: RunState) -> tuple[RunState, dict[str, Array]]:
         k_chunk, k_run = split(run.key)
 
         def iteration(state: tuple, key: Key) -> tuple[tuple, dict[str, Array]]:
@@ -62,10 +62,10 @@ def loop(parts: "Parts", spec: Spec, iterations: int) -> Offline:
 def driver(
     judge: Driver,
     spec: Spec,
-    make: "Callable[[Any], Parts]",
-    hypers: Any,
+    make: "Make",
+    hypers: "Hypers",
     lay: devices.Layout,
-    data: Any,
+    data: Tree,
     *,
     iterations: int,
     backend: str = "pmap",
@@ -84,7 +84,7 @@ def driver(
     """
     hypers = devices.place(lay, hypers)
 
-    def one(hypers: Any) -> Offline:
+    def one(hypers: "Hypers") -> Offline:
         return loop(make(hypers), spec, iterations)
 
     init = devices.mapped(lay, lambda h, key: one(h).init(key), backend=backend)
@@ -97,7 +97,7 @@ def driver(
         run, metrics = step(hypers, data, run)
         return run, devices.collect(lay, metrics)
 
-    def shape() -> Any:
+    def shape() -> RunState:
         example = devices.place(lay, keys.key(np.arange(lay.runs)))
         return devices.laid_out(lay, jax.eval_shape(init, hypers, example))
 

@@ -71,7 +71,7 @@ class Process:
         """Of what is to be made."""
         self._build, self._which, self._made = build, (actor, generation), None
 
-    def call(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: object) -> Any:
         """Calls a method of the actor."""
         if self._made is None:
             self._made = self._build(*self._which)
@@ -125,7 +125,7 @@ def on_ray(build: Build) -> Engine:
         process = remote.remote(kept, actor, generation)
         crew[actor] = process, process.place.remote()
 
-    def submit(actor: int, method: str, *arguments: Any) -> Any:
+    def submit(actor: int, method: str, *arguments: object) -> Any:
         return crew[actor][0].call.remote(method, *arguments)
 
     def wait(tickets: Sequence[Any], seconds: float) -> list[Any]:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
+from agents.base import Array, Tree
 from experiments.drivers.collecting import Message
 from experiments.drivers.crew import Crew
 from experiments.drivers.engines import Engine
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 class Rounds:
     """The actors of one learner."""
 
-    def __init__(self, engine: Engine, terms: Terms, chunk: Callable[[Any], tuple[Any, Sequence[Any]]]):
+    def __init__(self, engine: Engine, terms: Terms, chunk: "Callable[[Key], tuple[Key, Sequence[np.ndarray]]]"):
         """Behind an engine, on such terms; `chunk` is as of `terms.Feed`, and gives the words of keys of rounds."""
         self.crew, self.feed = Crew(engine, terms.actors, terms.patience), Feed(chunk)
         self.updates = 0
@@ -31,12 +33,12 @@ class Rounds:
         self._handle: Any = None
         self._repeats: dict[tuple[int, int], int] = {}
 
-    def begin(self, key: "Key", generation: int, before: Sequence[Any] = ()) -> None:
+    def begin(self, key: "Key", generation: int, before: Sequence[np.ndarray] = ()) -> None:
         """Starts the actors; the first rounds are those of `before`, then come those of a run's key."""
         self.feed.begin(key, before)
         self.crew.begin(generation)
 
-    def publish(self, agent: Sequence[Any], actor: Any) -> None:
+    def publish(self, agent: Sequence[Array], actor: Tree) -> None:
         """Makes parameters known, if it is time; before each round, or each learning phase of one that runs freely.
 
         Args:

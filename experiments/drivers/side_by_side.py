@@ -4,25 +4,25 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
-from agents.base import Key
+from agents.base import Key, Tree
 from experiments.drivers import devices
 from experiments.drivers.acting import actor_of
 from experiments.drivers.base import Driver, Loop, RunState
 from experiments.drivers.devices import Layout, laid_out
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Make
 
 # A step takes a fraction of Python's usual 5 ms, for which a thread would keep the interpreter from the others.
 SWITCH_SECONDS = 2e-5
 
 
-def side_by_side(drivers: Sequence[Driver], make: "Callable[[Any], Parts]", hypers: Any, lay: Layout) -> Driver:
+def side_by_side(drivers: Sequence[Driver], make: "Make", hypers: "Hypers", lay: Layout) -> Driver:
     """Several drivers as one.
 
     Neither waits for another, and while one simulates the others compute. What a driver makes is made, used and closed
@@ -37,7 +37,7 @@ def side_by_side(drivers: Sequence[Driver], make: "Callable[[Any], Parts]", hype
     index = devices.order(lay)
     threads = [ThreadPoolExecutor(1, thread_name_prefix=f"device{i}") for i in range(len(drivers))]
 
-    def each(function: Callable[[Driver], Callable[..., Any]], *arguments: Sequence[Any]) -> list[Any]:
+    def each(function: Callable[[Driver], Callable[..., Tree]], *arguments: Sequence[Tree]) -> list[Tree]:
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_SECONDS)
         try:
@@ -57,13 +57,13 @@ def side_by_side(drivers: Sequence[Driver], make: "Callable[[Any], Parts]", hype
         states, metrics = zip(*each(lambda d: d.loop.step, devices.apart(lay, run)), strict=True)
         return devices.together(lay, states), numbers_of(metrics)
 
-    def evaluate(actors: Any, keys: Key) -> dict[str, np.ndarray]:
+    def evaluate(actors: Tree, keys: Key) -> dict[str, np.ndarray]:
         return numbers_of(each(lambda d: d.loop.evaluate, devices.apart(lay, actors), [keys[runs] for runs in index]))
 
     placed = devices.place(lay, hypers)
     actor_all = devices.mapped(lay, partial(actor_of, make))
 
-    def shape() -> Any:
+    def shape() -> RunState:
         whole = lambda x: jax.ShapeDtypeStruct((len(drivers), *x.shape[1:]), x.dtype)  # noqa: E731
         return laid_out(lay, jax.tree.map(whole, drivers[0].shape()))
 

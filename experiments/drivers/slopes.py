@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from agents.base import Agent, Info, Key, Sample
+from agents.base import Agent, Array, Info, Key, Sample, Tree
 from agents.common import optimisers
 from envs import keys as run_keys
 from envs.base import blank
 from experiments.drivers import told
 
 if TYPE_CHECKING:
+    import optax
+
     from envs.base import Spec
     from experiments.drivers.contract import Parts
 
 
-def gradient(agent: Agent, state: Any, key: Key, sample: Sample) -> tuple[Any, Info]:
+def gradient(agent: Agent, state: Tree, key: Key, sample: Sample) -> tuple[Tree, Info]:
     """The gradient that an update would descend, and what it reports.
 
     Raises:
@@ -29,7 +31,9 @@ def gradient(agent: Agent, state: Any, key: Key, sample: Sample) -> tuple[Any, I
     """
     seen: list[Any] = []
 
-    def keep(optimiser: Any, gradients: Any, state: Any, params: Any, part: str) -> tuple[Any, Any, dict[str, Any]]:
+    def keep(
+        optimiser: "optax.GradientTransformation", gradients: Tree, state: Tree, params: Tree, part: str
+    ) -> tuple[Tree, Tree, dict[str, Array]]:
         seen.append(gradients)
         return params, state, {}
 
@@ -42,7 +46,7 @@ def gradient(agent: Agent, state: Any, key: Key, sample: Sample) -> tuple[Any, I
     return seen[0], info
 
 
-def apply(agent: Agent, state: Any, key: Key, given: Any, like: Any) -> tuple[Any, dict[str, Any]]:
+def apply(agent: Agent, state: Tree, key: Key, given: Tree, like: Tree) -> tuple[Tree, dict[str, Array]]:
     """An update that descends a given gradient: the state after it, and what the optimiser tells.
 
     Args:
@@ -54,7 +58,9 @@ def apply(agent: Agent, state: Any, key: Key, given: Any, like: Any) -> tuple[An
     """
     measures: dict[str, Any] = {}
 
-    def descend(optimiser: Any, gradients: Any, state: Any, params: Any, part: str) -> tuple[Any, Any, dict[str, Any]]:
+    def descend(
+        optimiser: "optax.GradientTransformation", gradients: Tree, state: Tree, params: Tree, part: str
+    ) -> tuple[Tree, Tree, dict[str, Array]]:
         params, state, measured = optimisers.step(optimiser, given, state, params, part)
         measures.update(measured)
         return params, state, measured
@@ -76,12 +82,12 @@ def check(parts: "Parts", spec: "Spec", lanes: int) -> None:
 
     slope, _ = jax.eval_shape(partial(gradient, parts.agent), state, run_keys.key(0), like)
 
-    def whole(sample: Any, state: Any, slope: Any) -> Any:
+    def whole(sample: Sample, state: Tree, slope: Tree) -> Tree:
         seen: list[Any] = []
 
         def descend(
-            optimiser: Any, gradients: Any, state: Any, params: Any, part: str
-        ) -> tuple[Any, Any, dict[str, Any]]:
+            optimiser: "optax.GradientTransformation", gradients: Tree, state: Tree, params: Tree, part: str
+        ) -> tuple[Tree, Tree, dict[str, Array]]:
             seen.append(1)
             return optimisers.step(optimiser, slope, state, params, part)
 
@@ -96,7 +102,7 @@ def needed(parts: "Parts", spec: "Spec", lanes: int) -> list[bool]:
     """Which leaves of the agent's state a gradient, and what is reported with it, depend on."""
     state = jax.eval_shape(parts.agent.init, run_keys.key(0), blank(spec, 1))
 
-    def graded(state: Any, sample: Any) -> Any:
+    def graded(state: Tree, sample: Sample) -> Tree:
         slope, info = gradient(parts.agent, state, run_keys.key(0), sample)
         return slope, info.priority, dict(info.metrics)
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
-from agents.base import Key
+from agents.base import Array, Key, Tree
 from experiments.drivers.crew import Crew
 from experiments.drivers.engines import Engine
 from experiments.drivers.lanes import key_words
@@ -38,13 +38,13 @@ class Terms(NamedTuple):
     """Which of the learners that train a run together this is."""
 
 
-def shipped(x: Any) -> Any:
+def shipped(x: Array) -> Array | np.ndarray:
     """A copy in numpy, since what it is of may be donated; keys are no numbers, and stay."""
     return x if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else np.array(x)
 
 
 def evaluate_by(
-    crew: Crew, engine: Engine, actors: Any, keys: Key, terms: Terms, episodes: int
+    crew: Crew, engine: Engine, actors: Tree, keys: Key, terms: Terms, episodes: int
 ) -> dict[str, np.ndarray]:
     """A greedy evaluation that the first actors of a crew share; `[1, episodes]` each."""
     sharers = terms.eval_actors

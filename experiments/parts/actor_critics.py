@@ -1,10 +1,15 @@
 """Flags that the actor-critics share, and what is built of them."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import run
 from experiments.parts import builders, checks, learning
+
+if TYPE_CHECKING:
+    import optax
+
+    from replay.base import Replay
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Descent:
     """Weight of the entropy bonus."""
 
 
-def check(body: Any, spec: "run.Spec") -> None:
+def check(body: Body, spec: "run.Spec") -> None:
     """Refuses flags of `Body` that do not go together, and actions that none of these policies takes.
 
     Raises:
@@ -72,7 +77,7 @@ def check(body: Any, spec: "run.Spec") -> None:
     check_network(body, spec)
 
 
-def check_network(body: Any, spec: "run.Spec") -> None:
+def check_network(body: Layers, spec: "run.Spec") -> None:
     """The same for flags of `Layers`.
 
     Raises:
@@ -113,7 +118,7 @@ def check_replayed(config: Any, size: run.Size) -> None:
     checks.check_buffer(kept, size.num_envs, config.unroll + 1)
 
 
-def replayed(config: Any, size: run.Size) -> tuple[Any, int]:
+def replayed(config: Any, size: run.Size) -> "tuple[Replay, int]":
     """The replay of fresh windows and of past ones, and how many of the past a device draws; arguments as above."""
     import replay
 
@@ -123,13 +128,13 @@ def replayed(config: Any, size: run.Size) -> tuple[Any, int]:
     return replay.fresh_and_replayed(replay.on_policy(config.unroll), past), drawn
 
 
-def network(body: Any, spec: "run.Spec", values: int = 1) -> "run.Network":
+def network(body: Layers, spec: "run.Spec", values: int = 1) -> "run.Network":
     """Observation -> (distribution, value), or as many values as there are streams of rewards."""
     shape = (body.hidden, body.cnn, body.memory, body.shared, body.dtype, body.activation)
     return builders.actor_critic(spec, *shape, values)
 
 
-def critic_of_actions(body: Any, spec: Any) -> "run.Network":
+def critic_of_actions(body: Layers, spec: "run.Counted") -> "run.Network":
     """Observation -> (`Categorical`, action values), of a task with discrete actions."""
     import networks
 
@@ -144,12 +149,12 @@ def iterations(body: Any, size: run.Size) -> int:
     return max(1, size.steps // (body.unroll * size.num_envs * size.devices))
 
 
-def annealed(rate: Any, anneal: bool, updates: int) -> Any:
+def annealed(rate: float, anneal: bool, updates: int) -> "optax.ScalarOrSchedule":
     """The rate, or a schedule that falls from it linearly to 0 over the run's updates."""
     return learning.linear(rate, 0.0, updates) if anneal else rate
 
 
-def optimiser(descent: Any, updates: int) -> Any:
+def optimiser(descent: Descent, updates: int) -> "optax.GradientTransformation":
     """The optimiser that the flags describe, for a run of so many updates."""
     from agents.common import optimisers
 

@@ -5,9 +5,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from experiments import run
+
+if TYPE_CHECKING:
+    import optax
+
+    from agents.common.curiosity import Module
 
 Around = Literal["ppo", "a2c", "trpo", "dqn", "sac", "r2d2"]
 TWO_VALUES = ("ppo", "a2c")
@@ -50,7 +55,7 @@ class Bonus:
     bonus are of random play; with a replay, of what was drawn from it."""
 
 
-def inner(config: Any) -> tuple[Any, Any]:
+def inner(config: Any) -> tuple[run.Experiment, Any]:
     """The experiment of the agent within, and that agent's flags, by `around` and `inner` of a command's.
 
     Raises:
@@ -76,7 +81,7 @@ def inner(config: Any) -> tuple[Any, Any]:
     return experiment, replace(own, **values)
 
 
-def check_inner(config: Any, spec: "run.Spec", size: run.Size) -> tuple[Any, Any]:
+def check_inner(config: Any, spec: "run.Spec", size: run.Size) -> tuple[run.Experiment, Any]:
     """What `inner` gives, after refusing what the agent within refuses.
 
     Raises:
@@ -91,7 +96,7 @@ def check_inner(config: Any, spec: "run.Spec", size: run.Size) -> tuple[Any, Any
 
 
 def check(
-    config: Bonus, spec: "run.Spec", size: run.Size, module: Callable[[], Any], consecutive: bool = False
+    config: Bonus, spec: "run.Spec", size: run.Size, module: Callable[[], object], consecutive: bool = False
 ) -> None:
     """Refuses what the agent within refuses, and a bonus that does not go with it.
 
@@ -119,7 +124,7 @@ def check(
         raise ValueError(f"--env {spec.name}: {error}") from None
 
 
-def make(config: Bonus, spec: "run.Spec", size: run.Size, module: Any) -> run.Parts:
+def make(config: Bonus, spec: "run.Spec", size: run.Size, module: "Module") -> run.Parts:
     """The agent within, with the module around it, and its replay."""
     from agents.common import curiosity
     from agents.common.streams import Stream
@@ -146,7 +151,7 @@ def networks(config: Bonus, cnn: str) -> dict[str, Any]:
     return {"hidden": config.bonus_hidden, "features": config.bonus_features, "cnn": cnn}
 
 
-def optimiser(config: Bonus) -> Any:
+def optimiser(config: Bonus) -> "optax.GradientTransformation":
     """Of the bonus's networks."""
     from agents.common import optimisers
 

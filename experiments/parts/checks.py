@@ -159,7 +159,7 @@ def check_passes(config: Any, size: "Size") -> None:
         raise ValueError(f"--agent.minibatches {config.minibatches}: must divide {what} per device, {items}")
 
 
-def check_layers(config: Any, *names: str) -> None:
+def check_layers(config: object, *names: str) -> None:
     """Refuses lists of layer sizes that are empty.
 
     Args:
@@ -191,7 +191,7 @@ def check_entries(spec: "Spec", names: Collection[str], such: str) -> None:
         raise ValueError(f"--env {spec.name}: {told}, as those of {such}")
 
 
-def check_lanes_are_tasks(config: Any, spec: "Spec", episodes: int, why: str) -> None:
+def check_lanes_are_tasks(config: object, spec: "Spec", episodes: int, why: str) -> None:
     """Refuses tasks that are no distribution of tasks of as many episodes, all of one length.
 
     Args:

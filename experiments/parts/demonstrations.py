@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from experiments import run
 
 if TYPE_CHECKING:
+    import optax
+
+    from agents.base import Array, Step
+    from agents.common.demonstrations import Demonstrations
     from envs.base import Key
+    from replay.base import Replay
+    from replay.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Learning:
 
 
 @lru_cache(maxsize=4)
-def dataset(name: str) -> Any:
+def dataset(name: str) -> "Dataset":
     """The recorded episodes of a file.
 
     Raises:
@@ -44,7 +50,7 @@ def dataset(name: str) -> Any:
     return run.data.loaded("--agent.demonstrations", name)
 
 
-def check(config: Any, spec: "run.Spec") -> None:
+def check(config: Learning, spec: "run.Spec") -> None:
     """Refuses demonstrations of another task.
 
     Raises:
@@ -57,14 +63,19 @@ def check(config: Any, spec: "run.Spec") -> None:
             replay.dataset.fits(dataset(config.demonstrations), spec, config.demonstrations)
 
 
-def weighed(config: Any, **more: Any) -> Any:
+def weighed(config: Any, **more: float) -> "Demonstrations":
     """The losses' weights that the flags describe."""
     from agents.common.demonstrations import Demonstrations
 
     return Demonstrations(config.n_step, config.n_weight, **more)
 
 
-def adam(learning_rate: Any, decay: Any = 0.0, max_norm: Any = None, eps: float = 1e-8) -> Any:
+def adam(
+    learning_rate: "optax.ScalarOrSchedule",
+    decay: "float | Array" = 0.0,
+    max_norm: float | None = None,
+    eps: float = 1e-8,
+) -> "optax.GradientTransformation":
     """Adam, on the gradient of the loss and of an L2 penalty if there is one."""
     import optax
 
@@ -76,7 +87,7 @@ def adam(learning_rate: Any, decay: Any = 0.0, max_norm: Any = None, eps: float 
     return optimisers.chain(steps, max_norm, learning_rate)
 
 
-def memory(config: Any, buffer: int, batch: int, beta: Any) -> Any:
+def memory(config: Any, buffer: int, batch: int, beta: "optax.ScalarOrSchedule") -> "Replay":
     """The replay of windows of `n_step` transitions.
 
     Args:
@@ -98,14 +109,14 @@ def memory(config: Any, buffer: int, batch: int, beta: Any) -> Any:
         )
     own = replay.prioritised(buffer, batch, config.n_step, epsilon=config.own_bonus, single=True, **shared)
 
-    def unmarked(steps: Any, key: "Key") -> Any:
+    def unmarked(steps: "Step", key: "Key") -> "Step":
         del key
         return steps._replace(extras={"demonstrated": jnp.zeros(steps.timestep.step_type.shape, bool)})
 
     return replay.mapped(own, unmarked)
 
 
-def pretrained(agent: "run.Agent", config: Any, storage: Any) -> "run.Agent":
+def pretrained(agent: "run.Agent", config: Learning, storage: "Replay") -> "run.Agent":
     """The agent, which begins with updates on the demonstrations, if there are any."""
     from agents.common import demonstrations
 

@@ -7,15 +7,17 @@ from experiments import reports, run
 from experiments.parts import dream_networks
 
 if TYPE_CHECKING:
-    from agents.base import Step
+    from agents.base import Array, Step, Tree
+    from agents.world_models import State
     from envs.base import Key
+    from experiments.world_models import Flags
 
 LANES, CHUNKS = 32, 20
 CHANGE = 0.2
 """Probability with which a random action gives way to another: they are held for five steps on average."""
 
 
-def played(config: Any) -> "Step":
+def played(config: "Flags") -> "Step":
     """Rows `[T, LANES]` of random actions, each held for a while; the same ones whenever they are played."""
     import jax
     import jax.numpy as jnp
@@ -27,11 +29,11 @@ def played(config: Any) -> "Step":
     env = run.prepare.environment(config)
 
     @jax.jit
-    def play(key: "Key") -> Any:
+    def play(key: "Key") -> "Step":
         k_env, k_first, k_act = jax.random.split(key, 3)
         state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, LANES))
 
-        def step(carry: Any, key: "Key") -> tuple[Any, Step]:
+        def step(carry: "Tree", key: "Key") -> "tuple[Tree, Step]":
             state, timestep, action = carry
             k_change, k_action = jax.random.split(key)
             other = uniform(env.spec.action, k_action, (LANES,))
@@ -46,7 +48,7 @@ def played(config: Any) -> "Step":
     return rows
 
 
-def inner_actions(spec: Any, action: Any) -> Any:
+def inner_actions(spec: Any, action: "Array") -> "Array":
     """The task's actions as an agent in [-1, 1] took them."""
     import numpy as np
 
@@ -59,7 +61,7 @@ def inner_actions(spec: Any, action: Any) -> Any:
     return 2 * (action - low) / (high - low) - 1
 
 
-def learn(config: Any, folder: Path, name: str) -> dict[str, Any]:
+def learn(config: "Flags", folder: Path, name: str) -> dict[str, Any]:
     """Learns V or M from rows of random actions, and saves it in `folder / name`; taken up where it was stopped.
 
     Returns:
@@ -85,7 +87,7 @@ def learn(config: Any, folder: Path, name: str) -> dict[str, Any]:
     updates = config.vision_updates if name == "vision" else config.memory_updates
     each, (long, lanes) = -(-updates // CHUNKS), rows.timestep.reward.shape
 
-    def drawn(key: "Key", rows: Any) -> Any:
+    def drawn(key: "Key", rows: "Step") -> "Step":
         """Single observations for V, windows for M."""
         k_time, k_lane = jax.random.split(key)
         length = 0 if name == "vision" else config.memory_length
@@ -95,7 +97,7 @@ def learn(config: Any, folder: Path, name: str) -> dict[str, Any]:
         at = time[None] + jnp.arange(length + 1)[:, None]
         return jax.tree.map(lambda x: x[at, lane[None]], rows)
 
-    def once(state: Any, key: "Key", rows: Any) -> tuple[Any, Any]:
+    def once(state: "State", key: "Key", rows: "Step") -> "tuple[State, dict[str, Array]]":
         k_rows, k_loss = jax.random.split(key)
         window = drawn(k_rows, rows)
         if name == "vision":
@@ -107,7 +109,7 @@ def learn(config: Any, folder: Path, name: str) -> dict[str, Any]:
         return world_models.descended(loss, chain, state)
 
     @jax.jit
-    def chunk(state: Any, key: "Key", rows: Any) -> tuple[Any, Any]:
+    def chunk(state: "State", key: "Key", rows: "Step") -> "tuple[State, dict[str, Array]]":
         state, told = jax.lax.scan(lambda s, k: once(s, k, rows), state, jax.random.split(key, each))
         return state, jax.tree.map(jnp.mean, told)
 

@@ -1,23 +1,28 @@
 """The networks of `experiments.world_models`: V and M, fresh or as its stages have learned them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from envs.base import Spec
+    import optax
+
+    from agents.base import Tree
+    from envs.base import Space, Spec
+    from experiments.world_models import Config
+    from networks.world import VAE, MixtureMemory
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from agents.world_models import Parts
 
 
-def unit_actions(spec: "Spec") -> Any:
+def unit_actions(spec: "Spec") -> "Space":
     """The actions of an agent inside of the task's bounds."""
     from envs.base import Box, Discrete
 
     return spec.action if isinstance(spec.action, Discrete) else Box(spec.action.shape, -1.0, 1.0)
 
 
-def networks(config: Any, spec: "Spec") -> tuple[Any, Any]:
+def networks(config: "Config", spec: "Spec") -> "tuple[VAE, MixtureMemory]":
     """V and M that the flags describe."""
     from networks.predictor import modalities
     from networks.world import VAE, MixtureMemory
@@ -26,7 +31,7 @@ def networks(config: Any, spec: "Spec") -> tuple[Any, Any]:
     return vision, MixtureMemory(config.latent, config.memory_size, config.components)
 
 
-def world(config: Any, spec: "Spec") -> "Parts":
+def world(config: "Config", spec: "Spec") -> "Parts":
     """V and M as the folder of `model` has them, or with parameters that learned nothing.
 
     Raises:
@@ -41,7 +46,7 @@ def world(config: Any, spec: "Spec") -> "Parts":
     return world_models.Parts(vision, memory, params)
 
 
-def begun(config: Any, spec: "Spec") -> dict[str, Any]:
+def begun(config: "Config", spec: "Spec") -> "dict[str, Tree]":
     """Parameters of V and M that learned nothing."""
     from agents import world_models
     from envs import keys
@@ -50,14 +55,14 @@ def begun(config: Any, spec: "Spec") -> dict[str, Any]:
     return world_models.fresh(*networks(config, spec), unit_actions(spec), keys.key(0), blank(spec, 1).observation)
 
 
-def optimiser(rate: Any) -> Any:
+def optimiser(rate: float) -> "optax.GradientTransformation":
     """Of either network."""
     from agents.common import optimisers
 
     return optimisers.adam(rate, 1.0)
 
 
-def saved(place: Path, config: Any, spec: "Spec") -> Any:
+def saved(place: Path, config: "Config", spec: "Spec") -> "Tree":
     """What a stage has learned, in its folder.
 
     Raises:

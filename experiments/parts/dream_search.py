@@ -8,13 +8,16 @@ from experiments import reports, run
 from experiments.parts import dream_networks
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
+    from agents.world_models import Parts as WorldParts
     from envs.base import Key
+    from experiments.world_models import Config, Flags
 
 GENERATIONS = 10
 """Of a chunk, after which the search is saved."""
 
 
-def controller(config: Any, spec: Any) -> tuple[Any, Any, bool]:
+def controller(config: "Config", spec: Any) -> "tuple[run.Network, Tree, bool]":
     """The linear policy, its parameters' shapes, and whether actions are discrete."""
     import jax
 
@@ -57,18 +60,18 @@ def dream(config: Any, folder: Path) -> dict[str, Any]:
     strategy = adaptation(zeros.size, agent.population, sigma=agent.sigma)
     actions, steps = dream_networks.unit_actions(env.spec), env.spec.time_limit or config.dream_steps
 
-    def starts(key: "Key", number: int) -> Any:
+    def starts(key: "Key", number: int) -> "Array":
         _, timestep = jax.vmap(env.reset)(jax.random.split(key, number))
         seen = world_models.call(parts.vision, parts.params["vision"], timestep.observation, method="encode")
         return seen.mean
 
-    def returns(key: "Key", candidates: Any, number: int) -> Any:
+    def returns(key: "Key", candidates: "Array", number: int) -> "Array":
         k_start, k_dream = jax.random.split(key)
         settings = {"steps": steps, "temperature": config.temperature, "blind": agent.reads == "vision"}
         begun = starts(k_start, number)
         return world_models.dreamt(parts, policy, unravel, actions, k_dream, begun, candidates, **settings)
 
-    def generation(state: Any, key: "Key") -> tuple[Any, Any]:
+    def generation(state: "Tree", key: "Key") -> "tuple[Tree, Array]":
         k_ask, k_dream = jax.random.split(key)
         candidates = strategy.ask(state, k_ask)
         fitness = returns(k_dream, candidates, agent.episodes)
@@ -99,7 +102,15 @@ def dream(config: Any, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def play(config: Any, env: Any, parts: Any, policy: Any, shapes: Any, key: "Key", x: Any) -> Any:
+def play(
+    config: "Flags",
+    env: Any,
+    parts: "WorldParts",
+    policy: "run.Network",
+    shapes: "Tree",
+    key: "Key",
+    x: "Array",
+) -> "Array":
     """The mean return of a controller `x[n]` over the episodes of an evaluation, in the task itself."""
     import jax
     import jax.numpy as jnp
@@ -117,7 +128,7 @@ def play(config: Any, env: Any, parts: Any, policy: Any, shapes: Any, key: "Key"
     actor, lanes = Actor(x[None], x, jnp.int32(0)), config.eval_episodes
     state, timestep = jax.vmap(env.reset)(jax.random.split(key, lanes))
 
-    def step(carry: Any, _: Any) -> tuple[Any, Any]:
+    def step(carry: "Tree", _: None) -> "tuple[Tree, Array]":
         state, timestep, memory, going = carry
         action, memory, _ = agent.act(actor, key, memory, timestep, False)
         state, timestep = jax.vmap(env.step)(state, action)

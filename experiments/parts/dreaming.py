@@ -2,16 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import run
 from experiments.parts import dream_learning, dream_search, staged
+
+if TYPE_CHECKING:
+    from experiments.world_models import Flags
 
 TOLD = ("losses", "eval_iqm", "eval_returns", "dream_returns", "kept")
 """What is printed of the stages' summaries."""
 
 
-def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
+def launch(experiment: run.Experiment, config: "Flags") -> dict[str, Any]:
     """Runs the stages, or where there are none the controller's search in the run folder itself.
 
     Returns:
@@ -46,7 +49,7 @@ def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     return found
 
 
-def refuse(experiment: run.Experiment, config: Any, folder: Path) -> None:
+def refuse(experiment: run.Experiment, config: "Flags", folder: Path) -> None:
     """Checks what the stages need and have to begin with, before the first one costs anything.
 
     Raises:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from experiments import run
 
 if TYPE_CHECKING:
+    from agents.base import Array, Step, Tree
     from envs.base import Key
+    from replay.dataset import Dataset
 
 PLANNERS = ("optimal", "soft")
 KNOWN = ("analytic", *PLANNERS)
@@ -65,7 +67,7 @@ def check_table(told: str, spec: "run.Spec", size: run.Size) -> None:
         raise ValueError(f"{told}: {spec.name} has no rules to plan with, or no time limit; allowed: bellmax/grid")
 
 
-def recorded(config: Shown, spec: "run.Spec") -> Any:
+def recorded(config: Shown, spec: "run.Spec") -> "Dataset":
     """The dataset of a file.
 
     Raises:
@@ -85,7 +87,7 @@ def recorded(config: Shown, spec: "run.Spec") -> Any:
     return found
 
 
-def episodes(config: Shown, spec: Any, key: Any, steps: int | None, discount: Any) -> Any:
+def episodes(config: Shown, spec: Any, key: "Key", steps: int | None, discount: "float | Array") -> "Step":
     """Demonstrations `[steps + 1, N]`, each from its first row; rows after an end are FIRST.
 
     Args:
@@ -114,10 +116,10 @@ def episodes(config: Shown, spec: Any, key: Any, steps: int | None, discount: An
     return step._replace(timestep=step.timestep._replace(step_type=kinds))
 
 
-def transitions(config: Shown, spec: "run.Spec", every: int, discount: Any) -> Callable[[Any], Any]:
+def transitions(config: Shown, spec: "run.Spec", every: int, discount: "float | Array") -> "Callable[[Key], Step]":
     """`(key) -> demonstrations` as single transitions `[2, M]`: every so many of an episode, from one that is drawn."""
 
-    def shown(key: "Key") -> Any:
+    def shown(key: "Key") -> "Step":
         import jax
         import jax.numpy as jnp
 
@@ -131,7 +133,7 @@ def transitions(config: Shown, spec: "run.Spec", every: int, discount: Any) -> C
     return shown
 
 
-def analytic(config: Shown, spec: "run.Spec", key: "Key", steps: int) -> Any:
+def analytic(config: Shown, spec: "run.Spec", key: "Key", steps: int) -> "Step":
     """Rows `[steps + 1, N]` of the task's analytic expert, on the task as its name alone makes it."""
     import jax
 
@@ -142,8 +144,8 @@ def analytic(config: Shown, spec: "run.Spec", key: "Key", steps: int) -> Any:
     env: Any = envs.make(spec.name)
     act: Any = getattr(expert_of(spec.name), "act", None)
 
-    def one(key: "Key") -> Any:
-        def step(state: Any, _: None) -> Any:
+    def one(key: "Key") -> "Step":
+        def step(state: "Tree", _: None) -> "tuple[Tree, Step]":
             inner, timestep = state
             action = act(timestep.observation)
             return env.step(inner, action), Step(timestep, action)
@@ -153,7 +155,7 @@ def analytic(config: Shown, spec: "run.Spec", key: "Key", steps: int) -> Any:
     return jax.vmap(one, out_axes=1)(jax.random.split(key, config.demonstrations))
 
 
-def planned(config: Shown, spec: Any, key: Any, steps: int, discount: Any) -> Any:
+def planned(config: Shown, spec: Any, key: "Key", steps: int, discount: "float | Array") -> "Step":
     """Rows `[steps + 1, N]` of an expert who plans with the task's rules, from states that are drawn."""
     import jax
 

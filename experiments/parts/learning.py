@@ -1,25 +1,28 @@
 """What agents learn from, and how fast."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
-    from agents.base import Agent
+    from jax.typing import ArrayLike
+
+    from agents.base import Agent, Array
     from envs.base import Spec
 
 
-def linear(start: Any, end: Any, over: Any) -> Any:
+def linear(start: "float | Array", end: "float | Array", over: "float | Array") -> "Callable[[ArrayLike], Array]":
     """A schedule of the number of updates: from `start` to `end` linearly over `over` updates, then constant."""
     import jax.numpy as jnp
 
     over = float(over) if isinstance(over, int) else over  # there can be more updates than a 32-bit integer holds
 
-    def part(updates: Any) -> Any:
+    def part(updates: "ArrayLike") -> "Array":
         return jnp.where(over > 0, jnp.clip(updates / jnp.maximum(over, 1e-9), 0.0, 1.0), 1.0)
 
     return lambda updates: start + (end - start) * part(updates)
 
 
-def cosine(start: Any, over: Any) -> Any:
+def cosine(start: "float | Array", over: "float | Array") -> "Callable[[ArrayLike], Array]":
     """A schedule of the number of updates: from `start` to 0 along half a cosine over `over` updates."""
     import jax.numpy as jnp
 
@@ -34,7 +37,7 @@ def clipped(agent: "Agent", config: Any) -> "Agent":
     return wrappers.clip_rewards(agent) if config.clip_rewards else agent
 
 
-def normalised(agent: "Agent", spec: "Spec", observations: bool, rewards: bool, discount: Any) -> "Agent":
+def normalised(agent: "Agent", spec: "Spec", observations: bool, rewards: bool, discount: "float | Array") -> "Agent":
     """The agent behind `agents.common.wrappers`' normalisers that are asked for."""
     from agents.common import wrappers
 

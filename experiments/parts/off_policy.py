@@ -1,10 +1,13 @@
 """What experiments share that learn values from transitions: flags, and of off-policy ones replay and schedule."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments import run
 from experiments.parts import builders, checks
+
+if TYPE_CHECKING:
+    from replay.base import Replay
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,12 @@ def critics(config: Values, spec: "run.Spec", num: int) -> "run.Network":
 
 
 def parts(
-    agent: "run.Agent", spec: "run.Spec", config: Learning, size: run.Size, steps: int = 1, memory: Any = None
+    agent: "run.Agent",
+    spec: "run.Spec",
+    config: Learning,
+    size: run.Size,
+    steps: int = 1,
+    memory: "Replay | None" = None,
 ) -> run.Parts:
     """The parts of a run of an agent that acts in [-1, 1], where the task's actions are a Box.
 

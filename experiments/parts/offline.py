@@ -8,7 +8,9 @@ from experiments import run
 from experiments.parts import builders, checks, off_policy
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
-    from agents.base import Agent
+    import flax.linen as nn
+
+    from agents.base import Agent, Array, TimeStep, Tree
     from envs.base import Spec
 
 
@@ -57,7 +59,7 @@ def check(config: Learning, spec: "Spec", size: run.Size) -> None:
     size.per_device(config.batch_size, "agent.batch_size")
 
 
-def policy(config: Learning, spec: "Spec", head: Any) -> "run.Network":
+def policy(config: Learning, spec: "Spec", head: "nn.Module") -> "run.Network":
     """The network of a policy with such a head, never normalised between its layers."""
     import networks
 
@@ -69,7 +71,7 @@ def parts(
     spec: "Spec",
     config: Learning,
     size: run.Size,
-    value: Callable[[Any, Any], Any] | None = None,
+    value: "Callable[[Tree, TimeStep], Array] | None" = None,
     steps: int = 1,
     followed: int = 0,
 ) -> run.Parts:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
     import flax.linen as nn
 
     from agents.base import Agent
-    from envs.base import Spec
+    from envs.base import Space, Spec
+    from replay.goals import Rows
 
 
 Activation = Literal["gelu", "relu", "tanh"]
@@ -68,7 +69,7 @@ def check(config: Learning, spec: "Spec", size: run.Size, name: str) -> None:
     size.per_device(config.batch_size, "agent.batch_size")
 
 
-def seeing(spec: "Spec", **replaced: Any) -> "Spec":
+def seeing(spec: "Spec", **replaced: "Space | None") -> "Spec":
     """The task as networks see it: `observation` and `desired_goal`, or spaces in their place; None leaves one out."""
     seen = {name: spec.observation[name] for name in ("observation", "desired_goal")} | replaced
     return spec._replace(observation={name: space for name, space in seen.items() if space is not None})
@@ -94,7 +95,7 @@ def policy(config: Learning, spec: "Spec", size: int) -> "run.Network":
     return network(config, spec, networks.GaussianPolicy(size, fixed=True), values=False)
 
 
-def parts(agent: "Agent", spec: "Spec", config: Learning, size: run.Size, rows: Any) -> run.Parts:
+def parts(agent: "Agent", spec: "Spec", config: Learning, size: run.Size, rows: "Rows") -> run.Parts:
     """The parts of a run of an agent that acts in [-1, 1].
 
     Args:

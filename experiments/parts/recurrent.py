@@ -1,10 +1,15 @@
 """What the experiments of agents with a recurrent Q-network share: flags, refusals, the network and the wrappers."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import run
 from experiments.parts import builders, checks, learning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import flax.linen as nn
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Learning:
     """Bring observations that are not images to running mean 0 and variance 1."""
 
 
-def check(config: Any, spec: "run.Spec", size: run.Size, rows: int) -> None:
+def check(config: Learning, spec: "run.Spec", size: run.Size, rows: int) -> None:
     """Refuses tasks without discrete actions or the frames that are stacked, and replays without room for a window.
 
     Args:
@@ -86,12 +91,14 @@ def check(config: Any, spec: "run.Spec", size: run.Size, rows: int) -> None:
     checks.check_frames(spec, config.frames)
 
 
-def default_core(config: Any) -> Any:
+def default_core(config: Learning) -> "nn.Module | None":
     """The core that `memory` and `memory_size` describe."""
     return builders.core(config.memory, (config.memory_size,))
 
 
-def recurrent(config: Any, spec: Any, core: Any = default_core) -> "run.Network":
+def recurrent(
+    config: Learning, spec: "run.Counted", core: "Callable[[Any], nn.Module | None]" = default_core
+) -> "run.Network":
     """A network of torso, memory and head from flags as above.
 
     Args:
@@ -111,7 +118,7 @@ def recurrent(config: Any, spec: Any, core: Any = default_core) -> "run.Network"
     )
 
 
-def wrapped(agent: "run.Agent", config: Any, spec: Any, hold: int = 1) -> "run.Agent":
+def wrapped(agent: "run.Agent", config: Learning, spec: "run.Counted", hold: int = 1) -> "run.Agent":
     """The agent behind the wrappers that its flags ask for, with random actions of up to `hold` steps."""
     from agents.common import exploration, recurrence, wrappers
 

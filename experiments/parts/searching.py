@@ -1,10 +1,16 @@
 """What the experiments of agents that search a tree share: flags, refusals and the support of values."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import run
 from experiments.parts import builders, checks
+
+if TYPE_CHECKING:
+    import rlax
+
+    from agents.base import Array
+    from agents.world.latent import Search
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def check(config: Searching, spec: "run.Spec", size: run.Size, length: int) -> N
     checks.check_replay(config, size, length + 1)
 
 
-def support(config: Searching) -> tuple[Any, Any]:
+def support(config: Searching) -> "tuple[Array, rlax.TxPair]":
     """The atoms of values and rewards, and h with its inverse."""
     import jax.numpy as jnp
 
@@ -74,7 +80,7 @@ def support(config: Searching) -> tuple[Any, Any]:
     return atoms, losses.SIGNED_HYPERBOLIC_PAIR if config.rescale else losses.IDENTITY_PAIR
 
 
-def search(config: Searching) -> Any:
+def search(config: Searching) -> "Search":
     """The `agents.world.latent.Search` that the flags describe."""
     from agents.world.latent import Search
 

@@ -2,16 +2,19 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import run
 from experiments.parts import worlds
+
+if TYPE_CHECKING:
+    from experiments.i2a import Flags
 
 SHORT = 100_000
 """Steps of a run below which evaluations are made smaller and fewer."""
 
 
-def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
+def launch(experiment: run.Experiment, config: "Flags") -> dict[str, Any]:
     """Runs the stages, or where there are none one agent in the run folder itself.
 
     Returns:
@@ -42,7 +45,7 @@ def launch(experiment: run.Experiment, config: Any) -> dict[str, Any]:
     return found
 
 
-def refuse(experiment: run.Experiment, config: Any, folder: Path) -> None:
+def refuse(experiment: run.Experiment, config: "Flags", folder: Path) -> None:
     """Checks what the stages need and have to begin with, before the first one costs anything.
 
     Raises:
@@ -69,7 +72,7 @@ def refuse(experiment: run.Experiment, config: Any, folder: Path) -> None:
         run.prepare.fit(f"--model-batch {config.model_batch}", config.model_batch * pairs)
 
 
-def with_levels(config: Any) -> Any:
+def with_levels(config: "Flags") -> "Flags":
     """The flags with `levels` as the option of the task that it stands for.
 
     Raises:
@@ -84,7 +87,7 @@ def with_levels(config: Any) -> Any:
     return config
 
 
-def scaled(config: Any) -> Any:
+def scaled(config: "Flags") -> "Flags":
     """The flags with what goes by the steps, where it is not given: the model's numbers, and what evaluations play.
 
     Imagination makes an evaluation's steps dear, so that the evaluations of a short run would take most of its time.

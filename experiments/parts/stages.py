@@ -7,7 +7,10 @@ from experiments import reports, run
 from experiments.parts import worlds
 
 if TYPE_CHECKING:
+    from agents.base import Array, Step, Tree
+    from agents.world.frames import Coder
     from envs.base import Key
+    from experiments.i2a import Flags
 
 LANES, CHUNKS = 64, 20
 
@@ -21,7 +24,7 @@ class Data(NamedTuple):
     step_type: Any
 
 
-def train_model(config: Any, folder: Path) -> dict[str, Any]:
+def train_model(config: "Flags", folder: Path) -> dict[str, Any]:
     """Learns the frame model from trajectories of the baseline's last policies, and saves it in `folder / "model"`.
 
     Taken up where it was stopped. Trajectories are drawn again from the same numbers; a tenth is kept for the test.
@@ -58,8 +61,8 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     each = -(-config.model_updates // CHUNKS)
 
     @jax.jit
-    def chunk(state: Any, key: "Key", seen: Data) -> tuple[Any, Any]:
-        def once(state: Any, key: "Key") -> tuple[Any, Any]:
+    def chunk(state: "Tree", key: "Key", seen: Data) -> "tuple[Tree, dict[str, Array]]":
+        def once(state: "Tree", key: "Key") -> "tuple[Tree, dict[str, Array]]":
             k_time, k_lane, k_update = jax.random.split(key, 3)
             rows, lanes = seen.action.shape
             time = jax.random.randint(k_time, (config.model_batch,), 0, rows - 1)
@@ -88,7 +91,7 @@ def train_model(config: Any, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def window(coder: Any, data: Data) -> Any:
+def window(coder: "Coder", data: Data) -> "Step":
     """Rows `Step[T, N]` of stored ones."""
     import jax.numpy as jnp
 
@@ -98,7 +101,7 @@ def window(coder: Any, data: Data) -> Any:
     return Step(TimeStep(data.step_type, data.reward, jnp.ones_like(data.reward), frame), data.action)
 
 
-def trajectories(config: Any, baseline: Path, coder: Any) -> Data:
+def trajectories(config: "Flags", baseline: Path, coder: "Coder") -> Data:
     """What the baseline's last policies meet, exploring; all seeds in turn."""
     import jax
     import jax.numpy as jnp
@@ -110,11 +113,11 @@ def trajectories(config: Any, baseline: Path, coder: Any) -> Data:
     rows = -(-config.model_transitions * 10 // (9 * LANES * trained.seeds)) + 2
 
     @jax.jit
-    def play(actor: Any, key: "Key") -> Data:
+    def play(actor: "Tree", key: "Key") -> Data:
         k_env, k_act = jax.random.split(key)
         state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, LANES))
 
-        def step(carry: Any, key: "Key") -> tuple[Any, Data]:
+        def step(carry: "Tree", key: "Key") -> "tuple[Tree, Data]":
             state, timestep, memory = carry
             action, memory, _ = agent.act(actor, key, memory, timestep, True)
             frame = coder.encode(timestep.observation).astype(jnp.uint8)

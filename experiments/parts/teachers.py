@@ -1,12 +1,15 @@
 """Teachers that commands read from the folders of earlier runs."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments import run
 
+if TYPE_CHECKING:
+    from experiments.run.results import Policy, Run
 
-def of_run(flag: str, folder: str, spec: Any, found: Callable[[Any], Any]) -> Any:
+
+def of_run(flag: str, folder: str, spec: "run.Spec", found: "Callable[[Run], Policy]") -> "Policy":
     """A policy of a run folder.
 
     Args:

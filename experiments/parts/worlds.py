@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from collections.abc import Callable
 
+    from agents.base import Tree
     from agents.world.frames import Coder
     from agents.world.models import Learner, Model
-    from envs.base import Array, Spec
+    from envs.base import Array, Space, Spec
 
 
 def check_exact(spec: "Spec", corrupt: float = 0.0) -> None:
@@ -115,7 +116,7 @@ def frame_learner(spec: "Spec", learning_rate: float, poor: bool) -> "Learner":
 
 
 @lru_cache(maxsize=4)
-def learned(folder: str, poor: bool, name: str, observation: Any, action: Any) -> "tuple[Model, Any]":
+def learned(folder: str, poor: bool, name: str, observation: "Space", action: "Space") -> "tuple[Model, Tree]":
     """A frame model that was saved, and its parameters; the last three arguments are the task's specification.
 
     Raises:

@@ -56,7 +56,7 @@ def read(folder: str | Path, metric: str, label: str = "") -> Run:
     return Run(label or folder.name, folder, _flat(flags), summary, values[:, -1], finished)
 
 
-def _so_far(config: Mapping[str, Any], table: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _so_far(config: Mapping[str, object], table: Mapping[str, np.ndarray]) -> dict[str, object]:
     """What of a summary is known of a run that has not finished."""
     flags = config.get("flags")
     env = flags.get("env") if isinstance(flags, dict) else None
@@ -74,7 +74,7 @@ def expanded(folders: Sequence[str]) -> list[str]:
     return found
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(tree: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     found: dict[str, Any] = {}
     for name, value in tree.items():
         found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}

@@ -165,7 +165,7 @@ def kind(path: Path) -> str:
     return "a pipe or a device"
 
 
-def plain(value: Any, most: int = MOST) -> str:
+def plain(value: object, most: int = MOST) -> str:
     """A value in one line of printable characters, at most `most` of them.
 
     Control characters, among them those that move the cursor or colour a terminal, are shown as escapes.

@@ -4,11 +4,14 @@ import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.reports import files, sinks, stats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS = ("#2066a8", "#d1615d", "#3a8f5c", "#8e6bbf", "#c58a1b", "#3d9fb0", "#b4588f", "#6b6b6b")
 MARKERS = ("o", "s", "D", "^")
@@ -203,7 +206,9 @@ def _thin(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return steps[chosen], values[:, chosen]
 
 
-def _curve(axes: Any, label: str, steps: np.ndarray, values: np.ndarray, colour: str, dash: str, single: bool) -> None:
+def _curve(
+    axes: "Axes", label: str, steps: np.ndarray, values: np.ndarray, colour: str, dash: str, single: bool
+) -> None:
     middle, low, high = stats.band(values)
     seeds = f"{len(values)} seed{'s' if len(values) > 1 else ''}"
     label = f"{label} ({seeds})" if label else f"IQM of {seeds}" if len(values) > 1 else seeds
@@ -219,7 +224,7 @@ def _curve(axes: Any, label: str, steps: np.ndarray, values: np.ndarray, colour:
     )  # fmt: skip
 
 
-def _style(axes: Any, title: str, ylabel: str, xlabel: str) -> None:
+def _style(axes: "Axes", title: str, ylabel: str, xlabel: str) -> None:
     from matplotlib.ticker import EngFormatter
 
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK, pad=10, parse_math=False)

@@ -1,9 +1,14 @@
 """What a search found, as a picture: the tree of `agents.world.latent.searched`."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from agents.base import Tree
 
 
 class Node(NamedTuple):
@@ -20,7 +25,7 @@ class Node(NamedTuple):
     """Where it is drawn: leaves one beside the other, others in the middle of what is below them."""
 
 
-def nodes(tree: Any, lane: int = 0) -> list[Node]:
+def nodes(tree: "Tree", lane: int = 0) -> list[Node]:
     """The nodes of a lane's tree that the search visited.
 
     Args:
@@ -47,7 +52,7 @@ def nodes(tree: Any, lane: int = 0) -> list[Node]:
     return found
 
 
-def draw(axes: Any, tree: Any, lane: int = 0, actions: Sequence[str] = ()) -> None:
+def draw(axes: "Axes", tree: "Tree", lane: int = 0, actions: Sequence[str] = ()) -> None:
     """Draws a lane's tree: nodes as large as they were visited often and coloured by value, actions on the edges.
 
     Args:

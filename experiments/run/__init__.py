@@ -14,8 +14,20 @@ from experiments.run.results import load
 
 if TYPE_CHECKING:  # commands name them in signatures, and their `--help` must not wait for JAX
     from agents.base import Agent as Agent
+    from envs.base import Box, Discrete
     from envs.base import Spec as Spec
     from networks import Network as Network
+
+    class Counted(Spec):
+        """Of a task that `check` has found to have discrete actions."""
+
+        action: Discrete
+
+    class Bounded(Spec):
+        """Of a task that `check` has found to have a vector of bounded actions."""
+
+        action: Box
+
 
 __all__ = [
     "Common",

@@ -1,7 +1,6 @@
 """The flags of actors apart from the learner, what is refused of them, and what they make of a schedule."""
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from experiments.run import ranges
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Make, Parts
     from experiments.run.flags import Common
 
 
@@ -179,7 +178,7 @@ def lanes(config: Any) -> int:
     return config.num_envs // (config.actors if apart(config) and config.send == "gradients" else 1)
 
 
-def scheduled(config: Any, make: "Callable[[Any], Parts]") -> "Callable[[Any], Parts]":
+def scheduled(config: Any, make: "Make") -> "Make":
     """`make` with the schedule of longer messages, as many updates for each row as before, or of actors that learn.
 
     Raises:
@@ -191,7 +190,7 @@ def scheduled(config: Any, make: "Callable[[Any], Parts]") -> "Callable[[Any], P
     if not (rows or learns):
         return make
 
-    def rescheduled(hypers: Any) -> "Parts":
+    def rescheduled(hypers: "Hypers") -> "Parts":
         parts = make(hypers)
         unroll, updates, warmup = parts.schedule
         if learns:  # the steps of a warm-up are those of all actors; each needs enough for a sample

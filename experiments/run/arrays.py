@@ -17,11 +17,18 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import reports
+
+if TYPE_CHECKING:
+    import jax
+    import tensorstore as ts
+    from numpy.typing import DTypeLike
+
+    from agents.base import Array
 
 CHUNK = 32 * 2**20
 """Bytes (before compression) of the pieces in which arrays are written and read."""
@@ -33,7 +40,7 @@ class StoreError(Exception):
     """Why a store cannot be read."""
 
 
-def write(folder: Path, arrays: Mapping[str, Any]) -> None:
+def write(folder: Path, arrays: "Mapping[str, Array | np.ndarray]") -> None:
     """Writes each array, NumPy's or JAX's of any sharding, to a store of its own by Orbax: `folder / name`.
 
     An OCDBT store would keep all that is written in memory to the end.
@@ -79,7 +86,7 @@ def quieten() -> None:
     logging.getLogger("absl").addFilter(lambda record: not any(words in record.getMessage() for words in told))
     before = sys.unraisablehook
 
-    def hook(unraisable: Any) -> None:
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
         closed = unraisable.exc_type is RuntimeError and str(unraisable.exc_value) == "Event loop is closed"
         if not closed:
             before(unraisable)
@@ -87,7 +94,7 @@ def quieten() -> None:
     sys.unraisablehook = hook
 
 
-def split_axes(x: Any) -> tuple[int, ...]:
+def split_axes(x: "Array | np.ndarray") -> tuple[int, ...]:
     """The axes that Orbax is to split an array along, where its own choice, the longest, would tear long rows apart.
 
     Pieces of whole rows lie in one place of memory: restoring them takes no copy of the array besides.
@@ -96,7 +103,7 @@ def split_axes(x: Any) -> tuple[int, ...]:
     return (0,) if long_rows and x.nbytes > CHUNK else ()
 
 
-def check_room(folder: Path, arrays: Mapping[str, Any]) -> None:
+def check_room(folder: Path, arrays: "Mapping[str, Array | np.ndarray]") -> None:
     """Refuses a save that the disk, or the limit of a file's size, has no room for, as far as is known.
 
     Orbax writes from many threads at once, each of which would tell of the same in pages.
@@ -118,7 +125,7 @@ def check_room(folder: Path, arrays: Mapping[str, Any]) -> None:
 class Store:
     """An array on disk, opened and found to be what is expected."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any):
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: "DTypeLike"):
         """Starts to open `path`; several open at once."""
         import tensorstore as ts
 
@@ -126,7 +133,7 @@ class Store:
         kvstore = {"driver": "file", "path": str(path.resolve())}
         self._name, self._opening = path.name, ts.open({"driver": "zarr", "kvstore": kvstore}, open=True)
 
-    def _opened(self) -> Any:
+    def _opened(self) -> "ts.TensorStore":
         """The store.
 
         Raises:
@@ -160,7 +167,7 @@ class Store:
             out[tuple(slice(i, i + n) for i, n in zip(start, values.shape, strict=True))] = values
         return out
 
-    def to_device(self, index: Region | None, device: Any) -> Any:
+    def to_device(self, index: Region | None, device: "jax.Device") -> "Array":
         """A region as a single-device array; one of several pieces is put together there, in place.
 
         Raises:
@@ -211,7 +218,7 @@ def _blocks(store: Any, region: Region, ahead: int = 1) -> Iterator[tuple[tuple[
         raise StoreError(_first_words(error)) from None
 
 
-def _whole(store: Any, index: Region | None = None) -> Region:
+def _whole(store: "ts.TensorStore", index: Region | None = None) -> Region:
     """`index` with its bounds filled in."""
     index = index or (slice(None),) * len(store.shape)
     return tuple(slice(*i.indices(size)) for i, size in zip(index, store.shape, strict=True))

@@ -19,12 +19,15 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import reports
 from experiments.run import arrays, manifests
+
+if TYPE_CHECKING:
+    from agents.base import Array, Tree
 
 ASYNC_LIMIT = 128 * 2**20
 """Bytes; larger states are saved while the caller waits, because saving behind its back takes a copy of them."""
@@ -64,7 +67,7 @@ class Checkpointer:
         self._marks = marks
         self._pending: Future | None = None
 
-    def save(self, step: int, state: Any, meta: Mapping[str, Any], wait: bool = False) -> None:
+    def save(self, step: int, state: "Tree", meta: Mapping[str, Any], wait: bool = False) -> None:
         """Saves `state` as `step`, replacing that step if it exists, and removes what is no longer kept.
 
         Higher steps are removed too: they can only be damaged ones that `restore` passed over, and what is saved now
@@ -90,8 +93,8 @@ class Checkpointer:
             self._pending = self._executor.submit(self._commit, step, copies, _without_arrays(leaves), dict(meta))
 
     def restore(
-        self, template: Any, meta: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
-    ) -> tuple[int, Any] | None:
+        self, template: "Tree", meta: Mapping[str, Any], defaults: Mapping[str, Any] = MappingProxyType({})
+    ) -> "tuple[int, Tree] | None":
         """The newest readable step. One that a writer replaces meanwhile is looked for again.
 
         Args:
@@ -139,7 +142,7 @@ class Checkpointer:
                 time.sleep(PAUSE)
         raise ValueError(f"{self._folder}: its checkpoints are replaced faster than they can be read")
 
-    def part(self, prefix: str) -> dict[str, Any] | None:
+    def part(self, prefix: str) -> dict[str, np.ndarray] | None:
         """The arrays of a part of the newest readable state, whatever else is in it.
 
         Args:
@@ -197,7 +200,7 @@ class Checkpointer:
     def __enter__(self) -> "Checkpointer":
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _steps(self) -> list[tuple[int, Path]]:
@@ -210,7 +213,9 @@ class Checkpointer:
         found |= {int(p.name): p for p in there if p.name.isdecimal()}
         return sorted(found.items(), reverse=True)
 
-    def _commit(self, step: int, raw: dict[str, Any], leaves: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    def _commit(
+        self, step: int, raw: "Mapping[str, Array | np.ndarray]", leaves: "Mapping[str, Tree]", meta: Mapping[str, Any]
+    ) -> None:
         """Writes a step and prunes the others; in the background or not."""
         final, tmp, old = (self._folder / f"{step}{suffix}" for suffix in ("", ".tmp", ".old"))
         reports.files.make_folder(self._folder)
@@ -274,20 +279,20 @@ def _discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _without_arrays(leaves: Mapping[str, Any]) -> dict[str, Any]:
+def _without_arrays(leaves: "Mapping[str, Tree]") -> "dict[str, Tree]":
     """Shapes in place of arrays, whose buffers may be given away before they are described."""
     import jax
 
     return {path: x if manifests.is_value(x) else jax.ShapeDtypeStruct(x.shape, x.dtype) for path, x in leaves.items()}
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: "Tree") -> bool:
     import jax
 
     return not manifests.is_value(leaf) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _key_impl(leaf: Any) -> Any:
+def _key_impl(leaf: "Tree") -> Any:
     """The implementation of a key, or of the shape of one: only while tracing has a shape one."""
     import jax
 
@@ -296,14 +301,14 @@ def _key_impl(leaf: Any) -> Any:
     return found[0]
 
 
-def _raw(leaf: Any) -> Any:
+def _raw(leaf: "Tree") -> "Array | np.ndarray":
     """An array as it is stored."""
     import jax
 
     return jax.random.key_data(leaf) if _is_key(leaf) else np.asarray(leaf) if isinstance(leaf, np.generic) else leaf
 
 
-def _read(folder: Path, manifest: manifests.Manifest, leaves: Mapping[str, Any], template: Any) -> Any:
+def _read(folder: Path, manifest: manifests.Manifest, leaves: "Mapping[str, Tree]", template: "Tree") -> "Tree":
     """The state, laid out as the template.
 
     Raises:
@@ -327,7 +332,7 @@ def _read(folder: Path, manifest: manifests.Manifest, leaves: Mapping[str, Any],
     def on_host(path: str) -> np.ndarray:
         return stores[path].to_host() if path in stores else np.zeros(stored[path].shape, stored[path].dtype)
 
-    def leaf(path: str, like: Any) -> Any:
+    def leaf(path: str, like: "Tree") -> "Tree":
         if manifests.is_value(like):
             return manifest.values[path]
         if isinstance(like, np.ndarray):
@@ -337,7 +342,7 @@ def _read(folder: Path, manifest: manifests.Manifest, leaves: Mapping[str, Any],
         sharding = getattr(like, "sharding", None) or jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         places = sharding.addressable_devices_indices_map(like.shape)
 
-        def placed(x: Any) -> Any:
+        def placed(x: "Array | np.ndarray") -> "Array":
             if sharding.is_fully_addressable:
                 return jax.device_put(x, sharding)
             ((device, index),) = places.items()  # of one of several processes, which has one device

@@ -6,12 +6,15 @@ import platform
 import sys
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from experiments.run import actors, flags
 
+if TYPE_CHECKING:
+    from experiments.run.flags import Common
 
-def use_cores(config: Any = None) -> None:
+
+def use_cores(config: "Common | None" = None) -> None:
     """Settles how XLA uses the CPU and where it keeps compiled programs; before JAX starts, unless told otherwise.
 
     Runs side by side have a host device per core. A single run whose operations are small has one device and no thread
@@ -53,7 +56,7 @@ INLINE_LAYER = 128
 """Units up to which a dense layer is computed faster by one thread than handed to several."""
 
 
-def runs_inline(config: Any) -> bool:
+def runs_inline(config: "Common") -> bool:
     """Whether a run computes on one thread: it is the only one, has small layers, neither actors in threads nor other
     learners, and sees no Atari frames."""
     runs = config.seeds * len(flags.grid(config))

@@ -1,28 +1,34 @@
 """From the flags of actors to a driver: who is asked to play, and what runs them."""
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from experiments.run.actors import lanes, typed
 
 if TYPE_CHECKING:
-    from envs.base import Spec
+    from envs.base import Environment, HostEnvironment, Spec
     from experiments.drivers.base import Driver
+    from experiments.drivers.collecting import Collector
+    from experiments.drivers.contract import Hypers, Make, Parts
+    from experiments.drivers.devices import Layout
     from experiments.drivers.engines import Engine
+    from experiments.drivers.grading import Grader
+    from experiments.run.experiment import Experiment
     from experiments.run.flags import Common
 
 
 def driver(
-    experiment: Any,
+    experiment: "Experiment",
     config: "Common",
-    env: Any,
-    make: Any,
-    judged: Any,
-    hypers: Any,
-    lay: Any,
+    env: "Environment | HostEnvironment",
+    make: "Make",
+    judged: "Environment | HostEnvironment",
+    hypers: "Hypers",
+    lay: "Layout",
     iterations: int,
-    anew: Any,
+    anew: Callable,
 ) -> "Driver":
     """The driver of learners with actors, one for each seed; for most arguments see `prepare.prepare`.
 
@@ -59,7 +65,15 @@ def driver(
 
 
 def one(
-    experiment: Any, config: Any, *, env: Any, make: Any, judged: Any, lay: Any, iterations: int, anew: Any
+    experiment: "Experiment",
+    config: Any,
+    *,
+    env: "Environment | HostEnvironment",
+    make: "Make",
+    judged: "Environment | HostEnvironment",
+    lay: "Layout",
+    iterations: int,
+    anew: Callable,
 ) -> "Driver":
     """The driver of the learner of one seed and its actors."""
     import numpy as np
@@ -80,7 +94,7 @@ def one(
     return gradients.driver(run_by, env.spec, make, hypers, lay, how, **numbers, most_age=age)
 
 
-def check_store(config: Any, spec: "Spec", make: Any) -> None:
+def check_store(config: Any, spec: "Spec", make: "Make") -> None:
     """Refuses more messages under way than Ray keeps in memory.
 
     Raises:
@@ -99,7 +113,15 @@ def check_store(config: Any, spec: "Spec", make: Any) -> None:
     on_ray.check_store(size * (config.ahead + 1) * config.seeds, ", ".join(typed(config, name) for name in names))
 
 
-def engine(experiment: Any, config: "Common", env: Any, make: Any, judged: Any, sharers: int, anew: Any) -> "Engine":
+def engine(
+    experiment: "Experiment",
+    config: "Common",
+    env: "Environment | HostEnvironment",
+    make: "Make",
+    judged: "Environment | HostEnvironment",
+    sharers: int,
+    anew: Callable,
+) -> "Engine":
     """What runs the actors."""
     from experiments.drivers import engines
 
@@ -111,13 +133,23 @@ def engine(experiment: Any, config: "Common", env: Any, make: Any, judged: Any, 
     return run_by(partial(local, config, env, make, judged, sharers))
 
 
-def remote(anew: Any, config: "Common", build: Any, sharers: int, actor: int, generation: int) -> Any:
+def remote(
+    anew: Callable, config: "Common", build: "Callable[..., Parts]", sharers: int, actor: int, generation: int
+) -> "Collector | Grader":
     """An actor in a process of its own, which makes the task anew."""
     env, make, judged = anew(config, build)
     return local(config, env, make, judged, sharers, actor, generation)
 
 
-def local(config: Any, env: Any, make: Any, judged: Any, sharers: int, actor: int, generation: int) -> Any:
+def local(
+    config: Any,
+    env: "Environment | HostEnvironment",
+    make: "Make",
+    judged: "Environment | HostEnvironment",
+    sharers: int,
+    actor: int,
+    generation: int,
+) -> "Collector | Grader":
     """An actor in this process; in threads each has a device of its own, as far as there are some."""
     import jax
 

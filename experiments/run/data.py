@@ -5,10 +5,14 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from agents.base import Tree
     from envs.base import Spec
+    from experiments.drivers.base import RunState
+    from experiments.drivers.contract import Parts
     from experiments.run.flags import Common
     from replay.dataset import Dataset, Facts
 
@@ -89,12 +93,12 @@ def held(config: "Common", spec: "Spec") -> Held:
     return Held(replay.dataset.facts(dataset), replay.arrays(dataset))
 
 
-def beside(config: "Common", build: Callable[..., Any]) -> Callable[..., Any]:
+def beside(config: "Common", build: "Callable[..., Parts]") -> "Callable[..., Parts]":
     """`make` of an experiment, whose replay also serves the dataset that is learned from beside what is played."""
     if not acts_beside(config):
         return build
 
-    def made(*arguments: Any) -> Any:
+    def made(*arguments: object) -> "Parts":
         import replay
 
         parts = online(config, build(*arguments)) if config.counted == "updates" else build(*arguments)
@@ -108,7 +112,7 @@ def acts_beside(config: Any) -> bool:
     return config.online if config.counted == "updates" else bool(config.data)
 
 
-def online(config: Any, parts: Any) -> Any:
+def online(config: Any, parts: "Parts") -> "Parts":
     """The parts of a run that learned from a dataset alone, with a replay of what is played and a step per update.
 
     Raises:
@@ -121,7 +125,7 @@ def online(config: Any, parts: Any) -> Any:
     memory = parts.replay.played(config.online_buffer // config.devices)
     act = parts.agent.act
 
-    def bare(*arguments: Any) -> tuple[Any, Any, Any]:
+    def bare(*arguments: "Tree") -> "tuple[Tree, Tree, Tree]":
         """Rows are those of a dataset, without extras."""
         action, carry, _ = act(*arguments)
         return action, carry, ()
@@ -130,7 +134,7 @@ def online(config: Any, parts: Any) -> Any:
     return parts._replace(agent=agent, replay=memory, schedule=parts.schedule._replace(unroll=1, warmup=memory.minimum))
 
 
-def check_beside(config: "Common", shape: Any, arrays: Any) -> None:
+def check_beside(config: "Common", shape: "RunState", arrays: "Tree") -> None:
     """Refuses a dataset beside a replay that cannot serve it.
 
     Args:
@@ -151,7 +155,7 @@ def check_beside(config: "Common", shape: Any, arrays: Any) -> None:
             replay.check_beside(own, arrays.rows)
 
 
-def format_of(name: str) -> Any:
+def format_of(name: str) -> ModuleType:
     """What reads and writes a dataset of that name: `header`, `load` and `save`."""
     from replay import files, made, minari_sets
 

@@ -1,19 +1,22 @@
 """Episodes of trained policies: played as in training, timed reward by reward, or filmed."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import reports
 
 if TYPE_CHECKING:
-    from envs.base import Key
+    from agents.base import Agent, Array, Tree
+    from envs.base import Environment, HostEnvironment, Key
+    from experiments.drivers.contract import Hypers, Make, Parts
 
 
-def exploring(make: Any) -> Any:
+def exploring(make: "Make") -> "Make":
     """The same parts, of an agent that always acts as in training."""
 
-    def changed(hypers: Any) -> Any:
+    def changed(hypers: "Hypers") -> "Parts":
         parts = make(hypers)
         act = parts.agent.act
         always = lambda actor, key, carry, timestep, explore: act(actor, key, carry, timestep, True)  # noqa: E731
@@ -22,7 +25,9 @@ def exploring(make: Any) -> Any:
     return changed
 
 
-def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
+def stepping(
+    env: "Environment | HostEnvironment", agent: "Agent", episodes: int, number: int
+) -> "Callable[[Tree, Key], list[float]]":
     """`(actor, key) -> list`: mean steps to each of the first rewards of an episode from the one before, NaN if never.
 
     Raises:
@@ -40,11 +45,11 @@ def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
         raise ValueError(f"--rewards {number}: needs a task in graph with a time limit, not {env.spec.name}")
 
     @jax.jit
-    def paid(actor: Any, key: "Key") -> Any:
+    def paid(actor: "Tree", key: "Key") -> "Array":
         k_env, k_act = jax.random.split(key)
         state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, episodes))
 
-        def step(carry: Any, key: "Key") -> Any:
+        def step(carry: "Tree", key: "Key") -> "tuple[Tree, Array]":
             state, timestep, memory, over = carry
             action, memory, _ = agent.act(actor, key, memory, timestep, False)
             state, timestep = jax.vmap(env.step)(state, env_action(env.spec, action))
@@ -53,7 +58,7 @@ def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
         begun = (state, timestep, agent.begin(episodes), jnp.zeros(episodes, bool))
         return jax.lax.scan(step, begun, jax.random.split(k_act, limit))[1]
 
-    def play(actor: Any, key: "Key") -> list[float]:
+    def play(actor: "Tree", key: "Key") -> list[float]:
         rewarded = np.asarray(paid(actor, key))
         when = [np.flatnonzero(rewarded[:, i]) + 1 for i in range(episodes)]
         gaps = [np.diff(times, prepend=0)[:number] for times in when]
@@ -63,7 +68,9 @@ def stepping(env: Any, agent: Any, episodes: int, number: int) -> Any:
     return play
 
 
-def film(env: Any, agent: Any, actor: Any, seed: int, path: Path, most: int = 5_000) -> None:
+def film(
+    env: "Environment | HostEnvironment", agent: "Agent", actor: "Tree", seed: int, path: Path, most: int = 5_000
+) -> None:
     """Films one greedy episode, at the rate of the task.
 
     Raises:

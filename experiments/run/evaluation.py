@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.run import cores, episodes, policies, prepare, ranges
+
+if TYPE_CHECKING:
+    from experiments.run.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Flags:
     """Also film an episode of the best seed into this file (.mp4 or .gif)."""
 
 
-def play(arguments: Flags, experiment: Any = None) -> dict[str, Any]:
+def play(arguments: Flags, experiment: "Experiment | None" = None) -> dict[str, Any]:
     """Evaluates a run, of `experiment` where that is known.
 
     Returns:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from agents.base import Tree
 from agents.common import populations
 from envs import keys
 from experiments.drivers import members
@@ -41,18 +42,18 @@ def evolution(prepared: Prepared) -> Evolution:
         else None
     )
 
-    def begin(agents: Any, at: int | None) -> None:
+    def begin(agents: Tree, at: int | None) -> None:
         if turns is None:
             return
         lineage.begin(path, list(bounds), at)
         if at is None:
             told(agents, 0, np.full(lay.runs, np.nan), seeds)
 
-    def told(agents: Any, steps: int, scores: np.ndarray, parents: np.ndarray) -> None:
+    def told(agents: Tree, steps: int, scores: np.ndarray, parents: np.ndarray) -> None:
         values = members.values_of(lay, agents)
         lineage.append(path, steps, seeds.tolist(), parents.tolist(), scores, {name: values[name] for name in bounds})
 
-    def turn(agents: Any, scores: np.ndarray, steps: int) -> tuple[Any, np.ndarray]:
+    def turn(agents: Tree, scores: np.ndarray, steps: int) -> tuple[Tree, np.ndarray]:
         if turns is None:
             return agents, np.zeros(lay.runs, bool)
         own = jax.random.fold_in(jax.random.fold_in(key, steps & 0x7FFFFFFF), steps >> 31)
@@ -60,7 +61,7 @@ def evolution(prepared: Prepared) -> Evolution:
         told(agents, steps, scores.mean(axis=1), seeds[parents])
         return agents, parents != np.arange(lay.runs)
 
-    def follow(agents: Any, before: int, steps: int) -> Any:
+    def follow(agents: Tree, before: int, steps: int) -> Tree:
         now = population.at(table, steps)
         if now == population.at(table, before):
             return agents

@@ -37,7 +37,7 @@ def trained(experiment: "Experiment", config: "Common") -> dict[str, Any]:
     return train(prepared)
 
 
-def announce(prepared: prepare.Prepared, asked: Any) -> None:
+def announce(prepared: prepare.Prepared, asked: "Common") -> None:
     """Prints where the run reports, and how long it trains where that is not what the flags asked for."""
     planned, counted = prepared.plan.env_steps(prepared.plan.chunks), asked.counted
     print(f"run folder: {prepared.folder}")
@@ -101,7 +101,7 @@ class Experiment(NamedTuple):
         file = records.source(self)
         return f"python -m experiments.{self.name}" if file is None else f"python {os.path.relpath(file)}"
 
-    def parse(self, argv: list[str]) -> Any:
+    def parse(self, argv: list[str]) -> "Common":
         """The flags of a command line.
 
         Raises:
@@ -123,7 +123,7 @@ class Experiment(NamedTuple):
         packages = [ROOT / name for name in (*PACKAGES, "experiments")]
         return any(inner.is_relative_to(package) for package in packages) or raised_in[-1] in own
 
-    def configured(self, preset: str = "", agent: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> Any:
+    def configured(self, preset: str = "", agent: Mapping[str, Any] = MappingProxyType({}), **values: Any) -> "Common":
         """The flags by name.
 
         Args:

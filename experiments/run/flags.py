@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, get_type_hints
 
 from experiments import reports
 from experiments.run import actors, population, ranges
@@ -117,6 +117,12 @@ class Keeping:
     """Tags of the W&B runs."""
     quiet: bool = False
     """Show no progress bar and print nothing."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def agent(self) -> Any:
+            """The agent's flags, a field of each experiment's."""
 
 
 @dataclass(frozen=True)
@@ -304,11 +310,11 @@ def contents(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _is_name(value: Any, most: int = 80) -> bool:
+def _is_name(value: object, most: int = 80) -> bool:
     return isinstance(value, str) and value.isprintable() and 0 < len(value) <= most
 
 
-def _is_objects(value: Any) -> bool:
+def _is_objects(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
@@ -375,7 +381,7 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check(config: Any) -> None:
+def check(config: Common) -> None:
     """Refuses numbers that no run can have.
 
     Raises:
@@ -402,7 +408,7 @@ def check(config: Any) -> None:
         raise ValueError("--wandb: needs the package wandb, which is not installed (pip install wandb)")
 
 
-def grid(config: Any) -> list[dict[str, float]]:
+def grid(config: Common) -> list[dict[str, float]]:
     """The points of `config.sweep`, `[{}]` without one: field of `config.agent` -> value.
 
     Raises:

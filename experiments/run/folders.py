@@ -10,6 +10,7 @@ from experiments.run import records
 
 if TYPE_CHECKING:
     from experiments.run.experiment import Experiment
+    from experiments.run.flags import Common
 
 
 def folder_of(experiment: str, config: Any) -> Path:
@@ -44,7 +45,7 @@ def check_links(folder: Path, trust: bool) -> None:
         raise ValueError(f"{folder}: {link.relative_to(folder)} in it is a link; --trust follows it")
 
 
-def make_folder(folder: Path, experiment: "Experiment", config: Any) -> None:
+def make_folder(folder: Path, experiment: "Experiment", config: "Common") -> None:
     """Makes the run folder if it is new. From here on the run can be resumed: its config.json comes first, and whole.
 
     Raises:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from typing import Any
+from types import FrameType
 
 END = b"\0"
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -40,7 +40,7 @@ class Interrupt:
             self._listener.start()
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._on:
             for number, handler in self._before.items():
                 signal.signal(number, handler)
@@ -58,7 +58,7 @@ class Interrupt:
             if heard:
                 self._answer(heard)
 
-    def _handle(self, number: int, frame: Any) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         self._handled += 1
         self._answer(self._handled)
         if self.early:

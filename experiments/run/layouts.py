@@ -5,21 +5,22 @@ from the shapes; the runs are then read one after the other and laid out anew.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from agents.base import Tree
 from experiments.drivers import devices
 from experiments.run import manifests
 from experiments.run.checkpoint import Checkpointer
 
 
 def restore(
-    checkpoints: Checkpointer, lay: devices.Layout, template: Any, meta: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> tuple[int, Any] | None:
+    checkpoints: Checkpointer, lay: devices.Layout, template: Tree, meta: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> tuple[int, Tree] | None:
     """`Checkpointer.restore`, of a checkpoint that may have been laid out over another number of devices.
 
     Args:
@@ -52,7 +53,7 @@ AGENT = "0/agent/"
 """What the paths of the agent's state begin with in a checkpoint, which holds a `RunState` and results."""
 
 
-def begun(folder: Path, seeds: int, shared: bool, lay: devices.Layout, agent: Any) -> Any:
+def begun(folder: Path, seeds: int, shared: bool, lay: devices.Layout, agent: Tree) -> Tree:
     """The agents of a run that another one begins with.
 
     Args:
@@ -98,15 +99,15 @@ def layouts(runs: int) -> list[tuple[int, int]]:
     return sorted({(math.ceil(runs / each), each) for each in per_device})
 
 
-def _is_array(leaf: Any) -> bool:
+def _is_array(leaf: Tree) -> bool:
     return isinstance(leaf, jax.Array | jax.ShapeDtypeStruct)
 
 
-def _as_laid_out(lay: devices.Layout, groups: int, each: int) -> Any:
+def _as_laid_out(lay: devices.Layout, groups: int, each: int) -> Callable[[Tree], Tree]:
     """What an array was, laid out like that; read onto one device."""
     alone = jax.sharding.SingleDeviceSharding(lay.devices[0])
 
-    def shape(leaf: Any) -> Any:
+    def shape(leaf: Tree) -> Tree:
         if not _is_array(leaf):
             return leaf
         return jax.ShapeDtypeStruct((groups, each, *leaf.shape[2:]), leaf.dtype, sharding=alone)
@@ -114,11 +115,11 @@ def _as_laid_out(lay: devices.Layout, groups: int, each: int) -> Any:
     return shape
 
 
-def _laid_out_anew(lay: devices.Layout) -> Any:
+def _laid_out_anew(lay: devices.Layout) -> Callable[[Tree, Tree], Tree]:
     """Moves an array `[G', r', ...]` to where the template's is."""
     index = devices.order(lay)
 
-    def move(like: Any, found: Any) -> Any:
+    def move(like: Tree, found: Tree) -> Tree:
         if not _is_array(like):
             return found
         return jax.device_put(found.reshape(-1, *found.shape[2:])[np.asarray(index)], like.sharding)

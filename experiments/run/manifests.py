@@ -11,11 +11,14 @@ import stat
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from experiments import reports
+
+if TYPE_CHECKING:
+    from agents.base import Tree
 
 NAME = "manifest.json"
 
@@ -41,7 +44,7 @@ class Manifest(NamedTuple):
     """The CRC-32 of every other file of the folder."""
 
 
-def leaves_of(tree: Any) -> dict[str, Any]:
+def leaves_of(tree: "Tree") -> "dict[str, Tree]":
     """Leaves by path, in the tree's order.
 
     Raises:
@@ -59,18 +62,18 @@ def leaves_of(tree: Any) -> dict[str, Any]:
     return leaves
 
 
-def is_value(leaf: Any) -> bool:
+def is_value(leaf: object) -> bool:
     """Whether a leaf is a Python value, which the manifest itself holds."""
     # numpy.float64 is a float too, but is restored as an array.
     return isinstance(leaf, bool | int | float | str) and not isinstance(leaf, np.generic)
 
 
-def is_stored(leaf: Any) -> bool:
+def is_stored(leaf: "Tree") -> bool:
     """Whether a leaf is an array with files of its own; of an empty one the shape says all there is to know."""
     return not is_value(leaf) and bool(math.prod(leaf.shape))
 
 
-def described(leaves: Mapping[str, Any]) -> dict[str, str]:
+def described(leaves: "Mapping[str, Tree]") -> dict[str, str]:
     """The `fields` of leaves."""
     return {
         path: type(x).__name__ if is_value(x) else f"{x.dtype}[{','.join(map(str, x.shape))}]"
@@ -83,7 +86,7 @@ def as_json(meta: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(dict(meta), default=str))
 
 
-def write(folder: Path, step: int, meta: Mapping[str, Any], leaves: Mapping[str, Any]) -> None:
+def write(folder: Path, step: int, meta: Mapping[str, Any], leaves: "Mapping[str, Tree]") -> None:
     """Writes the manifest of a folder that holds everything else.
 
     Raises:
@@ -126,7 +129,7 @@ def read(folder: Path) -> Manifest:
 
 
 def compare(
-    folder: Path, what: str, saved: Mapping[str, Any], given: Mapping[str, Any], why: str = "", most: int = 8
+    folder: Path, what: str, saved: Mapping[str, object], given: Mapping[str, object], why: str = "", most: int = 8
 ) -> None:
     """Refuses a checkpoint that differs from the run that wants to go on from it.
 

@@ -5,12 +5,14 @@ import math
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments.run import actors, flags
 
 if TYPE_CHECKING:
+    from agents.base import Tree
     from envs.base import Spec
+    from experiments.drivers.base import RunState
     from experiments.drivers.contract import Parts
     from experiments.drivers.devices import Layout
     from experiments.run.flags import Common
@@ -75,7 +77,9 @@ def of_rows(config: "Common", spec: "Spec") -> dict[str, int]:
     return {"environments": row * config.num_envs, "evaluation": row * config.eval_episodes}
 
 
-def of_state(config: "Common", spec: "Spec", shape: Any, parts: "Parts", runs: int, data: Any = ()) -> dict[str, int]:
+def of_state(
+    config: "Common", spec: "Spec", shape: "RunState", parts: "Parts", runs: int, data: "Tree" = ()
+) -> dict[str, int]:
     """Bytes of one run by what takes them: its state, and of what comes and goes the larger.
 
     Args:
@@ -112,7 +116,7 @@ def of_state(config: "Common", spec: "Spec", shape: Any, parts: "Parts", runs: i
     return needs | dict([passing]) | shared
 
 
-def size(tree: Any) -> int:
+def size(tree: "Tree") -> int:
     """Bytes of the arrays of a tree, or of their shapes."""
     import jax
 
@@ -142,7 +146,7 @@ def responsible(config: "Common", part: str) -> list[str]:
     return [name for name, value in sizes.items() if value == greatest] or ["num_envs"]
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: object) -> bool:
     """Whether a flag's value is a whole number, or a list of some."""
     each = value if isinstance(value, tuple) else (value,)
     return bool(each) and all(isinstance(x, int) and not isinstance(x, bool) for x in each)
@@ -177,6 +181,6 @@ def in_words(number: float) -> str:
     return f"{number / 1000**power:,.{1 if power else 0}f} {units[power]}"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A flag's value as it is typed."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -55,7 +55,7 @@ class Plan(NamedTuple):
         return (env_steps - self.warmup_steps) // self.chunk_steps
 
 
-def planned(config: "Common", parts: "Parts") -> tuple[Any, Plan]:
+def planned(config: "Common", parts: "Parts") -> "tuple[Common, Plan]":
     """Rounds the intervals to whole chunks; the flags returned hold what was rounded to.
 
     Raises:
@@ -81,7 +81,7 @@ def planned(config: "Common", parts: "Parts") -> tuple[Any, Plan]:
     return intervals(config, warmup_steps, per_iteration)
 
 
-def intervals(config: Any, warmup_steps: int, per_iteration: int) -> tuple[Any, Plan]:
+def intervals(config: Any, warmup_steps: int, per_iteration: int) -> "tuple[Common, Plan]":
     """The plan of a run whose iterations take so many steps after a warm-up, and the flags as it rounds them.
 
     Raises:

@@ -5,11 +5,13 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from experiments.run import flags, folders, prepare
 
 if TYPE_CHECKING:
+    from agents.base import Tree
     from envs.base import Key
     from experiments.run.experiment import Experiment
 
@@ -62,7 +64,7 @@ def experiment_of(folder: Path, trust: bool = False) -> "Experiment":
     return found
 
 
-def loaded(name: str, path: Path) -> Any:
+def loaded(name: str, path: Path) -> ModuleType:
     """The module of a file outside bellmax, which may import its neighbours."""
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
@@ -113,7 +115,7 @@ def saved(folder: Path, which: str, experiment: "Experiment | None" = None, trus
     make = prepare.parts_maker(config, env.spec, experiment.make, facts)
     agent = make({}).agent
 
-    def actors(key: "Key") -> Any:
+    def actors(key: "Key") -> "Tree":
         return agent.actor(agent.init(key, blank(env.spec, size.num_envs)))  # lanes, if any, are of the first device
 
     shape = jax.eval_shape(jax.vmap(actors), keys.key(np.arange(config.seeds)))

@@ -11,6 +11,8 @@ from experiments.reports import lineage
 from experiments.run import ranges
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from agents.common.populations import Bounds
     from experiments.run.flags import Common
 
@@ -46,14 +48,14 @@ class Population:
     folder of a population, for the schedule that its best member came by."""
 
 
-def sweepable(agent: Any) -> dict[str, ranges.Range | None]:
+def sweepable(agent: object) -> dict[str, ranges.Range | None]:
     """The real-numbered flags of an agent, which can differ between runs of one compilation, and their ranges."""
     hints = get_type_hints(type(agent), include_extras=True)
     kinds = {name: ranges.declared(kind) for name, kind in hints.items() if get_origin(kind) is Annotated}
     return {name: allowed for name, (number, allowed) in kinds.items() if number is float}
 
 
-def entry(flag: str, item: str, agent: Any, form: str, what: str = "changed") -> tuple[str, str, str]:
+def entry(flag: str, item: str, agent: object, form: str, what: str = "changed") -> tuple[str, str, str]:
     """An item of a flag taken apart: the field of the agent, the name as it was typed, and what stands behind the sign.
 
     Raises:
@@ -88,7 +90,7 @@ def number(flag: str, item: str, name: str, text: str, allowed: ranges.Range | N
     return value
 
 
-def bounds(config: Any, flag: str = "--pbt") -> "dict[str, Bounds]":
+def bounds(config: "Common", flag: str = "--pbt") -> "dict[str, Bounds]":
     """The numbers that `config.pbt` lists, `flag` on the command line: field of `config.agent` -> bounds.
 
     Raises:
@@ -110,7 +112,7 @@ def bounds(config: Any, flag: str = "--pbt") -> "dict[str, Bounds]":
     return found
 
 
-def timetable(config: Any) -> dict[str, list[tuple[int, float]]]:
+def timetable(config: "Common") -> dict[str, list[tuple[int, float]]]:
     """What `--schedule` says: field of `config.agent` -> `(step, value)` in their order, the first of step 0.
 
     Raises:
@@ -138,7 +140,7 @@ def at(table: dict[str, list[tuple[int, float]]], steps: int) -> dict[str, float
     return {name: next(value for step, value in reversed(pairs) if step <= steps) for name, pairs in table.items()}
 
 
-def completed(config: "Common") -> Any:
+def completed(config: "Common") -> "Common":
     """The flags, with as many seeds as one population has where no number is given, and a folder's schedule read.
 
     Raises:
@@ -157,7 +159,7 @@ def completed(config: "Common") -> Any:
     return config
 
 
-def check(config: Any) -> None:
+def check(config: "Common") -> None:
     """Refuses flags of populations and schedules that do not go together.
 
     Raises:
@@ -196,7 +198,7 @@ def check(config: Any) -> None:
             raise ValueError(f"--agent.{field.replace('_', '-')} {value:g}: {told}")
 
 
-def carried(config: Any) -> dict[str, float]:
+def carried(config: "Common") -> dict[str, float]:
     """The flags that agents carry in their states, and what they are where nothing else is said; `{}` for most runs."""
     if config.schedule:
         return at(timetable(config), 0)
@@ -216,7 +218,7 @@ def corners(config: "Common") -> list[dict[str, float]]:
     return found or [{}]
 
 
-def begin_with(config: "Common", runs: int) -> dict[str, Any]:
+def begin_with(config: "Common", runs: int) -> "dict[str, np.ndarray]":
     """The numbers that runs begin with, float32 `[R]` by name."""
     import jax
     import numpy as np

@@ -15,11 +15,14 @@ from experiments.run.folders import folder_of, make_folder
 from experiments.run.plans import Plan, Size, planned
 
 if TYPE_CHECKING:
-    from envs.base import Spec
+    from envs.base import Environment, HostEnvironment, Spec
     from experiments.drivers.base import Driver
-    from experiments.drivers.contract import Parts
+    from experiments.drivers.contract import Hypers, Make, Parts
+    from experiments.drivers.devices import Layout
+    from experiments.run.data import Held
     from experiments.run.experiment import Experiment
     from experiments.run.flags import Common
+    from replay.dataset import Facts
 
 
 MANY = 1_000
@@ -40,7 +43,7 @@ class Prepared(NamedTuple):
     """The agents' states `[R, ...]` that the runs begin with, if another run's are taken."""
 
 
-def prepare(experiment: "Experiment", config: Any) -> Prepared:
+def prepare(experiment: "Experiment", config: "Common") -> Prepared:
     """Checks the flags, builds all that they describe, and makes the run folder last.
 
     A run that is resumed keeps its config.json until `training.train` has accepted its checkpoint.
@@ -72,7 +75,7 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     config, plan = planned(config, parts)
     judged = evaluation_task(config, env)
 
-    def driver_for(config: Any, points: list[dict[str, float]], lay: Any) -> "Driver":
+    def driver_for(config: Any, points: list[dict[str, float]], lay: "Layout") -> "Driver":
         hypers: dict[str, Any] = {
             name: np.repeat(np.array([p[name] for p in points], np.float32), config.seeds) for name in points[0]
         }
@@ -108,7 +111,9 @@ def prepare(experiment: "Experiment", config: Any) -> Prepared:
     return Prepared(experiment, config, points, plan, driver, lay, folder, begun)
 
 
-def anew(config: "Common", build: Callable[..., Any]) -> tuple[Any, Callable[[dict[str, Any]], "Parts"], Any]:
+def anew(
+    config: "Common", build: "Callable[..., Parts]"
+) -> "tuple[Environment | HostEnvironment, Make, Environment | HostEnvironment]":
     """The task, the parts and the task of evaluations of a run, for an actor in a process of its own."""
     env = environment(config)
     make = actors.scheduled(config, parts_maker(config, env.spec, build))
@@ -170,7 +175,7 @@ def check_code(env: str, folder: Path) -> None:
         raise ValueError(f"{folder}: its task {env} is a function of {where}; --trust calls it")
 
 
-def evaluation_task(config: "Common", env: Any, options: Sequence[str] = ()) -> Any:
+def evaluation_task(config: "Common", env: "Environment | HostEnvironment", options: Sequence[str] = ()) -> Any:
     """The task that policies are evaluated on: `env` of the flags, with `eval_env_options`, and with `options` on top.
 
     Raises:
@@ -196,7 +201,14 @@ def evaluation_task(config: "Common", env: Any, options: Sequence[str] = ()) -> 
     return other
 
 
-def driver_of(env: Any, make: Any, hypers: Any, lay: Any, seeds: np.ndarray, **numbers: Any) -> "Driver":
+def driver_of(
+    env: "Environment | HostEnvironment",
+    make: "Make",
+    hypers: "Hypers",
+    lay: "Layout",
+    seeds: np.ndarray,
+    **numbers: Any,
+) -> "Driver":
     """The driver for a task, in graph or on the host; `numbers` as for `drivers.in_graph`, `seeds` of the runs."""
     from envs.base import Environment
     from experiments.drivers import in_graph
@@ -212,15 +224,13 @@ def run_seeds(config: "Common", points: list[dict[str, float]]) -> np.ndarray:
     return np.tile(config.seed + np.arange(config.seeds), len(points))
 
 
-def size_of(config: "Common", facts: Any = None) -> Size:
+def size_of(config: "Common", facts: "Facts | None" = None) -> Size:
     """The sizes of a run that `check` and `make` are told, with the facts of the dataset that it learns from."""
     sharers = actors.sharers(config)
     return Size(actors.lanes(config) // sharers, sharers, config.schedule_steps or config.steps, facts)
 
 
-def parts_maker(
-    config: "Common", spec: "Spec", build: Callable[..., Any], facts: Any = None
-) -> Callable[[dict[str, Any]], "Parts"]:
+def parts_maker(config: "Common", spec: "Spec", build: "Callable[..., Parts]", facts: "Facts | None" = None) -> "Make":
     """`build` as a function of swept values alone: field of `config.agent` -> number, traced or not.
 
     Of a population, and along a schedule, the agent carries the numbers that change in its state.
@@ -233,20 +243,18 @@ def parts_maker(
     return members.carried(plain, carried)
 
 
-def plain_maker(
-    config: Any, spec: "Spec", build: Callable[..., Any], facts: Any = None
-) -> Callable[[dict[str, Any]], "Parts"]:
+def plain_maker(config: "Common", spec: "Spec", build: "Callable[..., Parts]", facts: "Facts | None" = None) -> "Make":
     """`parts_maker` of an agent that carries nothing."""
     size = size_of(config, facts)
 
-    def make(hypers: dict[str, Any]) -> "Parts":
+    def make(hypers: "Hypers") -> "Parts":
         swept = {name: value for name, value in hypers.items() if name != "run"}
         return build(dataclasses.replace(config.agent, **swept), spec, size)
 
     return make
 
 
-def check_carried(config: "Common", spec: "Spec", build: Callable[..., Any], held: Any) -> None:
+def check_carried(config: "Common", spec: "Spec", build: "Callable[..., Parts]", held: "Held") -> None:
     """Refuses to change numbers that the replay is built with, which is no part of the agent.
 
     Raises:

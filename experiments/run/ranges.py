@@ -85,7 +85,7 @@ def numbers(kind: type[Any], prefix: str = "") -> Iterator[tuple[str, type, Rang
                 yield prefix + field.name, number, allowed
 
 
-def fault(value: Any, allowed: Range | None) -> str | None:
+def fault(value: object, allowed: Range | None) -> str | None:
     """What is wrong with a flag's value, as the end of a sentence; None if nothing is.
 
     Args:
@@ -101,7 +101,7 @@ def fault(value: Any, allowed: Range | None) -> str | None:
     return f"must be at most {allowed.high:.10g}" if allowed.high < bad[0] else f"must be {allowed}"
 
 
-def check(config: Any) -> None:
+def check(config: object) -> None:
     """Refuses numbers that lie outside of their flag's range.
 
     Raises:
@@ -120,7 +120,7 @@ def check(config: Any) -> None:
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
 
 
-def fitted(kind: Any, value: Any) -> Any:
+def fitted(kind: Any, value: object) -> Any:
     """A value of the type `kind`: a list becomes a tuple, a whole number a real one where that is meant.
 
     Numbers that are not finite are null in JSON; where a flag can be infinite, null is infinity.

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from envs.base import Key, Spec, TimeStep
+    import numpy as np
+
+    from agents.base import Array, Step, Tree
+    from envs.base import Environment, HostEnvironment, Key, Spec, TimeStep
 
 LENGTH = 64
 """Rows that are played between looks at which episodes have ended."""
@@ -44,7 +47,7 @@ def check_bounded(spec: "Spec", flag: str) -> None:
         raise ValueError(f"{flag}: needs bounded actions to draw from, but those of {spec.name} are {spec.action}")
 
 
-def drawn(spec: "Spec", key: "Key", timestep: "TimeStep") -> Any:
+def drawn(spec: "Spec", key: "Key", timestep: "TimeStep") -> "Array":
     """Random actions `[B, ...]`."""
     import jax
     import jax.numpy as jnp
@@ -73,7 +76,7 @@ def disturbed(player: Player, spec: "Spec", noise: float, epsilon: float) -> Pla
 
     from envs.base import Box, select
 
-    def act(key: "Key", carry: Any, timestep: "TimeStep") -> tuple[Any, Any]:
+    def act(key: "Key", carry: "Tree", timestep: "TimeStep") -> "tuple[Tree, Tree]":
         k_act, k_noise, k_choice, k_random = jax.random.split(key, 4)
         action, carry = player.act(k_act, carry, timestep)
         if noise and isinstance(spec.action, Box):
@@ -87,7 +90,7 @@ def disturbed(player: Player, spec: "Spec", noise: float, epsilon: float) -> Pla
     return Player(player.begin, act) if noise or epsilon else player
 
 
-def record(env: Any, player: Player, episodes: int, lanes: int, seed: int) -> list[Any]:
+def record(env: "Environment | HostEnvironment", player: Player, episodes: int, lanes: int, seed: int) -> "list[Step]":
     """Whole episodes, `Step[T+1]` of numpy arrays from FIRST to LAST; the first that each lane plays.
 
     Args:
@@ -122,7 +125,9 @@ def record(env: Any, player: Player, episodes: int, lanes: int, seed: int) -> li
     return found
 
 
-def playing(env: Any, player: Player, lanes: int, seed: int) -> tuple[Callable[[], Any], Callable[[], None]]:
+def playing(
+    env: "Environment | HostEnvironment", player: Player, lanes: int, seed: int
+) -> "tuple[Callable[[], Step], Callable[[], None]]":
     """What plays the next `LENGTH` rows `Step[LENGTH, B]` of numpy arrays, and what closes the task."""
     import jax
     import numpy as np
@@ -134,14 +139,14 @@ def playing(env: Any, player: Player, lanes: int, seed: int) -> tuple[Callable[[
 
     k_env, k_act = jax.random.split(keys.key(seed))
 
-    def act(key: "Key", carry: Any, timestep: "TimeStep") -> tuple[Step, Any]:
+    def act(key: "Key", carry: "Tree", timestep: "TimeStep") -> "tuple[Step, Tree]":
         action, carry = player.act(key, carry, timestep)
         return Step(timestep, env_action(env.spec, action)), carry
 
     if isinstance(env, Environment):
 
         @jax.jit
-        def chunk(state: tuple, number: Any) -> tuple[tuple, Step]:
+        def chunk(state: tuple, number: "Array | int") -> tuple[tuple, Step]:
             def body(state: tuple, key: "Key") -> tuple[tuple, Step]:
                 inner, timestep, carry = state
                 row, carry = act(key, carry, timestep)
@@ -176,7 +181,7 @@ def playing(env: Any, player: Player, lanes: int, seed: int) -> tuple[Callable[[
     return around, pool.close
 
 
-def replayed(folder: Path, number: int, lanes: int, shared: bool) -> list[Any]:
+def replayed(folder: Path, number: int, lanes: int, shared: bool) -> "list[Step]":
     """The whole episodes that the replay of a run holds in its newest checkpoint, `Step[T+1]` of numpy arrays.
 
     Args:
@@ -209,7 +214,9 @@ def replayed(folder: Path, number: int, lanes: int, shared: bool) -> list[Any]:
     for group, place in places:
         head, fill = int(own["head"][group, place]), int(own["fill"][group, place])
 
-        def in_order(x: np.ndarray, at: tuple[int, int] = (group, place), head: int = head, fill: int = fill) -> Any:
+        def in_order(
+            x: np.ndarray, at: tuple[int, int] = (group, place), head: int = head, fill: int = fill
+        ) -> "np.ndarray":
             held = x[at].reshape(-1, lanes, *x.shape[3:])
             return held[(head - fill + np.arange(fill)) % len(held)]
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,19 +21,20 @@ from experiments import reports
 from experiments.run.interrupts import Interrupt as Interrupt
 
 if TYPE_CHECKING:
+    from experiments.run.experiment import Experiment
     from experiments.run.flags import Common
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "rlax", "numpy", "envpool", "gymnasium", "gymnax", "mujoco")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: object) -> None:
     """Writes a JSON file whole or not at all; numbers that are not finite become null.
 
     Raises:
       reports.files.UnwritableError: it cannot be written.
     """
 
-    def plain(x: Any) -> Any:
+    def plain(x: object) -> object:
         if isinstance(x, dict):
             return {key: plain(value) for key, value in x.items()}
         if isinstance(x, list | tuple | np.ndarray):
@@ -69,7 +70,7 @@ def locked(folder: Path, name: str = "--resume") -> Iterator[None]:
         os.close(handle)
 
 
-def describe(experiment: Any, config: "Common", before: Any = ()) -> dict[str, Any]:
+def describe(experiment: "Experiment", config: "Common", before: Iterable[object] = ()) -> dict[str, Any]:
     """The content of config.json.
 
     Args:
@@ -95,7 +96,7 @@ def describe(experiment: Any, config: "Common", before: Any = ()) -> dict[str, A
     }
 
 
-def source(experiment: Any) -> str | None:
+def source(experiment: "Experiment") -> str | None:
     """The file that declares an experiment; None for those of bellmax, which are found by their names."""
     file = getattr(sys.modules[experiment.flags.__module__], "__file__", None)
     if file is None or Path(file).resolve().parent == Path(__file__).resolve().parents[1]:

@@ -12,6 +12,7 @@ from experiments import reports
 from experiments.run import evaluation, flags, policies, prepare
 
 if TYPE_CHECKING:
+    from agents.base import Agent, Key, Step, TimeStep, Tree
     from experiments.run.experiment import Experiment
 
 
@@ -27,7 +28,7 @@ class Policy(NamedTuple):
     act: Callable[..., tuple[Any, Any]]
     """`(key, carry, timestep[B]) -> (action[B], carry)`, jitted."""
 
-    def episode(self, seed: int = 0, most: int = 100_000) -> Any:
+    def episode(self, seed: int = 0, most: int = 100_000) -> "Step":
         """Plays one episode.
 
         Args:
@@ -121,7 +122,7 @@ class Run(NamedTuple):
 
         agent, actor = self._acting(seed, which)
 
-        def play(actor: Any, key: Any, carry: Any, timestep: Any) -> tuple[Any, Any]:
+        def play(actor: "Tree", key: "Key", carry: "Tree", timestep: "TimeStep") -> "tuple[Tree, Tree]":
             _, carry, extras = agent.act(actor, key, carry, timestep, False)
             if "policy" not in extras:
                 told = f"is a run of {self.experiment.name}, which tells no distribution of its actions"
@@ -133,7 +134,7 @@ class Run(NamedTuple):
         jax.eval_shape(play, actor, keys.key(0), agent.begin(1), blank(self.env.spec, 1))
         return Policy(self.env, agent.begin, partial(jax.jit(play), actor))
 
-    def _acting(self, seed: int, which: str) -> tuple[Any, Any]:
+    def _acting(self, seed: int, which: str) -> "tuple[Agent, Tree]":
         """The agent, and what it acts by."""
         import jax
 
@@ -142,7 +143,7 @@ class Run(NamedTuple):
         saved = policies.saved(self.folder, which, self.experiment, self.trust)
         return saved.make({}).agent, jax.tree.map(lambda x: jax.numpy.asarray(x[seed]), saved.actors)
 
-    def actors(self, which: str = "last") -> Any:
+    def actors(self, which: str = "last") -> "Tree":
         """What the policies of all seeds act by, arrays `[seeds, ...]`, with what their agents keep beside.
 
         Args:

@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 
-def opened(path: Path, seed: int, sampler: str = "tpe", prune: bool = False) -> Any:
+def opened(path: Path, seed: int, sampler: str = "tpe", prune: bool = False) -> optuna.Study:
     """The study of a file, new or to be gone on with; trials that were under way when it stopped are tried again.
 
     Args:
@@ -38,12 +38,12 @@ def opened(path: Path, seed: int, sampler: str = "tpe", prune: bool = False) -> 
     return study
 
 
-def ended(study: Any) -> list[Any]:
+def ended(study: optuna.Study) -> list[Any]:
     """The trials that had an end of their own: complete, pruned, or dead for a number that was not finite."""
     return [trial for trial in study.trials if "score" in trial.user_attrs]
 
 
-def told(study: Any, trial: Any, steps: int, score: float, last: bool, prune: bool = False) -> bool:
+def told(study: optuna.Study, trial: optuna.Trial, steps: int, score: float, last: bool, prune: bool = False) -> bool:
     """Tells the study of a trial's evaluation after so many steps; whether the trial is to go on."""
     dead = not math.isfinite(score)
     if not dead:
@@ -60,18 +60,18 @@ def told(study: Any, trial: Any, steps: int, score: float, last: bool, prune: bo
     return False
 
 
-def best(study: Any) -> Any:
+def best(study: optuna.Study) -> Any:
     """The complete trial with the highest score; None without any."""
     complete = [trial for trial in ended(study) if trial.state == TrialState.COMPLETE]
     return max(complete, key=lambda trial: trial.value, default=None)
 
 
-def pruned(study: Any) -> int:
+def pruned(study: optuna.Study) -> int:
     """How many trials ended early."""
     return sum(trial.state == TrialState.PRUNED for trial in ended(study))
 
 
-def table(study: Any) -> str:
+def table(study: optuna.Study) -> str:
     """All trials that ended, as CSV: number, state, steps, score, and a column for each number that was searched."""
     names = sorted({name for trial in ended(study) for name in trial.params})
     lines = [["trial", "state", "steps", "score", *names]]

@@ -2,12 +2,14 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from agents.base import Tree
 from envs import keys
 from experiments.drivers import devices, joining
 from experiments.reports.sinks import Logger, salvage
@@ -17,6 +19,8 @@ from experiments.run.evolution import evolution
 from experiments.run.prepare import Prepared, run_seeds
 
 if TYPE_CHECKING:
+    from experiments.drivers.base import RunState
+    from experiments.reports.sinks.logger import Kind
     from experiments.run.flags import Common
 
 EPISODES = ("episodes", "episode_return", "episode_length")
@@ -38,7 +42,7 @@ class Results(NamedTuple):
     wall_seconds: float
 
 
-def finite(tree: Any) -> jax.Array:
+def finite(tree: Tree) -> jax.Array:
     """Whether all real numbers of a tree are finite; a boolean scalar."""
     return jnp.array(
         [jnp.isfinite(x).all() for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
@@ -90,7 +94,7 @@ class Session:
             self.chunk = prepared.plan.chunks_at(steps)
         self.before = self.results
 
-    def template(self) -> tuple[Any, Results]:
+    def template(self) -> "tuple[RunState, Results]":
         """Shapes of what a checkpoint holds."""
         number = np.zeros(self.prepared.lay.runs)
         shape = self.prepared.driver.shape()
@@ -161,7 +165,7 @@ class Session:
             wall_seconds=self.before.wall_seconds + time.monotonic() - self.began,
         )
 
-    def report(self, log: Logger, metrics: dict[str, Any], kind: Any) -> None:
+    def report(self, log: Logger, metrics: Mapping[str, np.ndarray | float], kind: "Kind") -> None:
         """One log point; runs that died report nothing."""
         alive = {name: np.where(self.results.dead, np.nan, value) for name, value in metrics.items()}
         log.log(kind, self.env_steps, self.results.wall_seconds, alive)
@@ -175,7 +179,7 @@ class Session:
         good = devices.collect(self.prepared.lay, self.finite(self.prepared.driver.loop.actor(self.state)))
         self.check({"a parameter of the policy": np.where(good, 0.0, np.nan)})
 
-    def check(self, metrics: dict[str, Any]) -> None:
+    def check(self, metrics: dict[str, np.ndarray]) -> None:
         """Marks runs dead whose metrics are not finite.
 
         Raises:

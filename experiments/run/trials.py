@@ -23,7 +23,9 @@ Tell = Callable[[Any, int, float, bool], bool]
 """`(trial, steps, score, whether it is its last) -> whether to go on with it`."""
 
 
-def prepared(experiment: "Experiment", config: Any, searched: tuple[str, ...], together: int, folder: Path) -> Any:
+def prepared(
+    experiment: "Experiment", config: Any, searched: tuple[str, ...], together: int, folder: Path
+) -> prepare.Prepared:
     """So many trials side by side, each of `config.seeds` seeds, that carry the numbers to be searched.
 
     Args:
@@ -46,7 +48,7 @@ def prepared(experiment: "Experiment", config: Any, searched: tuple[str, ...], t
         raise ValueError(str(error).replace("--pbt ", "--search ")) from None
 
 
-def train(made: Any, together: int, ask: Ask, tell: Tell) -> None:
+def train(made: prepare.Prepared, together: int, ask: Ask, tell: Tell) -> None:
     """Trains trials until there are none to begin.
 
     All trials have the same seeds. One ends when it has had all its steps, or when `tell` says so after one of its

@@ -14,7 +14,7 @@ import numpy as np
 
 import networks
 import replay
-from agents.base import Step
+from agents.base import Step, Tree
 from agents.common import optimisers
 from agents.common.linear_baseline import rollouts
 from agents.maml import Inner, Outer, adapting, maml, policy_of
@@ -40,7 +40,7 @@ def network_of() -> networks.Network:
     return networks.q_network(networks.Torso(space, (64, 64), cnn=None), networks.GaussianPolicy(2))
 
 
-def played(env: Environment, params: Any, key: Key, lanes: int, length: int, state: Any = None) -> tuple[Any, Step]:
+def played(env: Environment, params: Tree, key: Key, lanes: int, length: int, state: Tree = None) -> tuple[Tree, Step]:
     """A window `[length + 1, lanes]` of play in which each lane has parameters of its own, `[lanes, ...]`.
 
     Returns:
@@ -49,11 +49,11 @@ def played(env: Environment, params: Any, key: Key, lanes: int, length: int, sta
     network, (k_env, k_act) = network_of(), jax.random.split(key)
     state = jax.vmap(env.reset)(jax.random.split(k_env, lanes)) if state is None else state
 
-    def one(params: Any, key: Key, observation: Array) -> tuple[Array, Array]:
+    def one(params: Tree, key: Key, observation: Array) -> tuple[Array, Array]:
         policy = policy_of(network, params, observation[None])
         return jax.tree.map(lambda x: x[0], policy.sample_and_log_prob(key))
 
-    def body(state: Any, key: Key) -> tuple[Any, Step]:
+    def body(state: Tree, key: Key) -> tuple[Tree, Step]:
         world, timestep = state
         action, log_prob = jax.vmap(one)(params, jax.random.split(key, lanes), timestep.observation)
         row = Step(timestep, action, {"log_prob": log_prob})
@@ -70,7 +70,7 @@ def points(sparse: bool, horizon: int, episodes: int) -> Environment:
 
 
 def after_steps(
-    params: Any, key: Key, inner: Inner, steps: int, tasks: int, episodes: int, horizon: int, sparse: bool
+    params: Tree, key: Key, inner: Inner, steps: int, tasks: int, episodes: int, horizon: int, sparse: bool
 ) -> Array:
     """Mean returns on new tasks after 0 to `steps` steps of their own, `[steps + 1]`."""
     env = points(sparse, horizon, episodes * (steps + 1))

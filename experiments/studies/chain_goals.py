@@ -5,7 +5,7 @@ held as it was made, nearly uniform, so that the manager learns from what happen
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,9 @@ from agents.fun import fun
 from envs import keys
 from envs.base import Array, Box, Discrete, Environment, Key, Spec, episodic
 from experiments.studies import loops
+
+if TYPE_CHECKING:
+    from agents.base import Tree
 
 LENGTH, LANES, UNROLL, HORIZON, SIZE = 41, 16, 40, 10, 16
 
@@ -68,11 +71,11 @@ def cosine(seeds: Sequence[int], reward: float = 1.0, end_to_end: bool = False, 
     storage = replay.on_policy(UNROLL)
 
     @jax.jit
-    def learned(key: Any) -> Any:
+    def learned(key: Key) -> "Tree":
         return loops.learned(env, agent, storage, key, LANES, UNROLL, updates, lambda rows: rows.reward)[0].params
 
     @jax.jit
-    def judged(params: Any) -> Array:
+    def judged(params: "Tree") -> Array:
         """Of walks from the left end to the right and back, after the first steps, in which memory fills."""
         there = np.concatenate([np.arange(LENGTH), np.arange(LENGTH)[-2::-1]])
         place = jnp.asarray(there / (LENGTH - 1), jnp.float32)[:, None, None]

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import replay
-from agents.base import FIRST, LAST, MID, Info, Step, TimeStep
+from agents.base import FIRST, LAST, MID, Array, Info, Step, TimeStep, Tree
 from envs import keys
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def _updates(seeds: tuple[int, ...], n: int, prioritised: bool, **settings: Any)
     true = np.zeros((n + 1, 2), np.float32)
     true[:n, 1] = discount ** np.arange(n - 1, -1, -1)
 
-    def learn(key: "Key") -> Any:
-        def body(carry: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    def learn(key: "Key") -> Array:
+        def body(carry: tuple[Array, Tree, Array]) -> tuple[Array, Tree, Array]:
             q, state, count = carry
             sample = buffer.sample(state, jax.random.fold_in(key, count))
             (x_tm1, x_t), a_tm1 = sample.steps.timestep.observation[:, 0], sample.steps.action[0, 0]
@@ -72,7 +72,7 @@ def _updates(seeds: tuple[int, ...], n: int, prioritised: bool, **settings: Any)
             state = buffer.feedback(state, sample.index, Info({}, jnp.abs(error)[None]))
             return q.at[x_tm1, a_tm1].add(RATE * error), state, count + 1
 
-        def unfinished(carry: tuple[Any, Any, Any]) -> Any:
+        def unfinished(carry: tuple[Array, Tree, Array]) -> Array:
             return jnp.mean((carry[0] - true)[:n] ** 2) > PRECISION
 
         state = buffer.add(buffer.init(jax.tree.map(lambda x: x[0], steps)), steps)

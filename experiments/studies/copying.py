@@ -21,6 +21,7 @@ from networks.dnc import dnc
 from networks.ntm import ntm
 
 if TYPE_CHECKING:
+    from agents.base import Tree
     from envs.base import Key
 
 BITS, LONGEST, BATCH, WORD = 4, 8, 32, 12
@@ -75,12 +76,12 @@ def wrong_bits(
     model: Any = copier(memory, rows)
     optimiser = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(1e-3))
 
-    def loss(params: Any, key: "Key") -> jax.Array:
+    def loss(params: "Tree", key: "Key") -> jax.Array:
         shown, target, counts = sequences(key, BATCH, 1, LONGEST, BITS)
         nll = losses.bernoulli_nll(model.apply(params, shown), target)
         return jnp.sum(nll * counts) / jnp.sum(counts)
 
-    def update(state: Any, key: "Key") -> Any:
+    def update(state: "tuple[Tree, optax.OptState]", key: "Key") -> "tuple[tuple[Tree, optax.OptState], None]":
         params, opt_state = state
         gradients = jax.grad(loss)(params, key)
         changes, opt_state = optimiser.update(gradients, opt_state, params)
@@ -89,7 +90,7 @@ def wrong_bits(
     train = jax.jit(lambda state, key: jax.lax.scan(update, state, jax.random.split(key, CHUNK))[0])
 
     @partial(jax.jit, static_argnums=1)
-    def error(params: Any, length: int) -> jax.Array:
+    def error(params: "Tree", length: int) -> jax.Array:
         shown, target, counts = sequences(keys.key(7), 200, length, length, BITS)
         wrong = (model.apply(params, shown) > 0) != (target > 0.5)
         return jnp.sum(wrong * counts[..., None]) / (jnp.sum(counts) * BITS)

@@ -6,7 +6,7 @@ greedy policy is no exploration.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -79,14 +79,14 @@ def solved(
     agent = agent_of(env, sigma, noisy, frozen, epsilon, learning_rate)
     buffer = replay.uniform(10_000, BATCH)
 
-    def act(state: Any, key: "Key") -> tuple[Any, Step]:
+    def act(state: tuple, key: "Key") -> tuple[tuple, Step]:
         env_state, timestep, learner, storage = state
         action, _, extras = agent.act(agent.actor(learner), key, agent.begin(1), timestep, True)
         row = Step(timestep, action, extras)
         storage = buffer.add(storage, jax.tree.map(lambda x: x[None], row))
         return (*jax.vmap(env.step)(env_state, action), learner, storage), row
 
-    def learn(state: Any, key: "Key") -> tuple[Any, tuple[jax.Array, jax.Array]]:
+    def learn(state: tuple, key: "Key") -> tuple[tuple, tuple[jax.Array, jax.Array]]:
         k_act, k_sample, k_update = keys.split(key, 3)
         (env_state, timestep, learner, storage), row = act(state, k_act)
         learner, _ = agent.update(learner, k_update, buffer.sample(storage, k_sample))

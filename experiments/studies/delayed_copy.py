@@ -6,7 +6,7 @@ back through `window` rows, as in learning from windows that hand on their memor
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,9 @@ import optax
 from envs import keys
 from networks import LSTM, DilatedLSTM
 
+if TYPE_CHECKING:
+    from agents.base import Key, Tree
+
 SYMBOLS, SHOWN, SIZE, BATCH, CHUNK = 8, 1, 32, 64, 100
 
 
@@ -26,13 +29,13 @@ class Copier(nn.Module):
     core: Any
 
     @nn.compact
-    def __call__(self, carry: Any, shown: jax.Array) -> tuple[Any, jax.Array]:
+    def __call__(self, carry: "Tree", shown: jax.Array) -> "tuple[Tree, jax.Array]":
         """`(carry, inputs[T, B, symbols + 1]) -> (carry, logits[T, B, symbols])`."""
         carry, outputs = self.core(carry, shown, jnp.zeros(shown.shape[:2], bool))
         return carry, nn.Dense(SYMBOLS)(outputs)
 
 
-def sequences(key: Any, batch: int, delay: int) -> tuple[jax.Array, jax.Array]:
+def sequences(key: "Key", batch: int, delay: int) -> tuple[jax.Array, jax.Array]:
     """Inputs `[delay + SHOWN, B, symbols + 1]`, whose last channel asks for a symbol, and what to tell `[SHOWN, B]`."""
     told = jax.random.randint(key, (SHOWN, batch), 0, SYMBOLS)
     shown = jnp.pad(jax.nn.one_hot(told, SYMBOLS), ((0, delay), (0, 0), (0, 1)))
@@ -60,7 +63,7 @@ def accuracy(
     rows = delay + SHOWN
     cuts = [0, *range(rows % window or window, rows, window), rows] if window else [0, rows]
 
-    def logits(params: Any, shown: jax.Array) -> jax.Array:
+    def logits(params: "Tree", shown: jax.Array) -> jax.Array:
         carry: Any = core.begin(shown.shape[1])
         found: list[jax.Array] = []
         for start, end in itertools.pairwise(cuts):
@@ -68,21 +71,21 @@ def accuracy(
             found.append(told)
         return jnp.concatenate(found)[delay:]
 
-    def loss(params: Any, key: Any) -> jax.Array:
+    def loss(params: "Tree", key: "Key") -> jax.Array:
         shown, told = sequences(key, BATCH, delay)
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits(params, shown), told))
 
-    def update(state: Any, key: Any) -> Any:
+    def update(state: "tuple[Tree, optax.OptState]", key: "Key") -> "tuple[tuple[Tree, optax.OptState], None]":
         params, opt_state = state
         changes, opt_state = optimiser.update(jax.grad(loss)(params, key), opt_state, params)
         return (optax.apply_updates(params, changes), opt_state), None
 
     @jax.jit
-    def train(state: Any, key: Any) -> Any:
+    def train(state: "tuple[Tree, optax.OptState]", key: "Key") -> "tuple[Tree, optax.OptState]":
         return jax.lax.scan(update, state, jax.random.split(key, CHUNK))[0]
 
     @jax.jit
-    def right(params: Any) -> jax.Array:
+    def right(params: "Tree") -> jax.Array:
         shown, told = sequences(keys.key(7), 1_000, delay)
         return jnp.mean(jnp.argmax(logits(params, shown), -1) == told)
 

@@ -6,7 +6,7 @@ episodes of going straight there. After each round of training, the rows of one 
 task is solved with the first of ten in a row that succeed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,7 +16,7 @@ import optax
 
 import networks
 import replay
-from agents.base import Agent, Step, TimeStep
+from agents.base import Agent, Step, TimeStep, Tree
 from agents.common import action_noise, optimisers
 from agents.common.critics import with_action
 from agents.common.demonstrations import Demonstrations, pretrained
@@ -29,6 +29,8 @@ from envs.tasks.deep_sea import deep_sea, right_actions
 from replay.base import Replay
 
 if TYPE_CHECKING:
+    from jax.typing import ArrayLike
+
     from envs.base import Key
 
 BATCH, ROW = 64, 10
@@ -40,7 +42,7 @@ def adam(learning_rate: float, decay: float) -> optax.GradientTransformation:
     return optimisers.chain(optax.chain(optax.add_decayed_weights(decay), optax.adam(learning_rate)))
 
 
-def shown(env: Environment, policy: Any, seed: int = 0) -> Step:
+def shown(env: Environment, policy: "Callable[[Tree, int], ArrayLike]", seed: int = 0) -> Step:
     """The rows `[T + 1]` of an episode.
 
     Args:
@@ -83,7 +85,7 @@ def solved(
       `[seeds]`.
     """
 
-    def act(learner: Any, carry: Any, world: Any, timestep: TimeStep, key: "Key", explore: bool) -> tuple:
+    def act(learner: Tree, carry: Tree, world: Tree, timestep: TimeStep, key: "Key", explore: bool) -> tuple:
         action, carry, extras = agent.act(agent.actor(learner), key, carry, timestep, explore)
         world, after = jax.vmap(env.step)(world, action)
         return world, after, carry, Step(timestep, action, extras)
@@ -106,7 +108,7 @@ def solved(
         learner, info = agent.update(learner, k_update, sample)
         return (learner, memory.feedback(storage, sample.index, info)), None
 
-    def tested(learner: Any, key: "Key") -> Array:
+    def tested(learner: Tree, key: "Key") -> Array:
         k_reset, k_act = keys.split(key)
 
         def step(state: tuple, key: "Key") -> tuple[tuple, Array]:

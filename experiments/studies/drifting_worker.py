@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents import losses
-from agents.base import LAST
+from agents.base import LAST, Array, Tree
 from envs import keys
 from envs.tasks.drifting_worker import REACH, drifting_worker, worker
 
@@ -35,10 +35,10 @@ def led(seed: int, correction: bool) -> tuple[float, float]:
     goal, reward, places, steps = (np.concatenate(x) for x in zip(*found, strict=True))
     if correction:
 
-        def log_prob(s: Any, g: Any, a: Any) -> jax.Array:
+        def log_prob(s: Array, g: Array, a: Array) -> jax.Array:
             return losses.action_log_prob(worker(LATER, g), a, 1.0)
 
-        def one(place: Any, step: Any, goal: Any, key: "Key") -> Any:
+        def one(place: Array, step: Array, goal: Array, key: "Key") -> Tree:
             return losses.relabel_goals(log_prob, place[:, None], step[:, None], goal, key, low=-REACH, high=REACH)
 
         each = jax.random.split(k_correct, len(goal))

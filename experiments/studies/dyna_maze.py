@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Agent, Sample, Step
+from agents.base import Agent, Array, Sample, Step, TimeStep, Tree
 from agents.dyna_q import dyna_q
 from envs import keys
 from envs.base import Environment
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from envs.base import Key
 
 
-def played(agent: Agent, env: Environment, steps: int, state: Any, key: "Key") -> tuple[Any, tuple[Any, Any]]:
+def played(agent: Agent, env: Environment, steps: int, state: Tree, key: "Key") -> tuple[Tree, tuple[Array, Array]]:
     """Plays one lane that acts and learns after every step.
 
     Returns:
@@ -28,7 +28,7 @@ def played(agent: Agent, env: Environment, steps: int, state: Any, key: "Key") -
     lane, timestep = jax.vmap(env.reset)(k_env[None])
     state = agent.init(k_init, timestep) if state is None else state
 
-    def step(carry: tuple[Any, Any, Any], key: "Key") -> tuple[tuple[Any, Any, Any], tuple[Any, Any]]:
+    def step(carry: tuple[Tree, Tree, TimeStep], key: "Key") -> tuple[tuple[Tree, Tree, TimeStep], tuple[Array, Array]]:
         state, lane, timestep = carry
         k_act, k_update = jax.random.split(key)
         action, _, _ = agent.act(agent.actor(state), k_act, (), timestep, True)
@@ -86,7 +86,7 @@ def shortcut_episodes(seeds: Sequence[int], kappa: float = 1e-3) -> np.ndarray:
       `[seeds]`.
     """
 
-    def after_opening(key: "Key") -> Any:
+    def after_opening(key: "Key") -> Array:
         agent = dyna_q(CELLS, ACTIONS, n=20, kappa=kappa, learning_rate=0.5)
         k_before, k_after = jax.random.split(key)
         state, _ = played(agent, dyna_maze("barrier"), 1500, None, k_before)

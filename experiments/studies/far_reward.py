@@ -1,13 +1,13 @@
 """A discount that adapts on a chain with a far reward, and after that reward was put out of reach."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Agent, Array, Key, Sample, Step
+from agents.base import Agent, Array, Key, Sample, Step, Tree
 from agents.doya import adapted
 from agents.dyna_q import dyna_q
 from envs import keys
@@ -22,13 +22,15 @@ SHORT = 3
 def agent(mu: float, start: float = START, sigma: float = 0.7) -> Agent:
     """Dyna-Q whose discount adapts; its planning lets values follow the discount while a noise lasts."""
 
-    def make(values: Any) -> Agent:
+    def make(values: Mapping[str, Array]) -> Agent:
         return dyna_q(LENGTH, 2, n=32, learning_rate=0.5, discount=values["discount"], epsilon=0.05)
 
     return adapted(make, {"discount": start}, ["discount"], mu=mu, sigma=sigma, hold=300, settle=SETTLE)
 
 
-def play(env: Environment, learner: Agent, state: Any, key: Key, steps: int, learn: bool = True) -> tuple[Any, Any]:
+def play(
+    env: Environment, learner: Agent, state: Tree, key: Key, steps: int, learn: bool = True
+) -> tuple[Tree, tuple[Array, Array]]:
     """So many steps of 32 lanes: the agent's state after them, and discounts and mean rewards `[steps]`."""
 
     def step(carry: tuple, key: Key) -> tuple[tuple, tuple[Array, Array]]:

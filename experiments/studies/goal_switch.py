@@ -1,6 +1,6 @@
 """Option-critic on four rooms, whose goal moves after 1,000 episodes: steps of episodes, and how long options last."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Sample, Step
+from agents.base import Key, Sample, Step, TimeStep, Tree
 from agents.option_tables import State, option_tables
 from envs import keys
 from envs.tasks.four_rooms import four_rooms
@@ -25,22 +25,26 @@ class Played(NamedTuple):
 
 
 @cache
-def trial(options: int, deliberation: float, episodes: int, stop_rate: float = 0.25, switch: int = SWITCH) -> Any:
+def trial(
+    options: int, deliberation: float, episodes: int, stop_rate: float = 0.25, switch: int = SWITCH
+) -> Callable[[Key], Played]:
     """`key -> Played`, compiled: so many episodes of one lane."""
     env = four_rooms("doorway", switch=switch, slip=1 / 3, time_limit=LIMIT, told=False)
     agent = option_tables(env.spec.observation.num, 4, options, deliberation=deliberation, stop_rate=stop_rate)
 
-    def acted(state: Any, key: Any, memory: Any, lane: Any, timestep: Any) -> tuple[Any, Any, Any, Step]:
+    def acted(
+        state: State, key: Key, memory: Tree, lane: Tree, timestep: TimeStep
+    ) -> tuple[Tree, Tree, TimeStep, Step]:
         action, memory, extras = agent.act(agent.actor(state), key, memory, timestep, True)
         moved, after = jax.vmap(env.step)(lane, action)
         return memory, moved, after, Step(timestep, action, extras)
 
-    def run(key: Any) -> Played:
+    def run(key: Key) -> Played:
         k_env, k_init, k_run = jax.random.split(key, 3)
         lane, timestep = jax.vmap(env.reset)(k_env[None])
         state, memory = agent.init(k_init, timestep), agent.begin(1)
 
-        def body(live: tuple[Any, ...]) -> tuple[Any, ...]:
+        def body(live: tuple) -> tuple:
             state, memory, lane, timestep, count, episode, steps, ends = live
             memory, lane, after, row = acted(state, jax.random.fold_in(k_run, count), memory, lane, timestep)
             # What arriving is worth reads no extras of the row after, so that row need not have been acted from.

@@ -37,7 +37,7 @@ def share_at_a_goal(seeds: Sequence[int], longest: int = 1, episodes: int = 8_00
         env_state, timestep = jax.vmap(env.reset)(keys.split(k_env, episodes))
         actor = agent.actor(agent.init(k_agent, timestep))
 
-        def step(state: Any, key: "Key") -> tuple[Any, None]:
+        def step(state: tuple, key: "Key") -> tuple[tuple, None]:
             env_state, timestep, carry, over, found = state
             action, carry, _ = agent.act(actor, key, carry, timestep, True)
             env_state, timestep = jax.vmap(env.step)(env_state, action)

@@ -4,7 +4,7 @@ A policy is judged by its discounted value from anywhere, less that of acting un
 optimal policy: 1 is optimal, 0 random.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -52,7 +52,7 @@ def worth(model: tables.Model, reward: Array, policy: Array) -> Array:
     return (value(policy) - chance) / (best - chance)
 
 
-def over(seeds: Sequence[int], one: Any) -> np.ndarray:
+def over(seeds: Sequence[int], one: Callable[[Key], Array]) -> np.ndarray:
     """`one(key)` of each seed, `[seeds]`."""
     return np.asarray(jax.jit(jax.vmap(one))(keys.key(np.asarray(seeds))))
 
@@ -207,7 +207,7 @@ def adversary(model: tables.Model, expert: tables.Plan, of_actions: bool = False
     optimiser = optimisers.adam(0.05)
     start = {"reward": jnp.zeros((states, ACTIONS if of_actions else 1)), "potential": jnp.zeros(states)}
 
-    def step(state: Any, _: None) -> tuple[Any, None]:
+    def step(state: tuple, _: None) -> tuple[tuple, None]:
         held, opt_state = state
         policy = tables.soft_plan(model, shaped(held, model), discount=GAMMA, sweeps=100)
 

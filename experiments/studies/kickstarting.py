@@ -14,7 +14,7 @@ import numpy as np
 
 import networks
 import replay
-from agents.base import Agent, Array, Info, Key, Sample, TimeStep
+from agents.base import Agent, Array, Info, Key, Sample, TimeStep, Tree
 from agents.common import optimisers, recurrence
 from agents.common.lessons import Lesson
 from agents.kickstart import Teacher, kickstarted, lesson
@@ -81,17 +81,17 @@ def stopping(agent: Agent, level: float) -> Agent:
     )
 
 
-def of_params(policy: networks.Network, params: Any) -> Teacher:
+def of_params(policy: networks.Network, params: Tree) -> Teacher:
     """The teacher that a network with its parameters is."""
 
-    def act(key: Key, carry: Any, timestep: TimeStep) -> tuple[Any, Any]:
+    def act(key: Key, carry: Tree, timestep: TimeStep) -> tuple[Tree, Tree]:
         (told, _), carry = recurrence.step(policy, params, key, carry, timestep)
         return told, carry
 
     return Teacher(policy.begin, act)
 
 
-def curve(env: Environment, agent: Agent, key: Key, iterations: int) -> tuple[Any, Array]:
+def curve(env: Environment, agent: Agent, key: Key, iterations: int) -> tuple[Tree, Array]:
     """What was learned, and sums and numbers of returns of each iteration, `[iterations, 2]`."""
     run = learned(
         env, agent, replay.on_policy(UNROLL), key, LANES, UNROLL, iterations, lambda t: jnp.stack(returned(t))
@@ -102,13 +102,13 @@ def curve(env: Environment, agent: Agent, key: Key, iterations: int) -> tuple[An
 @cache
 def taught(
     size: int, goals: int, task: int | None, level: float, iterations: int
-) -> Callable[[Key], tuple[Any, Array]]:
+) -> Callable[[Key], tuple[Tree, Array]]:
     """From keys to teachers' parameters and their levels, the mean return of episodes that they play; compiled."""
     env = door_key(size, goals, task)
     policy = network(env, TEACHER)
     still = learner(policy, rate=0.0)
 
-    def teach(key: Key) -> tuple[Any, Array]:
+    def teach(key: Key) -> tuple[Tree, Array]:
         state, _ = curve(env, stopping(learner(policy), level), key, iterations)
         params = state.inner.params
         held = still._replace(init=lambda key, timestep: still.init(key, timestep)._replace(params=params))
@@ -122,7 +122,7 @@ def taught(
 @cache
 def student(
     size: int, goals: int, kind: Kind, falls: int, weight: float, iterations: int
-) -> Callable[[Key, Any], Array]:
+) -> Callable[[Key, Tree], Array]:
     """From keys and teachers' parameters to sums and numbers of students' returns, `[seeds, iterations, 2]`."""
     env = door_key(size, goals)
     theirs = network(door_key(size, goals, 0), TEACHER)
@@ -131,7 +131,7 @@ def student(
     held = lambda done: weight  # noqa: E731
     by = {"scratch": lambda done: 0.0, "held": held, "distilled": held}.get(kind, fading)
 
-    def learn(key: Key, params: Any) -> Array:
+    def learn(key: Key, params: Tree) -> Array:
         teachers = [of_params(theirs, each) for each in params]
         task = "task" if goals > 1 and kind != "ungated" else ""
         return curve(env, kickstarted(agent, teachers, by, task=task), key, iterations)[1]

@@ -6,7 +6,7 @@ standing still, over the same of going there straight.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,11 @@ from envs.base import Array, Box, Key
 from envs.tasks.point_goals import SPEED, point_goals
 from experiments.studies import learned
 
+if TYPE_CHECKING:
+    import flax.linen as nn
+
+    from agents.base import Agent, Tree
+
 HORIZON, EPISODES, LATENT, LANES, UNROLL = 20, 3, 5, 16, 4
 ROWS = EPISODES * (HORIZON + 1)
 KINDS: dict[str, dict[str, bool]] = {"pearl": {}, "blind": {"blind": True}, "cut": {"cut": True}}
@@ -29,7 +34,7 @@ KINDS: dict[str, dict[str, bool]] = {"pearl": {}, "blind": {"blind": True}, "cut
 def networks_of(hidden: tuple[int, ...] = (64, 64)) -> Networks:
     """Encoder, policy and two critics of points in the plane."""
 
-    def seeing(width: int, head: Any) -> networks.Network:
+    def seeing(width: int, head: "nn.Module") -> networks.Network:
         return networks.q_network(networks.Torso(Box((width,)), hidden, cnn=None), head)
 
     return Networks(
@@ -49,14 +54,14 @@ def straight(goals: Array) -> Array:
     return jnp.sum(jax.lax.scan(step, jnp.zeros_like(goals), None, HORIZON)[1], axis=0)
 
 
-def shares(agent: Any, actor: Any, key: Key, trials: int = 200) -> Array:
+def shares(agent: "Agent", actor: "Tree", key: Key, trials: int = 200) -> Array:
     """The share of each episode of a trial, `[EPISODES]`, on average over trials of new goals."""
     env = point_goals("half-circle", horizon=HORIZON, episodes=EPISODES, told=True)
     k_env, k_act = jax.random.split(key)
     world, timestep = jax.vmap(env.reset)(jax.random.split(k_env, trials))
     goals = world.inner.task
 
-    def row(live: Any, key: Key) -> tuple[Any, Array]:
+    def row(live: tuple, key: Key) -> tuple[tuple, Array]:
         world, timestep, carry = live
         action, carry, _ = agent.act(actor, key, carry, timestep, False)
         world, timestep = jax.vmap(env.step)(world, action)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import networks
-from agents.base import FIRST, MID, Sample, Step, TimeStep
+from agents.base import FIRST, MID, Array, Sample, Step, TimeStep, Tree
 from agents.common import optimisers
 from agents.common.critics import apply
 from agents.naf import naf
@@ -47,7 +47,7 @@ def transitions(key: "Key", spread: float = 1.0) -> Step:
 class Products(nn.Module):
     """x and its products, with which the value is linear."""
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Array) -> Array:
         """Of `x[..., 2]`, `[..., 5]`."""
         return jnp.concatenate([x, x[:, :1] * x, x[:, 1:] ** 2], -1)
 
@@ -63,7 +63,7 @@ def errors(seed: int, precision: str) -> tuple[float, float]:
     network = networks.q_network(Products(), networks.QuadraticQ(2, precision, squash=False))
     agent = naf(network, optimisers.adam(5e-3), discount=DISCOUNT, target_rate=0.05)
 
-    def update(state: Any, key: "Key") -> Any:
+    def update(state: Tree, key: "Key") -> tuple[Tree, None]:
         return agent.update(state, key, Sample(transitions(key)))[0], None
 
     state = agent.init(k_init, jax.tree.map(lambda x: x[0], transitions(k_init).timestep))
@@ -76,7 +76,7 @@ def errors(seed: int, precision: str) -> tuple[float, float]:
     return relative(output.action, best), relative(learned, np.broadcast_to(curvature, learned.shape))
 
 
-def relative(x: Any, y: Any) -> float:
+def relative(x: np.ndarray, y: np.ndarray) -> float:
     """The norm of the error of `x` as a share of that of `y`."""
     return float(np.linalg.norm(x - y) / np.linalg.norm(y))
 

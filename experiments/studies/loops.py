@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from agents.base import Agent, Key, Step, TimeStep
+from agents.base import Agent, Key, Step, TimeStep, Tree
 from envs.base import Environment
 from replay.base import Replay
 
@@ -19,8 +19,8 @@ def trained(
     lanes: int,
     unroll: int,
     iterations: int,
-    seen: Callable[[TimeStep], Any],
-) -> Any:
+    seen: Callable[[TimeStep], Tree],
+) -> Tree:
     """Plays and learns in turns, with one update after each unroll, and tells what was seen in it.
 
     Args:
@@ -47,18 +47,18 @@ def learned(
     lanes: int,
     unroll: int,
     iterations: int,
-    seen: Callable[[TimeStep], Any],
-) -> tuple[Any, Any]:
+    seen: Callable[[TimeStep], Tree],
+) -> tuple[Tree, Tree]:
     """The same, for studies that look at what was learned: the agent's state, and what was seen."""
     k_env, k_agent, k_run = jax.random.split(key, 3)
     state, timestep = jax.vmap(env.reset)(jax.random.split(k_env, lanes))
     learner, carry = agent.init(k_agent, timestep), agent.begin(lanes)
 
-    def row(actor: Any, carry: Any, key: Key, timestep: TimeStep) -> tuple[Step, Any]:
+    def row(actor: Tree, carry: Tree, key: Key, timestep: TimeStep) -> tuple[Step, Tree]:
         action, after, extras = agent.act(actor, key, carry, timestep, True)
         return Step(timestep, action, extras, agent.stored(carry)), after
 
-    def play(actor: Any, live: tuple, key: Key) -> tuple[tuple, Step]:
+    def play(actor: Tree, live: tuple, key: Key) -> tuple[tuple, Step]:
         state, timestep, carry = live
         step, carry = row(actor, carry, key, timestep)
         state, timestep = jax.vmap(env.step)(state, step.action)
@@ -66,7 +66,7 @@ def learned(
 
     first, _ = row(agent.actor(learner), carry, k_run, timestep)
 
-    def iteration(run: tuple, key: Key) -> tuple[tuple, Any]:
+    def iteration(run: tuple, key: Key) -> tuple[tuple, Tree]:
         learner, held, live, count = run
         k_play, k_peek, k_sample, k_update = jax.random.split(key, 4)
         actor = agent.actor(learner)

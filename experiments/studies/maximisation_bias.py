@@ -5,7 +5,7 @@ From A, right ends with 0 and left leads to B, where each of ten actions ends wi
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from agents import losses
 from envs import keys
 
 if TYPE_CHECKING:
+    from agents.base import Array
     from envs.base import Key
 
 RUNS, EPISODES, ARMS, RATE, EPSILON = 600, 300, 10, 0.1, 0.1
@@ -42,14 +43,16 @@ def share_left(seeds: Sequence[int], double: bool = True, episode: int = 20) -> 
 def curve(seed: int, double: bool) -> np.ndarray:
     """The share of runs that go left from A, `[EPISODES]`."""
 
-    def choose(key: "Key", q: Any, num: int) -> Any:
+    def choose(key: "Key", q: "Array", num: int) -> "Array":
         k_explore, k_random, k_tie = jax.random.split(key, 3)
         tied = q[:num] >= jnp.max(q[:num])
         best = jnp.argmax(jax.random.uniform(k_tie, (num,)) * tied)
         random = jax.random.randint(k_random, (), 0, num)
         return jnp.where(jax.random.uniform(k_explore) < EPSILON, random, best)
 
-    def learn(tables: Any, state: int, action: Any, reward: Any, discount: Any, after: int, key: "Key") -> Any:
+    def learn(
+        tables: "Array", state: int, action: "Array", reward: "Array", discount: "Array", after: int, key: "Key"
+    ) -> "Array":
         # With double learning one table is updated at a time: it chooses, the other one values.
         own = jax.random.bernoulli(key).astype(int) if double else 0
         other = 1 - own if double else 0
@@ -60,7 +63,7 @@ def curve(seed: int, double: bool) -> np.ndarray:
         )
         return tables.at[own, state, action].add(RATE * error)
 
-    def episode(tables: Any, key: "Key") -> Any:
+    def episode(tables: "Array", key: "Key") -> "tuple[Array, Array]":
         k_a, k_b, k_reward, k_1, k_2 = jax.random.split(key, 5)
         q = tables[0] + tables[1] if double else tables[0]
         left = choose(k_a, q[A], 2) == 0
@@ -70,7 +73,7 @@ def curve(seed: int, double: bool) -> np.ndarray:
         after = learn(moved, B, arm, reward, jnp.float32(0), END, k_2)
         return jnp.where(left, after, moved), left
 
-    def run(key: "Key") -> Any:
+    def run(key: "Key") -> "Array":
         return jax.lax.scan(episode, jnp.stack([START] * 2), jax.random.split(key, EPISODES))[1]
 
     return np.asarray(jax.jit(jax.vmap(run))(jax.random.split(keys.key(seed), RUNS)).mean(axis=0))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import networks
-from agents.base import Agent, Sample, Step, TimeStep
+from agents.base import Agent, Array, Key, Sample, Step, TimeStep, Tree
 from agents.common import optimisers
 from agents.common.masters import gated, unsure
 from agents.mlsh import mlsh
@@ -43,14 +43,14 @@ def agents(warmup: int, joint: int, rate: float) -> tuple[Agent, Agent]:
     return mlsh(high, low, horizon=HORIZON, episodes=BLOCK, warmup=warmup, joint=joint), low
 
 
-def returns_alone(low: Agent, actor: Any, key: Any, episodes: int = 200) -> Any:
+def returns_alone(low: Agent, actor: Tree, key: Key, episodes: int = 200) -> Array:
     """`[SUBS, 2]`: mean returns of the shared policies alone, as they are drawn from in training, by the target."""
 
-    def of(sub: Any, right: Any, key: Any) -> Any:
+    def of(sub: int, right: Array, key: Key) -> Array:
         env = family(HORIZON).make(right)
         choice = jnp.full(episodes, sub)
 
-        def step(live: tuple[Any, TimeStep], key: Any) -> tuple[tuple[Any, TimeStep], Any]:
+        def step(live: tuple[Tree, TimeStep], key: Key) -> tuple[tuple[Tree, TimeStep], Array]:
             state, timestep = live
             seen = timestep._replace(observation={"observation": timestep.observation, "choice": choice})
             action, _, _ = low.act(actor, key, (), seen, True)
@@ -71,15 +71,15 @@ def trained(seeds: tuple[int, ...], warmup: int, joint: int, iterations: int, ra
     env = moving_bandits(HORIZON, warmup + joint, BLOCK)
     agent, low = agents(warmup, joint, rate)
 
-    def act(state: Any, key: Any, memory: Any, timestep: TimeStep) -> tuple[Any, Step]:
+    def act(state: Tree, key: Key, memory: Tree, timestep: TimeStep) -> tuple[Tree, Step]:
         action, memory, extras = agent.act(agent.actor(state), key, memory, timestep, True)
         return memory, Step(timestep, action, extras)
 
-    def window(live: tuple[Any, ...], key: Any) -> tuple[tuple[Any, ...], Any]:
+    def window(live: tuple, key: Key) -> tuple[tuple, Array]:
         state, rest = live[0], live[1:]
         k_rows, k_peek, k_update = jax.random.split(key, 3)
 
-        def row(live: Any, key: Any) -> tuple[Any, Step]:
+        def row(live: tuple, key: Key) -> tuple[tuple, Step]:
             memory, lane, timestep = live
             memory, row = act(state, key, memory, timestep)
             return (memory, *jax.vmap(env.step)(lane, row.action)), row
@@ -90,7 +90,7 @@ def trained(seeds: tuple[int, ...], warmup: int, joint: int, iterations: int, ra
         state, info = agent.update(state, k_update, Sample(rows))
         return (state, *rest), info.metrics["gain"]
 
-    def run(key: Any) -> tuple[Any, Any]:
+    def run(key: Key) -> tuple[Array, Array]:
         k_env, k_init, k_run, k_alone = jax.random.split(key, 4)
         lane, timestep = jax.vmap(env.reset)(jax.random.split(k_env, LANES))
         live = (agent.init(k_init, timestep), agent.begin(LANES), lane, timestep)

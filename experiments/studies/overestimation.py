@@ -1,14 +1,14 @@
 """Values where all rewards are noise, so that any policy earns 0: what the second critic of TD3 is for."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import networks
-from agents.base import MID, Sample, Step, TimeStep
+from agents.base import MID, Array, Sample, Step, TimeStep, Tree
 from agents.common import optimisers
 from agents.common.critics import apply, with_action
 from agents.ddpg import Params, ddpg
@@ -44,11 +44,11 @@ def values(seed: int, critics: int) -> np.ndarray:
         reward = jax.random.normal(k_reward, (2, LANES))
         return Step(TimeStep(kinds, reward, ones, {"observation": ones[..., None]}), action, {})
 
-    def update(state: Any, key: "Key") -> Any:
+    def update(state: Tree, key: "Key") -> tuple[Tree, None]:
         k_draw, k_update = jax.random.split(key)
         return learner.update(state, k_update, Sample(noise_alone(k_draw)))[0], None
 
-    def run(key: "Key") -> Any:
+    def run(key: "Key") -> Array:
         rows = noise_alone(key).timestep
         state = learner.init(key, jax.tree.map(lambda x: x[0], rows))
         state, _ = jax.lax.scan(update, state, jax.random.split(key, UPDATES))

@@ -1,6 +1,6 @@
 """Temporal difference models against the exact values of tasks whose distances in steps are known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import networks
-from agents.base import Agent, Sample, Step
+from agents.base import Agent, Array, Key, Sample, Step, Tree
 from agents.common import optimisers
 from agents.common.critics import with_action
 from agents.common.objectives import taken
@@ -42,7 +42,9 @@ def _agent(task: str, structured: bool, **settings: Any) -> tuple[Agent, Reach]:
 
 
 @cache
-def _trained(task: str, updates: int, structured: bool, countdown: bool, pay: Any) -> Any:
+def _trained(
+    task: str, updates: int, structured: bool, countdown: bool, pay: Literal["end", "always"]
+) -> Callable[[Key], Array]:
     """`(key) -> (state, mean error)`: learns from random transitions towards random goals, and is judged on others."""
     env: Any = MAKERS[task]()
     agent, reach = _agent(task, structured, countdown=countdown, pay=pay)
@@ -61,7 +63,7 @@ def _trained(task: str, updates: int, structured: bool, countdown: bool, pay: An
         rows: Any = jax.tree.map(lambda *x: jnp.stack(x), before, after)
         return Sample(Step(rows, jnp.stack([action, action])))
 
-    def error(params: Any, key: jax.Array) -> jax.Array:
+    def error(params: Tree, key: jax.Array) -> jax.Array:
         k_reset, k_action, k_tau = jax.random.split(key, 3)
         _, row = jax.vmap(env.reset)(jax.random.split(k_reset, 8_192))
         action = actions(k_action, 8_192)
@@ -80,7 +82,7 @@ def _trained(task: str, updates: int, structured: bool, countdown: bool, pay: An
         first = jax.tree.map(lambda x: x[0], window(k_init).steps.timestep)
         state = agent.init(k_init, first)
 
-        def step(state: Any, key: jax.Array) -> tuple[Any, None]:
+        def step(state: Tree, key: jax.Array) -> tuple[Tree, None]:
             k_window, k_update = jax.random.split(key)
             return agent.update(state, k_update, window(k_window))[0], None
 

@@ -4,9 +4,9 @@ A 5 x 5 grid is parted by a wall with a door at its top and one at its bottom. A
 policy is judged by its value from all cells of the left room, divided by that of the optimal policy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,9 @@ from agents.base import LAST, MID, Agent, Sample, Step, TimeStep
 from agents.dyna_q import dyna_q
 from agents.successor import State, successor
 from envs import keys
+
+if TYPE_CHECKING:
+    from agents.base import Tree
 
 SIDE, ACTIONS, GAMMA = 5, 4, 0.9
 CELLS = SIDE * SIDE
@@ -74,7 +77,7 @@ def transitions(seed: int, count: int, after: np.ndarray, pay: np.ndarray, cells
 
 
 @cache
-def _learner(kind: str) -> tuple[Agent, Any]:
+def _learner(kind: str) -> tuple[Agent, Callable]:
     agents = {
         "successor": lambda: successor(CELLS, ACTIONS, discount=GAMMA, policy="random", reward_rate=1.0),
         "q": lambda: dyna_q(CELLS, ACTIONS, n=0, discount=GAMMA, learning_rate=0.5),
@@ -84,14 +87,14 @@ def _learner(kind: str) -> tuple[Agent, Any]:
     return agent, jax.jit(agent.update)
 
 
-def _trained(kind: str, seed: int, after: np.ndarray, pay: np.ndarray, count: int) -> tuple[Any, Any]:
+def _trained(kind: str, seed: int, after: np.ndarray, pay: np.ndarray, count: int) -> "tuple[Tree, Callable]":
     agent, update = _learner(kind)
     sample = transitions(seed, count, after, pay)
     state = agent.init(keys.key(seed), jax.tree.map(lambda x: x[0], sample.steps.timestep))
     return update(state, keys.key(seed), sample)[0], update
 
 
-def _values(kind: str, state: Any) -> np.ndarray:
+def _values(kind: str, state: "Tree") -> np.ndarray:
     agent, _ = _learner(kind)
     return np.asarray(agent.actor(state))
 

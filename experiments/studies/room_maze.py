@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from agents.base import Sample, Step
+from agents.base import Sample, Step, Tree
 from agents.h_dagger import h_dagger
 from envs import keys
 from envs.base import Array, Key
@@ -34,7 +34,7 @@ def play(found: Array, leave: Array, key: Key, rounds: int, settings: Mapping[st
     decay = lambda clock: jnp.maximum(0.1, 1.0 - 0.9 * clock / 20_000)  # noqa: E731
     agent = h_dagger(env.spec, epsilon=decay, **options)
 
-    def step(state: tuple, key: Key, explore: bool) -> tuple[tuple, Step, Any]:
+    def step(state: tuple, key: Key, explore: bool) -> tuple[tuple, Step, Tree]:
         world, timestep, carry, actor = state
         action, carry, extras = agent.act(actor, key, carry, timestep, explore)
         world, after = jax.vmap(env.step)(world, action)
@@ -44,7 +44,7 @@ def play(found: Array, leave: Array, key: Key, rounds: int, settings: Mapping[st
         world, timestep = jax.vmap(env.reset)(jax.random.split(key, 1))
         return world, timestep, agent.begin(1)
 
-    def test(actor: Any, key: Key) -> Array:
+    def test(actor: Tree, key: Key) -> Array:
         k_reset, k_act = jax.random.split(key)
 
         def more(state: tuple) -> Array:
@@ -57,7 +57,7 @@ def play(found: Array, leave: Array, key: Key, rounds: int, settings: Mapping[st
         live, _ = jax.lax.while_loop(more, on, ((*fresh(k_reset), actor), jnp.int32(0)))
         return live[1].discount[0] == 0
 
-    def round_(learner: Any, key: Key) -> tuple[Any, tuple[Array, ...]]:
+    def round_(learner: Tree, key: Key) -> tuple[Tree, tuple[Array, ...]]:
         k_reset, k_act, k_update, k_test = keys.split(key, 4)
 
         def more(state: tuple) -> Array:
@@ -82,7 +82,7 @@ def play(found: Array, leave: Array, key: Key, rounds: int, settings: Mapping[st
 
 
 @cache
-def played(seeds: tuple[int, ...], rounds: int, settings: tuple[tuple[str, Any], ...]) -> tuple[np.ndarray, ...]:
+def played(seeds: tuple[int, ...], rounds: int, settings: tuple[tuple[str, object], ...]) -> tuple[np.ndarray, ...]:
     """`play` for every seed, `[seeds, rounds]` each."""
     doors = [room_maze.doors(seed) for seed in seeds]
     maps = jnp.asarray(np.stack(doors)), jnp.asarray(np.stack([room_maze.routes(each) for each in doors]))
@@ -90,7 +90,7 @@ def played(seeds: tuple[int, ...], rounds: int, settings: tuple[tuple[str, Any],
     return tuple(np.asarray(x) for x in run(*maps, keys.key(np.array(seeds))))
 
 
-def when(told: int, seeds: Sequence[int], rounds: int, settings: Mapping[str, Any]) -> np.ndarray:
+def when(told: int, seeds: Sequence[int], rounds: int, settings: Mapping[str, object]) -> np.ndarray:
     """A number of `play` in the round in which the mean of the last 100 tests is 0.95 or more; infinite if it never is.
 
     Args:
@@ -111,31 +111,31 @@ def when(told: int, seeds: Sequence[int], rounds: int, settings: Mapping[str, An
     return np.where(reached.any(axis=1), value, np.inf)
 
 
-def labels(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.ndarray:
+def labels(seeds: Sequence[int], rounds: int = 1_200, **settings: object) -> np.ndarray:
     """Answers of the teacher until 95 of 100 tests succeed, `[seeds]`; see `when`."""
     return when(1, seeds, rounds, settings)
 
 
-def subgoal_labels(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.ndarray:
+def subgoal_labels(seeds: Sequence[int], rounds: int = 1_200, **settings: object) -> np.ndarray:
     """Of them those about subgoals."""
     return when(2, seeds, rounds, settings)
 
 
-def steps(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.ndarray:
+def steps(seeds: Sequence[int], rounds: int = 1_200, **settings: object) -> np.ndarray:
     """Steps of training until 95 of 100 tests succeed, `[seeds]`; see `when`."""
     return when(3, seeds, rounds, settings)
 
 
-def all_labels(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.ndarray:
+def all_labels(seeds: Sequence[int], rounds: int = 1_200, **settings: object) -> np.ndarray:
     """Answers of the teacher in all rounds, `[seeds]`."""
     return played(tuple(seeds), rounds, tuple(sorted(settings.items())))[1][:, -1].astype(np.float64)
 
 
-def success(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.ndarray:
+def success(seeds: Sequence[int], rounds: int = 1_200, **settings: object) -> np.ndarray:
     """The share of the last 100 tests that succeed, `[seeds]`."""
     return played(tuple(seeds), rounds, tuple(sorted(settings.items())))[0][:, -WINDOW:].mean(axis=1)
 
 
-def useful(seeds: Sequence[int], rounds: int = 1_200, **settings: Any) -> np.ndarray:
+def useful(seeds: Sequence[int], rounds: int = 1_200, **settings: object) -> np.ndarray:
     """Of the steps that options learned from by themselves, the share towards the right subgoal, `[seeds]`."""
     return played(tuple(seeds), rounds, tuple(sorted(settings.items())))[4][:, -1].astype(np.float64)

@@ -14,6 +14,7 @@ from agents.common.policy_search import Strategy
 from envs import keys
 
 if TYPE_CHECKING:
+    from agents.base import Array, Tree
     from envs.base import Key
 
 TARGET = 1e-9
@@ -42,13 +43,15 @@ FUNCTIONS: dict[str, tuple[Callable[[jax.Array], jax.Array], float, float]] = {
 """Name -> function, where the search starts in every coordinate, and its first σ."""
 
 
-def counted(strategy: Strategy, function: Any, x: jax.Array, most: int, key: "Key") -> jax.Array:
+def counted(
+    strategy: Strategy, function: Callable[[jax.Array], jax.Array], x: jax.Array, most: int, key: "Key"
+) -> jax.Array:
     """Evaluations, in whole generations, until a candidate is as good as the target; `most` or more where none is."""
 
-    def unfinished(state: tuple[Any, Any, Any]) -> Any:
+    def unfinished(state: "tuple[Tree, Array, Array]") -> "Array":
         return (state[1] * strategy.population < most) & (state[2] > TARGET)
 
-    def body(state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
+    def body(state: "tuple[Tree, Array, Array]") -> "tuple[Tree, Array, Array]":
         inner, generation, _ = state
         candidates = strategy.ask(inner, jax.random.fold_in(key, generation))
         values = jax.vmap(function)(candidates)
@@ -92,7 +95,7 @@ def distance(seeds: Sequence[int], noise: float = 1.0, generations: int = 60) ->
     """
     strategy = elites(50, 10, sigma=0.5, noise=noise, fade=40.0)
 
-    def generation(state: Any, key: "Key") -> tuple[Any, None]:
+    def generation(state: "Tree", key: "Key") -> "tuple[Tree, None]":
         candidates = strategy.ask(state, key)
         return strategy.tell(state, candidates, -jax.vmap(sphere)(candidates)), None
 

@@ -1,7 +1,7 @@
 """Whether a search is better than the policy it begins with, on random policies and values; after mctx's example."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +11,21 @@ from agents import losses
 from agents.world.latent import Latent, Search, Stepped, searched
 from envs import keys
 
+if TYPE_CHECKING:
+    from agents.base import Array, Tree
+
 ATOMS = jnp.linspace(-8.0, 8.0, 65)
 
 
-def table(logits: Any, q: Any) -> Latent:
+def table(logits: "Array", q: "Array") -> Latent:
     """A model of one step: problem i has a policy, and action a ends it with the reward `q[i, a]`."""
 
-    def judge(params: Any, state: Any) -> tuple[Any, Any]:
+    def judge(params: "Tree", state: "Array") -> "tuple[Array, Array]":
         prior = jax.nn.softmax(logits[state])
         value = jnp.sum(prior * q[state], -1)
         return logits[state], jnp.log(losses.two_hot(value, ATOMS) + 1e-30)
 
-    def step(params: Any, state: Any, action: Any) -> Stepped:
+    def step(params: "Tree", state: "Array", action: "Array") -> Stepped:
         return Stepped(state, q[state, action], jnp.zeros(state.shape), ())
 
     return Latent(lambda key, observation: (), lambda params, observation: observation, step, judge)

@@ -15,7 +15,7 @@ import numpy as np
 
 import networks
 import replay
-from agents.base import Step
+from agents.base import Step, Tree
 from agents.common import optimisers
 from agents.common.linear_baseline import rollouts
 from agents.maesn import Latents, Seen, joined, maesn, stepped
@@ -26,7 +26,12 @@ from envs.tasks.point_goals import RADIUS, point_goals
 from experiments.studies import learned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
     from envs.base import TimeStep
+
+    Policy: TypeAlias = Callable[[Key, TimeStep, Array], tuple[Array, dict[str, Array]]]
 
 LATENT, EPISODES, HORIZON, LANES, BINS = 2, 20, 20, 40, 10
 LENGTH = EPISODES * (HORIZON + 1)
@@ -45,8 +50,8 @@ def placed(window: Step) -> Array:
 
 
 def played(
-    env: Environment, act: Any, key: Key, state: Any = None, hold: bool = True, lanes: int = LANES
-) -> tuple[Any, Step]:
+    env: Environment, act: "Policy", key: Key, state: Tree = None, hold: bool = True, lanes: int = LANES
+) -> tuple[Tree, Step]:
     """A window `[LENGTH + 1, lanes]` of `act(key, timestep, noise) -> (action, extras)`, and where it ended.
 
     Args:
@@ -60,7 +65,7 @@ def played(
     k_env, k_act = jax.random.split(key)
     world, timestep = jax.vmap(env.reset)(jax.random.split(k_env, lanes)) if state is None else state
 
-    def body(live: Any, key: Key) -> tuple[Any, Step]:
+    def body(live: tuple, key: Key) -> tuple[tuple, Step]:
         world, timestep, noise = live
         k_noise, k_action = jax.random.split(key)
         noise = jnp.where(timestep.first()[:, None] | (not hold), jax.random.normal(k_noise, noise.shape), noise)
@@ -74,7 +79,7 @@ def played(
     return (world, timestep), jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), rows, peek)
 
 
-def latent_policy(policy: Any, latents: Latents) -> Any:
+def latent_policy(policy: Tree, latents: Latents) -> "Policy":
     """Acts by `policy` with z of each lane's Gaussian, `[lanes, LATENT]`."""
 
     def act(key: Key, timestep: "TimeStep", noise: Array) -> tuple[Array, dict[str, Array]]:
@@ -86,13 +91,13 @@ def latent_policy(policy: Any, latents: Latents) -> Any:
     return act
 
 
-def own_policy(params: Any) -> Any:
+def own_policy(params: Tree) -> "Policy":
     """Acts by parameters of each lane's own, `[lanes, ...]`."""
 
     def act(key: Key, timestep: "TimeStep", noise: Array) -> tuple[Array, dict[str, Array]]:
         del noise
 
-        def one(params: Any, key: Key, observation: Array) -> tuple[Array, Array]:
+        def one(params: Tree, key: Key, observation: Array) -> tuple[Array, Array]:
             chosen = policy_of(network_of(0), params, observation[None])
             return jax.tree.map(lambda x: x[0], chosen.sample_and_log_prob(key))
 
@@ -116,7 +121,7 @@ def reached(window: Step) -> Array:
     return jnp.mean(jnp.min(distance, axis=1) < RADIUS, axis=-1)
 
 
-def adapted(params: Any, key: Key, hold: bool) -> tuple[Array, Array]:
+def adapted(params: Tree, key: Key, hold: bool) -> tuple[Array, Array]:
     """Coverage by z of N(0, 1), and the share of hits on sparse goals after three steps of the latents."""
     env = point_goals("half-circle", sparse=True, horizon=HORIZON, episodes=0)
     latents = Latents(jnp.zeros((LANES, LATENT)), jnp.zeros((LANES, LATENT)))

@@ -10,7 +10,7 @@ import numpy as np
 
 import networks
 import replay
-from agents.base import TimeStep
+from agents.base import TimeStep, Tree
 from agents.common import optimisers
 from agents.ppo import ppo
 from envs import keys
@@ -52,7 +52,7 @@ def played(seed: int, memory: bool = True, iterations: int = 200, lanes: int = L
         network, optimisers.adam(3e-3, 0.5, 1e-5), discount=0.9, lambda_=0.3, entropy_cost=0.01, epochs=3, minibatches=4
     )
 
-    def whole(key: Key) -> Any:
+    def whole(key: Key) -> Tree:
         return learned(env, agent, replay.on_policy(length), key, lanes, length, iterations, choices_of)[1]
 
     late = [np.asarray(x)[-max(1, iterations // 10) :] for x in jax.jit(whole)(keys.key(seed))]

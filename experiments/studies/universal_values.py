@@ -5,7 +5,7 @@ Of the pairs (s, g) of 104 cells 30 % are held out; a seed chooses which.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ import networks
 from agents import uvfa
 from agents.common import optimisers
 from envs.tasks import four_rooms
+
+if TYPE_CHECKING:
+    from agents.base import Array, Key, Tree
 
 DISTANCE, ADJACENT = four_rooms.distances(), four_rooms.neighbours()
 CELLS = len(DISTANCE)
@@ -43,11 +46,11 @@ def factors(rank: int, known: jax.Array, values: jax.Array = KNOWN) -> uvfa.Fact
     return uvfa.factorise(jax.random.key(0), values, known, rank)
 
 
-def stream(rank: int) -> tuple[Callable[..., Any], Callable[..., jax.Array]]:
+def stream(rank: int) -> "tuple[Callable[[Key, Array], Tree], Callable[[Tree, Array], Array]]":
     """The network of one stream: `init(key, x) -> params` and `apply(params, x) -> [..., rank]`."""
     module = networks.MLP((128, 128, rank), activate_final=False)
 
-    def apply(params: Any, x: jax.Array) -> jax.Array:
+    def apply(params: "Tree", x: jax.Array) -> jax.Array:
         return jnp.asarray(module.apply({"params": params}, x))
 
     return lambda key, x: module.init(key, x)["params"], apply

@@ -1,8 +1,8 @@
 """How far a body gets by chance: by random modulations of a low level that has practised, and by random actions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,15 @@ from envs import keys
 from envs.base import Box
 from envs.tasks.unicycle import unicycle
 
+if TYPE_CHECKING:
+    from agents.base import TimeStep
+
 LANES, UNROLL, SIZE = 64, 50, 2
 """Of the practice: environments and steps of a rollout. Numbers in a modulation."""
 
 
 @cache
-def _judge(practice: int, period: int, steps: int, bodies: int) -> Any:
+def _judge(practice: int, period: int, steps: int, bodies: int) -> Callable[[jax.Array], jax.Array]:
     """`(key) -> ratio`."""
     near, open_field = unicycle(), unicycle(time_limit=steps + 1)
     spec = near.spec
@@ -34,12 +37,12 @@ def _judge(practice: int, period: int, steps: int, bodies: int) -> Any:
     rollouts = -(-practice // (LANES * UNROLL))
     practise = practised(agent, near, period, lanes=LANES, unroll=UNROLL, rollouts=rollouts)
 
-    def wander(key: jax.Array, act: Any) -> jax.Array:
+    def wander(key: jax.Array, act: Callable[..., tuple[jax.Array, jax.Array]]) -> jax.Array:
         """The root of the mean squared distance from where bodies began."""
         k_reset, k_play = jax.random.split(key)
         state, timestep = jax.vmap(open_field.reset)(jax.random.split(k_reset, bodies))
 
-        def step(now: Any, each: Any) -> tuple[Any, None]:
+        def step(now: tuple, each: tuple[jax.Array, jax.Array]) -> tuple[tuple, None]:
             state, timestep, c = now
             action, c = act(each[0], each[1], timestep, c)
             return (*jax.vmap(open_field.step)(state, action), c), None
@@ -52,13 +55,15 @@ def _judge(practice: int, period: int, steps: int, bodies: int) -> Any:
         k_practice, k_one, k_other = jax.random.split(key, 3)
         params, _ = practise(k_practice)
 
-        def by_modulation(key: jax.Array, t: jax.Array, timestep: Any, c: jax.Array) -> tuple[Any, Any]:
+        def by_modulation(
+            key: jax.Array, t: jax.Array, timestep: "TimeStep", c: jax.Array
+        ) -> tuple[jax.Array, jax.Array]:
             k_new, k_act = jax.random.split(key)
             c = jnp.where(t % period == 0, jax.random.normal(k_new, c.shape), c)
             row = jax.tree.map(lambda x: x[None], timestep)
             return modulated(low, params, row.observation, c[None], row.first()).sample(k_act)[0], c
 
-        def by_action(key: jax.Array, t: jax.Array, timestep: Any, c: jax.Array) -> tuple[Any, Any]:
+        def by_action(key: jax.Array, t: jax.Array, timestep: "TimeStep", c: jax.Array) -> tuple[jax.Array, jax.Array]:
             return jax.random.uniform(key, (bodies, 2), minval=-1.0, maxval=1.0), c
 
         return wander(k_one, by_modulation) / wander(k_other, by_action)

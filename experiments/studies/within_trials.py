@@ -3,12 +3,15 @@
 All are functions of what was played, `[T, N]`, as numpy arrays or JAX's.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from jax.typing import ArrayLike
 
-def regrets(means: Any, arms: Any) -> np.ndarray:
+
+def regrets(means: "ArrayLike", arms: "ArrayLike") -> np.ndarray:
     """The expected regret up to each pull, averaged over bandits, `[T]`.
 
     Args:
@@ -31,7 +34,7 @@ class Stays(NamedTuple):
     """Half of how much more a reward does after common transitions than after rare ones; above 0 with a model."""
 
 
-def stays(action: Any, second: Any, reward: Any, own: tuple[int, int] = (0, 1)) -> Stays:
+def stays(action: "ArrayLike", second: "ArrayLike", reward: "ArrayLike", own: tuple[int, int] = (0, 1)) -> Stays:
     """Stay probabilities of the two-step task.
 
     Args:
@@ -49,7 +52,9 @@ def stays(action: Any, second: Any, reward: Any, own: tuple[int, int] = (0, 1)) 
     return Stays(found, float(effect.mean()), float((effect[0] - effect[1]) / 2))
 
 
-def error_units(activity: Any, reward: Any, value: Any, following: Any, discount: float) -> np.ndarray:
+def error_units(
+    activity: "ArrayLike", reward: "ArrayLike", value: "ArrayLike", following: "ArrayLike", discount: float
+) -> np.ndarray:
     """The correlation of each unit's activity with the error r + γ V' - V of a prediction, `[units]`.
 
     Args:

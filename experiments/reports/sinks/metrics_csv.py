@@ -26,7 +26,6 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -48,7 +47,7 @@ class MetricsCsv:
     def __init__(
         self,
         path: str | Path,
-        seeds: Sequence[Any],
+        seeds: Sequence[object],
         resume_at: int | None = None,
         logged: bool = False,
         counted: str = "steps",
@@ -132,13 +131,13 @@ def counted_in(path: str | Path) -> str:
     return "updates" if header.split(",")[1:2] == ["updates"] else "steps"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: np.generic) -> str:
     if np.isnan(value):
         return ""
     return f"{value:.9g}" if value.dtype == np.float64 else str(value)
 
 
-def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> str:
     text = io.StringIO()
     csv.DictWriter(text, columns, restval="", lineterminator="\n").writerows(rows)
     return text.getvalue()

@@ -6,7 +6,6 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class TensorBoard:
 
     MOST = 32
 
-    def __init__(self, folder: str | Path, seeds: Sequence[Any], resume_at: int | None = None):
+    def __init__(self, folder: str | Path, seeds: Sequence[object], resume_at: int | None = None):
         """Makes the event files.
 
         Args:

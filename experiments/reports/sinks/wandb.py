@@ -22,8 +22,8 @@ class Wandb:
     def __init__(
         self,
         folder: str | Path,
-        seeds: Sequence[Any],
-        config: Mapping[str, Any],
+        seeds: Sequence[object],
+        config: Mapping[str, object],
         resume: bool = False,
         *,
         project: str = "bellmax",
