@@ -153,6 +153,8 @@ def step(x: Any, n):
     [
         ("from typing import Any", "from typing import Any, cast", True),
         ("from typing import Any", "from jax import Array, numpy", True),
+        ("from typing import Any\n", "", True),
+        ("from typing import Any", "import typing\nfrom jax import Array", True),
         ("x: Any, n", "x: lax.Precision, n: int", True),
         ("Any, n):", "Any, n) -> float:", True),
         ("total = 0", "total: int = 0", True),

@@ -218,7 +218,7 @@ class _Running(ast.NodeTransformer):
 def _told(node: object) -> str:
     """A syntax tree in brackets, the same in all versions of Python: without places and without empty parts."""
     if isinstance(node, list):
-        return "[" + ",".join(map(_told, node)) + "]"
+        return "[" + ",".join(filter(None, map(_told, node))) + "]"
     if not isinstance(node, ast.AST):
         return repr(node)
     if isinstance(node, ast.Import | ast.ImportFrom) and not node.names:
