@@ -1,7 +1,6 @@
 """Deep Dyna, DQN that also learns from a model of the task: `python -m experiments.dyna --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import parts, run
 
@@ -73,7 +72,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_buffer(buffer, size.num_envs, 2)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

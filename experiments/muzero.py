@@ -1,7 +1,6 @@
 """MuZero and Gumbel MuZero: `python -m experiments.muzero --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import parts, run
 
@@ -47,7 +46,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.searching.check(config, spec, size, config.depth + config.n_step)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

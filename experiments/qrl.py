@@ -1,7 +1,6 @@
 """Quasimetric RL from recorded episodes of a task whose goals are states: `python -m experiments.qrl --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from experiments import parts, run
 
@@ -48,7 +47,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         )
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Bounded", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay
