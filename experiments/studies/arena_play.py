@@ -80,3 +80,18 @@ def fall(seeds: Sequence[int], kind: str = "self-aware", iterations: int = 4000)
     """
     found = [shares(seed, kind, iterations) for seed in seeds]
     return np.array([each[-1] / each.max() for each in found])
+
+
+def overall(seeds: Sequence[int], kind: str = "self-aware", iterations: int = 4000) -> np.ndarray:
+    """The share of steps at the object in the whole run, over the share under random play.
+
+    Args:
+      seeds: of the runs.
+      kind: of agent.
+      iterations: of each run.
+
+    Returns:
+      `[seeds]`.
+    """
+    random = np.mean([shares(seed, "random", iterations).mean() for seed in seeds])
+    return np.array([shares(seed, kind, iterations).mean() / random for seed in seeds])
