@@ -14,7 +14,6 @@ average their gradients. What it tells is of all of them.
 """
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +35,13 @@ from experiments.drivers.rounds import Rounds
 from experiments.drivers.terms import Terms, episodes_of, evaluate_by, finished
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Hypers, Parts
+    from experiments.drivers.contract import Hypers, Make
 
 
 def driver(
     engine: Engine,
     spec: Spec,
-    make: "Callable[[Hypers], Parts]",
+    make: "Make",
     hypers: "Hypers",
     lay: Layout,
     terms: Terms,

@@ -6,7 +6,6 @@ made meanwhile. With one actor and nothing ahead it lacks none, and the run is t
 """
 
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +27,13 @@ from experiments.drivers.lanes import key_words
 from experiments.drivers.terms import Feed, Terms, episodes_of, evaluate_by, finished, shipped
 
 if TYPE_CHECKING:
-    from experiments.drivers.contract import Hypers, Parts
+    from experiments.drivers.contract import Hypers, Make
 
 
 def driver(
     engine: Engine,
     spec: Spec,
-    make: "Callable[[Hypers], Parts]",
+    make: "Make",
     hypers: "Hypers",
     lay: Layout,
     terms: Terms,

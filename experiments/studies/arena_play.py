@@ -52,6 +52,14 @@ def shares(seed: int, kind: str, iterations: int, beta: float = 30.0) -> np.ndar
     return found.reshape(10, -1).mean(1)
 
 
+def over_random(
+    of: Callable[[np.ndarray], np.floating], seeds: Sequence[int], kind: str, iterations: int
+) -> np.ndarray:
+    """A number of the shares of each run, over the share under random play, `[seeds]`."""
+    random = np.mean([shares(seed, "random", iterations).mean() for seed in seeds])
+    return np.array([of(shares(seed, kind, iterations)) / random for seed in seeds])
+
+
 def peak(seeds: Sequence[int], kind: str = "self-aware", iterations: int = 4000) -> np.ndarray:
     """The largest share of steps at the object in a tenth of the run, over the share under random play.
 
@@ -63,8 +71,7 @@ def peak(seeds: Sequence[int], kind: str = "self-aware", iterations: int = 4000)
     Returns:
       `[seeds]`.
     """
-    random = np.mean([shares(seed, "random", iterations).mean() for seed in seeds])
-    return np.array([shares(seed, kind, iterations).max() / random for seed in seeds])
+    return over_random(np.max, seeds, kind, iterations)
 
 
 def fall(seeds: Sequence[int], kind: str = "self-aware", iterations: int = 4000) -> np.ndarray:
@@ -93,5 +100,4 @@ def overall(seeds: Sequence[int], kind: str = "self-aware", iterations: int = 40
     Returns:
       `[seeds]`.
     """
-    random = np.mean([shares(seed, "random", iterations).mean() for seed in seeds])
-    return np.array([shares(seed, kind, iterations).mean() / random for seed in seeds])
+    return over_random(np.mean, seeds, kind, iterations)

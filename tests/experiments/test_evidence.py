@@ -169,11 +169,19 @@ def step(x: Any, n):
         ("range(n)", "range(n, 0)", False),
         ("x: Any, n", "n, x: Any", False),
         ("Flags", "Words", False),
+        ("class Flags", "if TYPE_CHECKING:\n    RATE = 1\n\nclass Flags", True),
+        ("class Flags", "if TYPE_CHECKING:\n    pass\nelse:\n    RATE = 1\n\nclass Flags", False),
+        ("class Flags", "__all__ = ['Any']\n\nclass Flags", False),
     ],
 )
 def test_a_fingerprint_is_of_what_runs(old: str, new: str, same: bool) -> None:
     assert LESSON.count(old) == 1
     assert (records.meaning(LESSON.replace(old, new)) == records.meaning(LESSON)) is same
+
+
+def test_a_fingerprint_knows_where_an_exported_name_is_from() -> None:
+    here, there = (records.meaning(f"from {module} import mean\n__all__ = ['mean']") for module in ("jax", "numpy"))
+    assert here != there
 
 
 def test_what_is_missing_is_noticed(house: Path) -> None:

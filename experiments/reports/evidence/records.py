@@ -171,7 +171,9 @@ def meaning(source: str) -> str:
     rename, another order of functions or a statement in another block changes the text.
     """
     tree = _Running().visit(ast.parse(source))
+    # Names in texts count as used, for the sake of `__all__`.
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     for block in ast.walk(tree):
         if isinstance(block, ast.Import | ast.ImportFrom):
             block.names = [x for x in block.names if x.name == "*" or (x.asname or x.name.partition(".")[0]) in used]
@@ -188,8 +190,10 @@ class _Running(ast.NodeTransformer):
             return None
         return self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else self.generic_visit(node)
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.AST]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return [self.visit(each) for each in node.orelse]
+        return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
