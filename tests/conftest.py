@@ -24,6 +24,19 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+QUICK = ("backend_optimization_level=0", "llvm_disable_expensive_passes=true", "cpu_use_fusion_emitters=false")
+"""Flags with which XLA compiles in a third of the time; what is computed stays the same, up to rounding."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Most of the time of short runs goes into compiling, so that all but slow ones compile with little effort.
+
+    XLA reads its flags when it first compiles; processes that tests start inherit them.
+    """
+    if config.option.markexpr != "slow":
+        os.environ["XLA_FLAGS"] += "".join(f" --xla_{flag}" for flag in QUICK)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A process runs all tests of a file, and of the contract all tests of an agent, so that each compiles once."""
     from xdist.scheduler import LoadScopeScheduling

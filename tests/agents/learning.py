@@ -12,6 +12,7 @@ from envs.base import Environment
 from experiments.drivers import contract, devices, in_graph
 from experiments.drivers.contract import Parts
 from experiments.run import episodes, plans
+from tests.thorough import THOROUGH
 
 
 def learned(
@@ -31,7 +32,7 @@ def learned(
         run, _ = loop.step(loop.init(key))
         return evaluate(loop.actor(run), key)["eval_return"].mean()
 
-    return np.asarray(jax.jit(jax.vmap(train))(keys.key(np.arange(seeds))))
+    return np.asarray(jax.jit(jax.vmap(train), compiler_options=THOROUGH)(keys.key(np.arange(seeds))))
 
 
 def trained(

@@ -4,7 +4,6 @@ Shapes stay, seeds differ, nothing is traced twice, runs resume, and the host dr
 """
 
 import dataclasses
-from functools import partial
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -24,7 +23,6 @@ from experiments.list import systems
 from experiments.run import flags, prepare
 from experiments.run.checkpoint import Checkpointer
 from tests.experiments.words import offline_systems, small
-from tests.quick import QUICK
 
 LANES = 4
 ALONE = {"a3c", "gorila"}  # are a2c and dqn by gradients of several actors
@@ -62,7 +60,7 @@ def system(request: pytest.FixtureRequest) -> System:
 
     counting = parts._replace(agent=parts.agent._replace(update=update))
     loop = in_graph.loop(env, *counting, num_envs=LANES, iterations=1)
-    init, step = (jax.jit(f, compiler_options=QUICK) for f in (loop.init, loop.step))
+    init, step = (jax.jit(f) for f in (loop.init, loop.step))
     return System(request.param, env, parts, init, step, traced)
 
 
@@ -144,10 +142,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(system: System, stepped: Any, tmp_path
     chex.assert_trees_all_equal(system.step(restored), system.step(stepped))
 
 
-def test_the_host_driver_gives_what_the_driver_in_graph_gives(
-    system: System, begun: Any, stepped: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK))
+def test_the_host_driver_gives_what_the_driver_in_graph_gives(system: System, begun: Any, stepped: Any) -> None:
     lay, key = devices.layout(1, devices=jax.devices()[:1]), keys.key(np.arange(1))
     pools, lanes = pool_of(system.env), jax.random.split(jax.random.split(key[0])[0], LANES)
     outside = host.driver(

@@ -15,7 +15,6 @@ from envs.tasks.cartpole import cartpole
 from experiments import a2c
 from experiments import dagger as command
 from experiments.run.plans import Size
-from tests.quick import QUICK
 
 ENV = cartpole(time_limit=50)
 LANES = 64
@@ -79,7 +78,7 @@ def test_rounds_are_counted_by_updates_and_may_begin_anew():
     )
     for restart in (False, True):
         agent = dagger.dagger(learner(), dagger.of_function(opposite), updates=2, restart=restart)
-        update = jax.jit(agent.update, compiler_options=QUICK)
+        update = jax.jit(agent.update)
         state, params, betas = agent.init(keys.key(0), batch()), [], []
         for _ in range(3):
             betas.append(float(agent.actor(state).beta))

@@ -9,7 +9,6 @@ from agents.common import optimisers
 from agents.deep_successor import deep_successor
 from envs import keys
 from envs.base import Box, Discrete, Spec
-from tests.quick import QUICK
 
 SPEC = Spec("chain", Box((4,)), Discrete(2))
 
@@ -50,7 +49,7 @@ def learned(reward, updates=1500, **settings):
 
 def told(agent, state, window):
     """The metrics of an update."""
-    return jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(0), Sample(window))[1].metrics
+    return jax.jit(agent.update)(state, keys.key(0), Sample(window))[1].metrics
 
 
 def test_values_are_what_follows_times_what_it_pays_and_the_policy_is_greedy():

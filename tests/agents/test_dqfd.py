@@ -21,7 +21,6 @@ from experiments import ddpgfd, dqfd
 from experiments.run.plans import Size
 from experiments.studies import demonstrations as study
 from replay import dataset
-from tests.quick import QUICK
 
 DISCOUNT, N = 0.9, 3
 RNG = np.random.default_rng(0)
@@ -75,7 +74,7 @@ def test_dqfd_s_loss_is_the_sum_of_its_parts():
     rival = (q[0] + 0.5 * (np.arange(3) != taken[:, None])).max(-1) - q[0, lanes, taken]
     margin = (rival * (lanes % 2 == 0) * weight).mean()
     expected = (0.5 * errors[0] ** 2 * weight).mean() + 0.7 * (0.5 * errors[1] ** 2 * weight).mean() + 0.3 * margin
-    update = jax.jit(agent.update, compiler_options=QUICK)
+    update = jax.jit(agent.update)
     after, info = update(state, keys.key(1), Sample(steps, (), jnp.asarray(weight, jnp.float32)))
     np.testing.assert_allclose(info.metrics["loss"], expected, rtol=1e-5)
     np.testing.assert_allclose(info.metrics["margin_loss"], margin, rtol=1e-5)
@@ -93,7 +92,7 @@ def test_the_margin_is_for_demonstrations_alone():
     for weight in (0.0, 5.0):
         agent = dqn(network, optax.sgd(0.1), loss_of=guided(Demonstrations(N, margin_weight=weight), 0.99))
         state = agent.init(keys.key(0), first)
-        update = jax.jit(agent.update, compiler_options=QUICK)
+        update = jax.jit(agent.update)
         found.append([update(state, keys.key(1), Sample(each))[0].params for each in (own, steps)])
     same = lambda a, b: all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))  # noqa: E731
     assert same(found[0][0], found[1][0]) and not same(found[0][1], found[1][1])
@@ -122,7 +121,7 @@ def test_ddpgfd_s_priority_and_loss():
         for ends in (single, folded(steps))
     ]
     slope = jax.grad(lambda action: jnp.sum(value(action, slice(1))))(steps.action[:1])[0, :, 0]
-    _, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(1), Sample(steps))
+    _, info = jax.jit(agent.update)(state, keys.key(1), Sample(steps))
     np.testing.assert_allclose(info.priority, errors[0] ** 2 + 2.0 * np.square(slope), rtol=1e-4, atol=1e-6)
     expected = 0.5 * (errors[0] ** 2).mean() + 0.6 * 0.5 * (errors[1] ** 2).mean()
     np.testing.assert_allclose(info.metrics["loss"], expected, rtol=1e-4)
@@ -137,7 +136,7 @@ def test_pretraining_alone_follows_one_demonstration():
     agent = dqn(network, optax.adam(3e-3), epsilon=0.01, loss_of=guided(Demonstrations(N), 0.99))
     first = jax.vmap(env.reset)(keys.split(keys.key(0), 2))[1]
     assert pretrained(agent, memory, 0) is agent
-    state = jax.jit(pretrained(agent, memory, 150).init, compiler_options=QUICK)(keys.key(0), first)
+    state = jax.jit(pretrained(agent, memory, 150).init)(keys.key(0), first)
     seen = jax.tree.map(lambda x: x[:-1], rows.timestep)
     action, _, _ = agent.act(agent.actor(state), keys.key(0), (), seen, False)
     np.testing.assert_array_equal(action, right_actions(5))

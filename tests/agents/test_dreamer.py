@@ -1,6 +1,6 @@
 """Dreamer: what is acted with is what is learned from, gradients go where they should, and planners take its model."""
 
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -22,12 +22,10 @@ from experiments.run import plans, prepare
 from networks.predictor import modalities
 from networks.world import RSSM, Head, Kind, Latent, Policy, World
 from tests.experiments.running import call
-from tests.quick import QUICK
 
 LANES, ROWS = 3, 9
 SEEN = Box((2,))
 ACTIONS = {"discrete": Discrete(3), "continuous": Box((1,), -1.0, 1.0)}
-quick = partial(jax.jit, compiler_options=QUICK)
 
 
 def world(version: str = "v3") -> World:
@@ -68,7 +66,7 @@ def acted(version: str = "v3", remember: bool = True) -> tuple[Any, Step]:
     """A state and what the agent did with it."""
     it, rows = agent(version, remember), timesteps()
 
-    @quick
+    @jax.jit
     def play() -> tuple[Any, Step]:
         state = it.init(jax.random.key(0), jax.tree.map(lambda x: x[0], rows))
 
@@ -87,7 +85,7 @@ def acted(version: str = "v3", remember: bool = True) -> tuple[Any, Step]:
 def learn(version: str) -> Any:
     """An update that is compiled once for all costs, `(state, steps, entropy_cost, replay_cost) -> (state, info)`."""
 
-    @quick
+    @jax.jit
     def update(state: Any, steps: Step, entropy: Any, replay: Any) -> Any:
         costs = {"entropy_cost": entropy, "replay_cost": replay}
         return agent(version, **costs).update(state, jax.random.key(2), Sample(steps))
@@ -178,7 +176,7 @@ def test_imagination_follows_the_policy_and_the_prior() -> None:
     begun = Latent(jnp.ones((4, 8)), jnp.zeros((4, 6)))
     chosen: Any = lambda features: networks.Categorical(jnp.broadcast_to(jnp.array([0.0, 9.0, 0.0]), (4, 3)))  # noqa: E731
 
-    @quick
+    @jax.jit
     def dreamt() -> Any:
         states, taken = dreams.imagine(module, params, None, begun, chosen, ACTIONS["discrete"], 2)
         after = dreams.call(module, params, begun, jax.nn.one_hot(taken[0], 3), None, method="imagine")
@@ -267,10 +265,10 @@ def learned(actions: str) -> tuple[models.Learner, Any]:
     how = dreams.Modelling(scalars.two_hot(21), 1.0)
     learner = latent_models.learner(world(), space, optimisers.adam(1e-2), how, sampled=False)
     steps = paying(space)
-    state = quick(learner.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+    state = jax.jit(learner.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
     keys = jax.random.split(jax.random.key(1), 200)
     update = lambda state, key: learner.update(state, key, steps)  # noqa: E731
-    state, metrics = quick(lambda state: jax.lax.scan(update, state, keys))(state)
+    state, metrics = jax.jit(lambda state: jax.lax.scan(update, state, keys))(state)
     assert metrics["model_loss"][-1] < metrics["model_loss"][0]
     return learner, state
 
@@ -283,21 +281,21 @@ def test_tree_search_and_the_cross_entropy_method_plan_in_the_model() -> None:
             planner = tree_search.mcts(learner.model, space, 16, 2)
         else:
             planner = planning.cem(learner.model, space, 1, 32, 4, 3)
-        plan = quick(planner.plan)(learner.params(state), jax.random.key(2), planner.begin(2), jnp.zeros((2, 2)))[0]
+        plan = jax.jit(planner.plan)(learner.params(state), jax.random.key(2), planner.begin(2), jnp.zeros((2, 2)))[0]
         np.testing.assert_allclose(np.asarray(plan).reshape(2), wished, atol=0.25)
 
 
 def test_dyna_learns_from_what_the_model_says_of_transitions() -> None:
     learner, state = learned("discrete")
     steps = paying(ACTIONS["discrete"], seed=5)
-    said = quick(lambda steps: imagined(learner, state, jax.random.key(3), steps))(steps)
+    said = jax.jit(lambda steps: imagined(learner, state, jax.random.key(3), steps))(steps)
     np.testing.assert_allclose(said.timestep.reward[1], steps.timestep.reward[1], atol=0.1)
     np.testing.assert_array_equal(said.timestep.step_type[1], steps.timestep.step_type[1])
     torso = networks.Torso(SEEN, (8,), cnn=None)
     inner = dqn(networks.q_network(torso, networks.QValues(3)), optimisers.adam(1e-2), discount=0.9, epsilon=0.1)
     around = dyna(inner, learner, 1)
-    whole = quick(around.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
-    after, info = quick(around.update)(whole, jax.random.key(1), Sample(steps))
+    whole = jax.jit(around.init)(jax.random.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+    after, info = jax.jit(around.update)(whole, jax.random.key(1), Sample(steps))
     assert after.updates == 1 and np.isfinite(info.metrics["model_loss"]) and np.isfinite(info.metrics["loss"])
 
 
@@ -307,7 +305,7 @@ def test_a_latent_model_goes_on_where_the_agent_is() -> None:
     model = latent_models.latent_model(module, ACTIONS["discrete"], how, sampled=False)
     state = Latent(jnp.ones((2, 8)), jnp.zeros((2, 6)))
     done = jnp.array([0, 2])
-    after, said = quick(lambda: model.step(params, jax.random.key(0), model.start(state), done))()
-    expected = quick(lambda: dreams.call(module, params, state, jax.nn.one_hot(done, 3), None, method="imagine"))()
+    after, said = jax.jit(lambda: model.step(params, jax.random.key(0), model.start(state), done))()
+    expected = jax.jit(lambda: dreams.call(module, params, state, jax.nn.one_hot(done, 3), None, method="imagine"))()
     np.testing.assert_allclose(after.h, expected.h, atol=1e-6)
     assert (said.observation.h == after.h).all() and said.reward.shape == said.discount.shape == (2,)

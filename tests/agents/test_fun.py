@@ -16,7 +16,6 @@ from envs import keys
 from envs.tasks.key_maze import key_maze
 from experiments.drivers import base
 from experiments.studies import chain_goals, delayed_copy
-from tests.quick import QUICK
 
 C, LANES, D = 3, 4, 6
 ENV = key_maze(2, 2, time_limit=7)
@@ -45,7 +44,7 @@ def rows_of(made: Any, steps: int) -> tuple[Any, Step]:
         return (*jax.vmap(ENV.step)(env_state, row.action), live), row
 
     start = (env_state, timestep, base.begin(made, LANES))
-    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1], compiler_options=QUICK)
+    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1])
     return state, jax.tree.map(np.asarray, roll(start, jax.random.split(key, steps)))
 
 
@@ -59,7 +58,7 @@ def window(start: int, end: int) -> Step:
 def gradients(**options: Any) -> dict[str, dict[str, float]]:
     """Of each loss, the largest gradient in each part of the parameters."""
     terms = fun.objective(MODULE, **{**OPTIONS, **options})
-    slopes = jax.jit(jax.jacrev(lambda params, steps: terms(params, steps)[0]), compiler_options=QUICK)
+    slopes = jax.jit(jax.jacrev(lambda params, steps: terms(params, steps)[0]))
     # Rewards that differ, since the task hardly ever pays.
     paid = np.asarray(jax.random.normal(keys.key(1), ROWS.timestep.reward[:12].shape))
     steps = window(0, 12)
@@ -104,7 +103,7 @@ def unrolled(start: int, end: int) -> Any:
         carry = jax.tree.map(lambda x: x[0], steps.carry)
         return fun.unrolled(MODULE, STATE.params, carry, steps.timestep, lambda goal: steps.extras["goal"])
 
-    return jax.jit(of, compiler_options=QUICK)(window(start, end))
+    return jax.jit(of)(window(start, end))
 
 
 def test_a_window_from_its_carry_gives_what_the_whole_gives():
@@ -154,7 +153,7 @@ def test_the_worker_is_paid_for_following_and_the_manager_is_not():
 
     def told(**options: Any) -> dict[str, float]:
         terms = fun.objective(MODULE, **{**OPTIONS, **options})
-        means = jax.jit(lambda p, s: terms(p, s)[0], compiler_options=QUICK)(STATE.params, steps)
+        means = jax.jit(lambda p, s: terms(p, s)[0])(STATE.params, steps)
         return {name: float(x) for name, x in means.items()}
 
     whole, none, step = told(), told(alpha=0.0), told(intrinsic="step")
@@ -169,7 +168,7 @@ def test_frozen_workers_stay_and_managers_learn():
     steps = window(0, 12)
     paid = np.asarray(jax.random.normal(keys.key(1), steps.timestep.reward.shape))
     sample = Sample(steps._replace(timestep=steps.timestep._replace(reward=paid)))
-    after, info = jax.jit(made.update, compiler_options=QUICK)(STATE, keys.key(0), sample)
+    after, info = jax.jit(made.update)(STATE, keys.key(0), sample)
     same = jax.tree.map(lambda x, y: bool(np.array_equal(x, y)), after.params, STATE.params)
     assert all(jax.tree.leaves(same["worker"])) and not any(jax.tree.leaves(same["manager"]["goal"]))
     assert np.isfinite([float(x) for x in info.metrics.values()]).all()
@@ -215,5 +214,5 @@ def test_the_manager_s_loss_is_of_its_own_goals_and_advantages():
         return losses.transition_policy_gradient(s, g, advantage, kind, C)
 
     terms = fun.objective(MODULE, **OPTIONS)
-    found = jax.jit(lambda steps: terms(STATE.params, steps)[0], compiler_options=QUICK)(steps)
+    found = jax.jit(lambda steps: terms(STATE.params, steps)[0])(steps)
     np.testing.assert_allclose(found["manager_loss"], np.sum(expected(made)) / np.sum(kind[1:] != FIRST), rtol=1e-4)

@@ -14,7 +14,6 @@ from envs.tasks import catch, room_maze
 from experiments import h_dagger as command
 from experiments.run.plans import Size
 from experiments.studies import room_maze as study
-from tests.quick import QUICK
 
 LINE = Subgoals(
     # Observations are [place, subgoal of the teacher]; subgoal 1 is reached at an odd place; the task is done at 9.
@@ -111,9 +110,7 @@ def window(agent, state, steps, env=ENV):
         return (*jax.vmap(env.step)(world, action), memory), Step(timestep, action, extras)
 
     start = (world, timestep, agent.begin(1))
-    return jax.jit(lambda k: jax.lax.scan(body, start, k), compiler_options=QUICK)(keys.split(keys.key(1), steps + 1))[
-        1
-    ]
+    return jax.jit(lambda k: jax.lax.scan(body, start, k))(keys.split(keys.key(1), steps + 1))[1]
 
 
 def test_cloning_learns_what_the_teacher_does_and_pays_for_every_step():
@@ -121,7 +118,7 @@ def test_cloning_learns_what_the_teacher_does_and_pays_for_every_step():
     first = jax.vmap(ENV.reset)(keys.split(keys.key(0), 1))[1]
     state = agent.init(keys.key(0), first)
     rows = window(agent, state, 250)
-    after, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(0), Sample(rows))
+    after, info = jax.jit(agent.update)(state, keys.key(0), Sample(rows))
     kind = np.asarray(rows.timestep.step_type)[:, 0]
     end = int(np.flatnonzero(kind == 2)[-1])
     played = int((kind[: end + 1] == 1).sum() + (kind[: end + 1] == 0).sum())
@@ -143,7 +140,7 @@ def test_a_wrong_subgoal_is_given_up_and_options_learn_from_right_ones_alone():
     right = np.asarray(jax.vmap(ENV.spec.subgoals.right)(rows.timestep.observation[:, 0]))
     wrong = np.asarray(rows.extras["subgoal"])[:, 0] != right
     np.testing.assert_array_equal(np.asarray(rows.action)[:, 0] == 4, wrong)
-    after, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(0), Sample(rows))
+    after, info = jax.jit(agent.update)(state, keys.key(0), Sample(rows))
     assert float(info.metrics["useful"]) == 1 and int(after.costs.low) == 0 and int(after.costs.high) > 0
     assert float(after.costs.samples) > 0
 
@@ -156,7 +153,7 @@ def test_q_of_a_step_by_hand():
     seen = first.observation[0]
     goal = told.right(seen)
     way = {0: -4, 1: 4, 2: -1, 3: 1}[int(goal)]
-    update = jax.jit(agent.update, compiler_options=QUICK)
+    update = jax.jit(agent.update)
     for arrives, expected in ((seen.at[0].add(way), 0.5), (seen.at[0].add(-way), -0.5), (seen.at[1].set(4), 0.0)):
         row = first._replace(step_type=jnp.ones(1, jnp.int8))
         entered = row._replace(observation=arrives[None])

@@ -14,7 +14,6 @@ from envs import keys
 from envs.tasks.key_maze import key_maze
 from experiments.drivers import base
 from tests.experiments.running import call
-from tests.quick import QUICK
 
 PATIENCE, LANES = 4, 3
 ENV = key_maze(2, 2, time_limit=11)
@@ -60,14 +59,14 @@ def rows_of(made: Agent, steps: int = 60) -> tuple[Step, Any]:
         return (*jax.vmap(ENV.step)(env_state, row.action), after), (row, after.carry)
 
     start = (env_state, timestep, base.begin(made, LANES))
-    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1], compiler_options=QUICK)
+    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1])
     return jax.tree.map(np.asarray, roll(start, jax.random.split(key, steps)))
 
 
 ROWS, MEMORY = rows_of(agent())
 KIND, GOAL, PHASE = ROWS.timestep.step_type, ROWS.extras["goal"], ROWS.extras["phase"]
 SEEN = ROWS.timestep.observation
-OUTCOME = jax.jit(jax.vmap(jax.vmap(ENV.spec.subgoals.outcome)), compiler_options=QUICK)
+OUTCOME = jax.jit(jax.vmap(jax.vmap(ENV.spec.subgoals.outcome)))
 OVER, REACHED = (np.asarray(x) for x in OUTCOME(SEEN[:-1], GOAL[:-1], SEEN[1:]))
 
 
@@ -103,7 +102,7 @@ BEGINNINGS = [int(t) for t in np.flatnonzero((PHASE[:50, 0] == 0) & (KIND[:50, 0
 
 def learned(made: Agent, sample: Sample) -> Any:
     state = made.init(keys.key(0), ROWS.timestep._replace())
-    return jax.jit(made.update, compiler_options=QUICK)(state, keys.key(1), sample)[0]
+    return jax.jit(made.update)(state, keys.key(1), sample)[0]
 
 
 def test_the_meta_controller_learns_from_whole_attempts():

@@ -14,7 +14,6 @@ from envs import keys
 from envs.tasks.point_maze import point_maze
 from experiments.drivers import base
 
-QUICK = {"xla_backend_optimization_level": 0}  # nearly all the time goes into compiling
 H, LIMIT, LANES = 4, 24, 3
 ENV = point_maze("u", goal="any", start="any", threshold=0.3, time_limit=LIMIT)
 LEVELS = {k: replay.Levels(k, H, lambda x: x[..., :2], (0.15, 0.15), ENV.spec.goals, LIMIT) for k in (1, 2, 3)}
@@ -52,7 +51,7 @@ def played(k: int, steps: int = 90) -> Step:
         return (*jax.vmap(ENV.step)(env_state, row.action), live), row
 
     start = (env_state, timestep, base.begin(agent, LANES))
-    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1], compiler_options=QUICK)
+    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1])
     rows = jax.tree.map(np.asarray, roll(start, jax.random.split(key, steps)))
     # A third entry says which row it is: whoever stands in a corner is at one place for a while.
     seen = rows.timestep.observation
@@ -136,7 +135,7 @@ def drawn(k: int, goals: int = 3, actions: bool = True, seed: int = 0) -> tuple[
     storage = replay.uniform(LANES * len(rows.action), 300)
     state = storage.add(storage.init(jax.tree.map(lambda x: x[0], rows)), rows)
     made = replay.mapped(storage, replay.subgoal_attempts(LEVELS[k], goals, actions))
-    sample = jax.jit(made.sample, compiler_options=QUICK)
+    sample = jax.jit(made.sample)
     return jax.tree.map(np.asarray, sample(state, jax.random.key(seed)).steps), rows
 
 

@@ -15,7 +15,6 @@ from envs.base import Box
 from envs.tasks.point_maze import point_maze
 from experiments.drivers import base
 
-QUICK = {"xla_backend_optimization_level": 0}  # nearly all the time goes into compiling
 C, LANES = 5, 3
 GOALS = Subgoals((-2.0, -1.0), (2.0, 1.0), hidden=2)
 ACTIONS = Box((2,), np.float32([-30, -30]), np.float32([30, 30]))
@@ -69,7 +68,7 @@ def rows_of(made: Agent, steps: int = 40) -> Step:
         return (*jax.vmap(ENV.step)(env_state, row.action / 30), live), row
 
     start = (env_state, timestep, base.begin(made, LANES))
-    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1], compiler_options=QUICK)
+    roll = jax.jit(lambda s, k: jax.lax.scan(body, s, k)[1])
     return jax.tree.map(np.asarray, roll(start, jax.random.split(key, steps)))
 
 
@@ -131,7 +130,7 @@ def test_memory_of_the_higher_level_moves_on_when_it_decides():
 def segments_of(rows: Step, key: Any = None) -> Step:
     storage = replay.mapped(replay.uniform(LANES * 40, 64), replay.segments(C))
     state = storage.add(storage.init(jax.tree.map(lambda x: x[0], rows)), rows)
-    sample = jax.jit(storage.sample, compiler_options=QUICK)
+    sample = jax.jit(storage.sample)
     return jax.tree.map(np.asarray, sample(state, jax.random.key(0) if key is None else key).steps)
 
 
@@ -159,7 +158,7 @@ def learned(**options: Any) -> tuple[Step, Any]:
 
 
 def updated(made: Agent, state: Any, drawn: Step) -> Any:
-    update = jax.jit(lambda s, d: made.update(s, keys.key(3), Sample(d))[0], compiler_options=QUICK)
+    update = jax.jit(lambda s, d: made.update(s, keys.key(3), Sample(d))[0])
     return jax.tree.map(np.asarray, update(state, drawn))
 
 

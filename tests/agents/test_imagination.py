@@ -20,11 +20,6 @@ from networks.base import Network
 LANES, ACTIONS, DEPTH = 3, 4, 5
 
 
-def quickly(function):
-    """Compiled with little effort, which is most of the time of these tests."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def uniform_policy(actions=ACTIONS):
     """π̂ that has nothing to learn."""
 
@@ -71,7 +66,7 @@ def test_first_frames_equal_the_environments():
     env = sokoban.sokoban(6, 2, num_levels=20)
     model = models.simulator(sokoban.restore, sokoban.transition, sokoban.symbols)
     state, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(0), LANES))
-    step, see = quickly(jax.vmap(env.step)), quickly(lambda observation: imagined(model, observation))
+    step, see = jax.jit(jax.vmap(env.step)), jax.jit(lambda observation: imagined(model, observation))
     for _ in range(3):
         found = see(timestep.observation)
         for action in range(ACTIONS):
@@ -184,7 +179,7 @@ def experience():
     state = agent.init(keys.key(0), row(0))
     # A policy that is sure of itself, so that there is something to distil.
     state = state._replace(params=jax.tree.map(lambda x: 3 * x, state.params))
-    rows, act = [], quickly(lambda actor, key, timestep: agent.act(actor, key, (), timestep, True))
+    rows, act = [], jax.jit(lambda actor, key, timestep: agent.act(actor, key, (), timestep, True))
     for t in range(6):
         action, _, extras = act(agent.actor(state), keys.key(t), row(t))
         rows.append(Step(row(t), action, extras))
@@ -198,7 +193,7 @@ def distance(a, b):
 def test_distillation_pulls_the_rollout_policy_to_the_policy():
     """With the wrong sign, or the step of the wrong optimiser, the divergence would grow or stay."""
     state, steps = experience()
-    update = quickly(agent_of(learning_rate=0.0, rollout_rate=1.0, cost=1.0).update)
+    update = jax.jit(agent_of(learning_rate=0.0, rollout_rate=1.0, cost=1.0).update)
     first = None
     for _ in range(60):
         after, info = update(state, keys.key(0), Sample(steps))
@@ -210,14 +205,14 @@ def test_distillation_pulls_the_rollout_policy_to_the_policy():
 
 def test_the_policys_loss_does_not_move_the_rollout_policy():
     state, steps = experience()
-    after, _ = quickly(agent_of(cost=0.0).update)(state, keys.key(0), Sample(steps))
+    after, _ = jax.jit(agent_of(cost=0.0).update)(state, keys.key(0), Sample(steps))
     assert distance(after.rollout, state.rollout) == 0 < distance(after.params, state.params)
 
 
 def test_what_was_imagined_when_acting_is_learned_from():
     """The rollouts that an action was chosen by are those its gradient goes through; no others are made."""
     state, steps = experience()
-    update = quickly(agent_of().update)
+    update = jax.jit(agent_of().update)
     other = {**steps.extras, "imagined": jax.tree.map(lambda x: x + 1, steps.extras["imagined"])}
     after, _ = update(state, keys.key(0), Sample(steps))
     again, _ = update(state, keys.key(7), Sample(steps))

@@ -19,7 +19,6 @@ from experiments import a2c as a2c_command
 from experiments import kickstart as command
 from experiments.run.plans import Size
 from experiments.run.results import Run
-from tests.quick import QUICK
 
 ROWS, LANES, ACTIONS, FEATURES = 5, 8, 3, 4
 SPEC = catch().spec._replace(name="bellmax/catch")
@@ -69,7 +68,7 @@ def updated(agent, times, seed=0):
     def whole(key):
         return jax.lax.scan(once, agent.init(key, rows(key)), keys.split(key, times))
 
-    return jax.jit(whole, compiler_options=QUICK)(keys.key(seed))
+    return jax.jit(whole)(keys.key(seed))
 
 
 MAKERS = {
@@ -224,6 +223,6 @@ def test_the_weight_may_be_traced_as_populations_and_schedules_have_it():
         rows = jax.tree.map(lambda x: jnp.stack([x] * 9), Step(timestep, jnp.zeros(4, jnp.int32), extras))
         return agent.update(state, keys.key(2), Sample(rows))[1].metrics
 
-    told = jax.jit(jax.vmap(learned), compiler_options=QUICK)(jnp.array([0.0, 1.0, 2.0]))
+    told = jax.jit(jax.vmap(learned))(jnp.array([0.0, 1.0, 2.0]))
     np.testing.assert_allclose(told["teaching"], [0.0, 1.0, 2.0])
     np.testing.assert_allclose(told["lesson_loss"][2], 2 * told["lesson_loss"][1], rtol=1e-5)

@@ -14,16 +14,10 @@ from envs import parallel
 from envs.base import Box
 from experiments import maml as command
 from experiments.run import flags, prepare
-from tests.quick import QUICK
 
 TASKS, EPISODES, HORIZON = 3, 2, 4
 LENGTH = EPISODES * (HORIZON + 1)
 NETWORK = networks.q_network(networks.Torso(Box((2,)), (8,), cnn=None), networks.GaussianPolicy(2))
-
-
-def quick(f):
-    """Compiled, with little done for its speed."""
-    return jax.jit(f, compiler_options=QUICK)
 
 
 def window(seed=0):
@@ -43,14 +37,14 @@ def begun(inner=Inner(), outer=Outer()):  # noqa: B008
     return agent, agent.init(jax.random.key(0), first)
 
 
-ROLLOUTS = quick(linear_baseline.rollouts)
+ROLLOUTS = jax.jit(linear_baseline.rollouts)
 
 
 @pytest.fixture(scope="module")
 def whole():
     """A trial of one step: the agent's state at first, after the step, and after what was learned from it."""
     agent, state = begun()
-    update = quick(agent.update)
+    update = jax.jit(agent.update)
     states, infos = [state], []
     for seed in (1, 2, 3):
         state, info = update(state, jax.random.key(0), Sample(window(seed)))
@@ -93,7 +87,7 @@ def test_all_surrogates_have_one_gradient():
     now = policy_of(NETWORK, state.params, rows.observation).log_prob(rows.action)
     rows = rows._replace(log_prob=now)  # as if it had acted
     slopes = {
-        name: quick(jax.grad(inner_loss(NETWORK, Inner(surrogate=name, discount=1.0))))
+        name: jax.jit(jax.grad(inner_loss(NETWORK, Inner(surrogate=name, discount=1.0))))
         for name in ("plain", "lvc", "dice")
     }
     plain, lvc = (slopes[name](state.params, rows) for name in ("plain", "lvc"))
@@ -144,7 +138,7 @@ def slope(inner=Inner(), outer=Outer()):  # noqa: B008
     seen = jax.tree.map(lambda x: x[None], seen)
     flat, tree = jax.flatten_util.ravel_pytree(state.params)
     loss = objective(NETWORK, inner, outer)
-    both = quick(jax.value_and_grad(lambda vector: loss(tree(vector), state.params, seen, after)[0]))
+    both = jax.jit(jax.value_and_grad(lambda vector: loss(tree(vector), state.params, seen, after)[0]))
     return both(flat)[1], lambda vector: both(vector)[0], flat
 
 
@@ -169,7 +163,7 @@ def test_pretraining_exploration_and_penalty_change_what_is_learned():
 
 def test_trpo_keeps_its_bound():
     agent, state = begun(Inner(), Outer("trpo"))
-    update = quick(agent.update)
+    update = jax.jit(agent.update)
     state, _ = update(state, jax.random.key(0), Sample(window(1)))
     after, info = update(state, jax.random.key(0), Sample(window(2)))
     assert 0 < float(info.metrics["kl"]) <= 0.01 and float(info.metrics["fraction"]) > 0
@@ -197,7 +191,7 @@ def test_refusals(words, message):
 
 def in_halves(f):
     """A function of one device on two of them, each with half of the lanes, compiled."""
-    return jax.jit(jax.vmap(f, axis_name=parallel.AXIS), compiler_options=QUICK)
+    return jax.jit(jax.vmap(f, axis_name=parallel.AXIS))
 
 
 def of_halves(agent, windows):
@@ -208,7 +202,7 @@ def of_halves(agent, windows):
     first = [jax.tree.map(lambda x, i=i: x[i], w.timestep) for i, w in ((0, both[0]), (np.s_[:, 0], apart[0]))]
     whole = agent.init(key, first[0])
     halves = jax.vmap(lambda timestep: agent.init(key, timestep), axis_name=parallel.AXIS)(first[1])
-    update = quick(lambda state, steps: agent.update(state, key, Sample(steps)))
+    update = jax.jit(lambda state, steps: agent.update(state, key, Sample(steps)))
     update_halves = in_halves(lambda state, steps: agent.update(state, key, Sample(steps)))
     for one, two in zip(both, apart, strict=True):
         (whole, of_whole), (halves, of_both) = update(whole, one), update_halves(halves, two)

@@ -1,7 +1,7 @@
 """MERLIN's order of operations, its two gradients, its windows, and all kinds of observations passing through it."""
 
 import itertools
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -41,9 +41,6 @@ def terms(env: str) -> list[str]:
     return [m.name for m in modalities(spec.observation, spec.action)] + ["return", "kl"]
 
 
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
 @cache
 def agent(env: str = "cards", **overrides: Any) -> Agent:
     spec = SPECS[env]
@@ -64,7 +61,7 @@ def acted(length: int = 8) -> tuple[Any, Step]:
     who, task = agent(), card_pairs(4)
     k_init, k_env, k_act = jax.random.split(keys.key(1), 3)
 
-    @quick
+    @jax.jit
     def run() -> Any:
         env_state, timestep = jax.vmap(task.reset)(jax.random.split(k_env, LANES))
         state = who.init(k_init, timestep)
@@ -86,7 +83,7 @@ def compiled(env: str) -> Any:
         scales = dict.fromkeys(terms(env), scale)
         return agent.__wrapped__(env, scales=scales).update(state, keys.key(0), Sample(steps))
 
-    return quick(run)
+    return jax.jit(run)
 
 
 def update(steps: Step, state: Any = None, scale: float = 1.0, env: str = "cards") -> tuple[Any, dict[str, Any]]:
@@ -122,7 +119,7 @@ def step(carry: Any, **overrides: Any) -> Any:
     """The carry after a step from the third row on."""
     who = agent(**overrides)
     row = jax.tree.map(lambda x: x[2], acted()[1].timestep)
-    return quick(lambda carry: who.act(acted()[0].params, keys.key(0), carry, row, True)[1].inner)(carry)
+    return jax.jit(lambda carry: who.act(acted()[0].params, keys.key(0), carry, row, True)[1].inner)(carry)
 
 
 def test_what_is_left_out_without_write_and_without_memory() -> None:
@@ -170,7 +167,7 @@ def test_every_kind_of_observation() -> None:
     noise = jnp.float32(rng.normal(size=(3, LANES, Z)))
     extras = {"noise": noise, "last_action": rows(start.action)}
     steps = Step(timestep, jnp.zeros((3, LANES), jnp.int32), extras, jax.tree.map(rows, start.inner))
-    state = quick(agent("kinds").init)(keys.key(0), jax.tree.map(lambda x: x[0], timestep))
+    state = jax.jit(agent("kinds").init)(keys.key(0), jax.tree.map(lambda x: x[0], timestep))
     params, metrics = update(steps, state, env="kinds")
     wrong = {name: metrics[name] for name in kinds if not (np.isfinite(metrics[name]) and metrics[name] > 0)}
     assert not wrong
@@ -198,7 +195,7 @@ def run_on_images() -> tuple[list[Any], dict[str, Any]]:
     task, lanes = pixel_catch(8), 2
     parts = experiments.merlin.make(config, task.spec, plans.Size(lanes, 1, 4 * 4 * lanes))
     loop = in_graph.loop(task, *parts, num_envs=lanes, iterations=1)
-    step, run = quick(loop.step), quick(loop.init)(keys.key(0))
+    step, run = jax.jit(loop.step), jax.jit(loop.init)(keys.key(0))
     params, metrics = [run.agent.params], {}
     for _ in range(4):
         run, metrics = step(run)

@@ -17,7 +17,6 @@ from envs import keys
 from envs.base import Box
 from envs.tasks.moving_bandits import moving_bandits
 from experiments import mlsh as command
-from tests.quick import QUICK
 
 HORIZON, EPISODES, LANES, WARMUP = 5, 2, 3, 2
 LENGTH = EPISODES * (HORIZON + 1)
@@ -41,8 +40,8 @@ def agent():
 def played():
     """The agent's state at first, and a window that it acted out, with the carries."""
     k_env, k_init, k_run = jax.random.split(keys.key(0), 3)
-    lane, timestep = jax.jit(jax.vmap(ENV.reset), compiler_options=QUICK)(jax.random.split(k_env, LANES))
-    state = jax.jit(agent().init, compiler_options=QUICK)(k_init, timestep)
+    lane, timestep = jax.jit(jax.vmap(ENV.reset))(jax.random.split(k_env, LANES))
+    state = jax.jit(agent().init)(k_init, timestep)
 
     def row(live, key):
         memory, lane, timestep = live
@@ -50,13 +49,13 @@ def played():
         return (memory, *jax.vmap(ENV.step)(lane, action)), Step(timestep, action, extras)
 
     live = (agent().begin(LANES), lane, timestep)
-    run = jax.jit(lambda live, keys: jax.lax.scan(row, live, keys), compiler_options=QUICK)
+    run = jax.jit(lambda live, keys: jax.lax.scan(row, live, keys))
     return state, run(live, jax.random.split(k_run, LENGTH + 1))[1]
 
 
 @cache
 def updated():
-    return jax.jit(agent().update, compiler_options=QUICK)
+    return jax.jit(agent().update)
 
 
 def told(rows, new):
@@ -167,7 +166,7 @@ def test_the_policy_of_the_choice_speaks_and_learns():
         worth = lambda p: jnp.sum(net.apply(p, None, (), seen, first)[0][1][:, 1:3])  # noqa: E731
         return said, alone, jax.grad(worth)(params)
 
-    (policy, value), alone, gradient = jax.jit(compared, compiler_options=QUICK)(keys.key(1))
+    (policy, value), alone, gradient = jax.jit(compared)(keys.key(1))
     for lane, sub in enumerate((0, 1, 1, 0)):
         np.testing.assert_allclose(policy.logits[0, lane], alone[0].logits[sub, 0, lane], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(value[0, lane], alone[1][sub, 0, lane], rtol=1e-5, atol=1e-6)

@@ -20,7 +20,6 @@ from agents.common.critics import apply, with_action
 from agents.dqn import dqn
 from envs import keys
 from envs.base import Box
-from tests.quick import QUICK
 
 LANES = 40
 SPACE = Box((1,))
@@ -60,7 +59,7 @@ def trained(agent: Any, sample: Sample, updates: int) -> tuple[Any, dict[str, An
         state, info = jax.lax.scan(body, agent.init(key, first), keys.split(key, updates))
         return state, jax.tree.map(lambda x: x[-1], info.metrics)
 
-    return jax.jit(run, compiler_options=QUICK)(keys.key(0))
+    return jax.jit(run)(keys.key(0))
 
 
 def seen(lanes: int = 1) -> TimeStep:
@@ -182,7 +181,7 @@ def test_the_gap_is_of_each_critic_and_its_gradient_passes_through_critics_alone
         return jax.grad(total, (0, 1), has_aux=True)(params, actor)
 
     for gap, shape in ((penalties.conservative(critic, 5), (3, 1, LANES)), (penalties.alike(member), (1, 1, LANES))):
-        (critics, actors), each = jax.jit(partial(slopes, gap), compiler_options=QUICK)()
+        (critics, actors), each = jax.jit(partial(slopes, gap))()
         assert each.shape == shape
         assert any(np.any(x) for x in jax.tree.leaves(critics)) and not any(map(np.any, jax.tree.leaves(actors)))
 

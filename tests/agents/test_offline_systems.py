@@ -17,7 +17,6 @@ from experiments.drivers.contract import Parts
 from experiments.run import data, flags, prepare
 from experiments.run.checkpoint import Checkpointer
 from tests.experiments.words import offline_systems, small
-from tests.quick import QUICK
 
 
 class System(NamedTuple):
@@ -51,7 +50,7 @@ def system(request: pytest.FixtureRequest) -> System:
         return parts.agent.update(*arguments)
 
     run = offline.loop(parts._replace(agent=parts.agent._replace(update=update)), env.spec, 1)
-    init, step = (jax.jit(f, compiler_options=QUICK) for f in (run.init, run.step))
+    init, step = (jax.jit(f) for f in (run.init, run.step))
     return System(request.param, parts, init, step, run, jax.tree.map(jnp.asarray, held.arrays), traced, env)
 
 
@@ -111,7 +110,7 @@ def test_a_policy_is_made_and_plays_without_the_dataset(system: System, stepped:
     parts = experiment.make(config.agent, system.env.spec, size)
     shape = jax.eval_shape(lambda key: offline.loop(parts, system.env.spec, 1).init(key), keys.key(0))
     chex.assert_trees_all_equal_shapes_and_dtypes(shape.agent, jax.eval_shape(lambda: stepped.agent))
-    play = jax.jit(in_graph.evaluation(system.env, parts.agent, 2), compiler_options=QUICK)
+    play = jax.jit(in_graph.evaluation(system.env, parts.agent, 2))
     returns = play(parts.agent.actor(stepped.agent), keys.key(0))["eval_return"]
     assert returns.shape == (2,) and np.isfinite(returns).all()
 

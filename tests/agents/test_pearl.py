@@ -14,7 +14,6 @@ from envs.tasks.point_goals import point_goals
 from experiments import pearl as command
 from experiments.run import flags, prepare
 from experiments.studies import latent_points
-from tests.quick import QUICK
 
 NETWORKS = latent_points.networks_of((8,))
 LATENT = latent_points.LATENT
@@ -42,7 +41,7 @@ def played():
         world, timestep = jax.vmap(ENV.reset)(jax.random.split(keys.key(0), LANES))
         return jax.lax.scan(row, (world, timestep, agent.begin(LANES)), jax.random.split(jax.random.key(1), 14))[1]
 
-    steps, after = jax.jit(whole, compiler_options=QUICK)()
+    steps, after = jax.jit(whole)()
     return agent, state, steps, after
 
 
@@ -101,7 +100,7 @@ def test_who_learns_from_what(played):
     sample = Sample(steps)
 
     def moved(**options):
-        after, info = jax.jit(made(**options).update, compiler_options=QUICK)(state, jax.random.key(2), sample)
+        after, info = jax.jit(made(**options).update)(state, jax.random.key(2), sample)
         assert all(np.isfinite(x) for x in info.metrics.values())
         change = lambda a, b: max(float(jnp.abs(x - y).max()) for x, y in zip(*map(jax.tree.leaves, (a, b))))  # noqa: E731, B905
         return (

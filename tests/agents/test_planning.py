@@ -30,11 +30,6 @@ CARTPOLE = models.simulator(swingup.restore, swingup.transition, swingup.observe
 SOKOBAN = models.simulator(sokoban.restore, sokoban.transition, sokoban.symbols)
 
 
-def quickly(function):
-    """Compiled with little effort, which is most of the time of these tests."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def played(env, agent, lanes=1):
     """Returns `[lanes]` of one greedy episode each."""
     evaluate = jax.jit(in_graph.evaluation(env, agent, lanes))
@@ -205,16 +200,16 @@ def test_dyna_is_n_more_updates_on_what_the_model_says():
     learner, agent, steps = ensemble(Discrete(2), optimisers.adam(1e-3), sizes=(8,)), q_learner(), pairs(24)
     first = jax.tree.map(lambda x: x[0], steps.timestep)
     states = {n: dyna(agent, learner, n).init(keys.key(0), first) for n in (0, 2)}
-    state, info = quickly(dyna(agent, learner, 2).update)(states[2], keys.key(1), Sample(steps))
+    state, info = jax.jit(dyna(agent, learner, 2).update)(states[2], keys.key(1), Sample(steps))
     assert state.inner.updates == 3 and state.updates == 1 and {"loss", "nll"} <= info.metrics.keys()
-    alone, _ = quickly(dyna(agent, learner, 0).update)(states[0], keys.key(1), Sample(steps))
+    alone, _ = jax.jit(dyna(agent, learner, 0).update)(states[0], keys.key(1), Sample(steps))
     _, k_real, _ = jax.random.split(keys.key(1), 3)
-    plain, _ = quickly(agent.update)(states[0].inner, k_real, Sample(steps))
+    plain, _ = jax.jit(agent.update)(states[0].inner, k_real, Sample(steps))
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), alone.inner.params, plain.params)
     # A model that is not believed yet changes nothing.
-    doubted, _ = quickly(dyna(agent, learner, 2, warmup=9).update)(states[2], keys.key(1), Sample(steps))
+    doubted, _ = jax.jit(dyna(agent, learner, 2, warmup=9).update)(states[2], keys.key(1), Sample(steps))
     part = jax.tree.map(lambda x: x[:, :8], steps)
-    plain, _ = quickly(agent.update)(states[2].inner, k_real, Sample(part))
+    plain, _ = jax.jit(agent.update)(states[2].inner, k_real, Sample(part))
     moved = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), doubted.inner.params, plain.params)
     assert max(jax.tree.leaves(moved)) < 3e-3  # what is left is Adam's momentum
     with pytest.raises(ValueError, match="multiple of 7"):
@@ -227,7 +222,7 @@ def test_an_agent_that_plans_learns_its_model():
     planner = planning.cem(learner.model, env.spec.action, 4, population=8, elites=4, iterations=2, particles=2)
     agent = planning.mpc(planner, env.spec.action, learner)
     loop = in_graph.loop(env, agent, replay.uniform(200, 16), Schedule(21, 10, 1), num_envs=1, iterations=2)
-    run, metrics = quickly(loop.step)(quickly(loop.init)(keys.key(0)))
+    run, metrics = jax.jit(loop.step)(jax.jit(loop.init)(keys.key(0)))
     assert np.isfinite(metrics["loss"]) and run.agent.updates == 20
 
 

@@ -20,7 +20,6 @@ from experiments import parts
 from experiments.drivers import offline
 from experiments.run import flags, prepare
 from replay import dataset
-from tests.quick import QUICK
 
 PLACE = Box((1,), -1.0, 1.0)
 SPEC = Spec("line", goals.spaces(PLACE, PLACE), Box((1,), -1.0, 1.0), 30, goals.near(0.1))
@@ -73,7 +72,7 @@ def trained() -> dict[str, Trained]:
         config = flags.parse(experiment.flags, f"{SHARED} {words}".split(), name)
         made = experiment.make(config.agent, SPEC, prepare.size_of(config, facts))
         run = offline.loop(made, SPEC, UPDATES)
-        step = jax.jit(lambda lent, key, run=run: run.step(lent, run.init(key)), compiler_options=QUICK)
+        step = jax.jit(lambda lent, key, run=run: run.step(lent, run.init(key)))
         after, metrics = step(lent, keys.key(0))
         found[name] = Trained(config.agent, made.agent, after.agent, metrics)
     return found

@@ -10,7 +10,6 @@ from agents.common import optimisers
 from agents.self_aware import self_aware
 from envs import keys
 from envs.base import Box, Discrete, Spec
-from tests.quick import QUICK
 
 SPEC = Spec("noisy arm", Box((2,)), Discrete(2))
 COUNT = 64
@@ -64,7 +63,7 @@ def test_thresholds_are_the_mean_of_the_first_quantiles_and_stay(learned):
 
 def test_transitions_into_another_episode_count_for_nothing(learned):
     agent, state, _ = learned[False]
-    update = jax.jit(agent.update, compiler_options=QUICK)
+    update = jax.jit(agent.update)
     whole = update(state, keys.key(0), windows(keys.key(5)))[1].metrics
     sample = windows(keys.key(5), FIRST)
     far = sample.steps.timestep._replace(observation=sample.steps.timestep.observation.at[2].set(1e3))

@@ -13,7 +13,6 @@ from agents.spatial import entered, unvisited, visited
 from envs import keys
 from experiments import spatial
 from experiments.run.plans import Size
-from tests.quick import QUICK
 
 SMALL = spatial.Config(text_size=4, embedding=2, channels=(3,), hidden=8, batch_size=4, length=3, buffer_size=800)
 ENV = envs.make("bellmax/sprite-maps", size=5, copies=2)
@@ -61,15 +60,13 @@ def played():
 
         return learner, jax.lax.scan(step, (state, timestep), jax.random.split(key, 4))[1]
 
-    return agent, *jax.jit(run, compiler_options=QUICK)(keys.key(0))
+    return agent, *jax.jit(run)(keys.key(0))
 
 
 def test_it_moves_to_the_best_cell_beside_it(played):
     agent, learner, steps = played
     timestep = jax.tree.map(lambda x: x[-1], steps.timestep)
-    act = jax.jit(
-        lambda: agent.act(agent.actor(learner), keys.key(1), agent.begin(4), timestep, False)[0], compiler_options=QUICK
-    )
+    act = jax.jit(lambda: agent.act(agent.actor(learner), keys.key(1), agent.begin(4), timestep, False)[0])
     network = spatial.network(SMALL, ENV.spec)
     lift = jax.tree.map(lambda x: x[None], timestep)
     read = network.apply(learner.params, None, (), lift.observation, lift.first())[0]
@@ -84,9 +81,7 @@ def test_it_moves_to_the_best_cell_beside_it(played):
 
 def test_what_lies_in_another_episode_teaches_nothing(played):
     agent, learner, steps = played
-    update = jax.jit(
-        lambda steps: agent.update(learner, keys.key(2), Sample(steps, (), jnp.ones(4))), compiler_options=QUICK
-    )
+    update = jax.jit(lambda steps: agent.update(learner, keys.key(2), Sample(steps, (), jnp.ones(4))))
     kinds = steps.timestep.step_type.at[2].set(FIRST)
     cut = steps._replace(timestep=steps.timestep._replace(step_type=kinds))
     far = cut._replace(timestep=cut.timestep._replace(reward=cut.timestep.reward.at[2:].set(100.0)))

@@ -17,7 +17,6 @@ from experiments import spinal as command
 from experiments.run import plans, prepare
 from networks.distributions import Gaussian
 from tests.envs.contract import check_environment, play
-from tests.quick import QUICK
 
 SPACE = unicycle().spec.observation
 SIZE = 2
@@ -75,7 +74,7 @@ def test_modulations_are_held_and_the_low_level_stays_as_it_was(core):
     c = np.asarray(window.extras["modulation"])
     assert ((c[1:] != c[:-1]).all(-1) == new[1:]).all()
     np.testing.assert_array_equal(np.asarray(window.extras["log_prob"]) != 0, new)
-    after, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(9), Sample(window))
+    after, info = jax.jit(agent.update)(state, keys.key(9), Sample(window))
     jax.tree.map(np.testing.assert_array_equal, after.low, state.low)
     assert any(
         (a != b).any() for a, b in zip(*map(jax.tree.leaves, (after.high.params, state.high.params)), strict=True)
@@ -119,7 +118,7 @@ def test_in_practice_the_high_level_sees_what_there_was_when_it_last_spoke():
 
 def test_practice_changes_the_low_level_and_none_leaves_it():
     make = lambda rollouts: practised(provisional(), unicycle(), 3, lanes=4, unroll=6, rollouts=rollouts)  # noqa: E731
-    (none, score), (some, paid) = (jax.jit(make(n), compiler_options=QUICK)(keys.key(0)) for n in (0, 3))
+    (none, score), (some, paid) = (jax.jit(make(n))(keys.key(0)) for n in (0, 3))
     assert any((a != b).any() for a, b in zip(jax.tree.leaves(none), jax.tree.leaves(some), strict=True))
     assert float(score) == 0 and -3 < float(paid) < 0
 

@@ -17,7 +17,6 @@ from envs.tasks.entity_games import descriptions
 from experiments import text_vin
 from experiments.run.plans import Size
 from networks.base import Network
-from tests.quick import QUICK
 
 SMALL = text_vin.Config(
     text_size=4, numbers=2, iterations=2, channels=3, reactive=8, batch_size=8, buffer_size=800, unroll=8, warmup=100
@@ -43,7 +42,7 @@ def moved(config, change):
         q = [network.apply(params, None, (), jax.tree.map(lambda x: x[None], x), first)[0] for x in (seen, other)]
         return jnp.max(jnp.abs(q[0] - q[1]))
 
-    return float(jax.jit(by, compiler_options=QUICK)(keys.key(3), SEEN, change(SEEN)))
+    return float(jax.jit(by)(keys.key(3), SEEN, change(SEEN)))
 
 
 def reworded(seen):
@@ -97,7 +96,7 @@ def test_the_teacher_is_the_network_of_a_run_and_other_runs_are_refused(tmp_path
     config = dataclasses.replace(SMALL, teacher="a-run", text="none")
     text_vin.check(config, ENV.spec, SIZE)
     window = jax.tree.map(lambda x: jnp.asarray(x)[None], SEEN)
-    taught = jax.jit(text_vin.teacher(config, ENV.spec), compiler_options=QUICK)(window)
+    taught = jax.jit(text_vin.teacher(config, ENV.spec))(window)
     own = network.apply(jax.tree.map(lambda x: x[0], params), None, (), window, jnp.ones((1, 6), bool))[0]
     np.testing.assert_allclose(taught, own, rtol=1e-5, atol=1e-6)
     other = envs.make("bellmax/entity-games", size=5)

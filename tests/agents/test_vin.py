@@ -10,7 +10,6 @@ import envs
 from envs import keys
 from experiments import vin
 from experiments.run.plans import Size
-from tests.quick import QUICK
 
 SMALL = vin.Config(iterations=4, channels=4, reward_hidden=4, hidden=(8,), batch_size=8, buffer_size=500)
 
@@ -27,7 +26,7 @@ def test_the_expert_plays_and_labels_every_row(network):
         action, _, extras = agent.act(agent.actor(learner), key, agent.begin(8), timestep, True)
         return timestep, action, extras, jax.vmap(env.step)(state, action)[1]
 
-    timestep, action, extras, after = jax.jit(played, compiler_options=QUICK)(keys.key(1))
+    timestep, action, extras, after = jax.jit(played)(keys.key(1))
     np.testing.assert_array_equal(action, extras["label"])  # with β = 1 the expert acts
     stood = (timestep.observation[..., 2] == after.observation[..., 2]).all((1, 2))
     assert extras["asked"].all() and not stood.any()

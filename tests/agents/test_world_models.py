@@ -1,6 +1,6 @@
 """World Models: what the controller reads, what it dreams, and its stages."""
 
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax
@@ -20,17 +20,15 @@ from experiments.parts import dream_learning
 from networks.predictor import modalities
 from networks.world import VAE, MixtureMemory
 from tests.experiments.running import call, succeed
-from tests.quick import QUICK
 
 Z, H, LANES, ROWS = 2, 5, 3, 6
 ACTIONS = Discrete(2)
-quick = partial(jax.jit, compiler_options=QUICK)
 
 
 @cache
 def world() -> Parts:
     vision, memory = VAE(modalities(Box((3,))), Z, 8, 1), MixtureMemory(Z, H, 2)
-    params = quick(lambda: world_models.fresh(vision, memory, ACTIONS, jax.random.key(0), jnp.zeros((1, 3))))()
+    params = jax.jit(lambda: world_models.fresh(vision, memory, ACTIONS, jax.random.key(0), jnp.zeros((1, 3))))()
     return Parts(vision, memory, params)
 
 
@@ -57,7 +55,7 @@ def shown(blind: bool) -> tuple[np.ndarray, np.ndarray]:
         action, carry, extras = agent.act((), jax.random.key(0), carry, timestep, True)
         return carry, (extras["shown"], action)
 
-    _, (seen, taken) = quick(lambda rows: jax.lax.scan(step, agent.begin(LANES), rows))(timesteps())
+    _, (seen, taken) = jax.jit(lambda rows: jax.lax.scan(step, agent.begin(LANES), rows))(timesteps())
     return np.asarray(seen), np.asarray(taken)
 
 
@@ -92,7 +90,7 @@ def test_vision_and_memory_learn() -> None:
         def once(state: Any, key: Any, loss: Any = loss) -> Any:
             return world_models.descended(lambda p: loss(p, key), chain, state)
 
-        run = quick(lambda s, k, once=once: jax.lax.scan(once, s, k))
+        run = jax.jit(lambda s, k, once=once: jax.lax.scan(once, s, k))
         metrics = run(begun, jax.random.split(jax.random.key(1), 100))[1]
         values = np.asarray(metrics[f"{name}_loss"])
         assert values[-10:].mean() < values[:10].mean()
@@ -101,7 +99,7 @@ def test_vision_and_memory_learn() -> None:
 def test_the_memory_s_loss_leaves_out_what_joins_two_episodes() -> None:
     it, rows = world(), timesteps()
     steps = Step(rows, jnp.zeros((ROWS, LANES), jnp.int32))
-    loss = quick(
+    loss = jax.jit(
         lambda steps: world_models.memory_loss(
             it.vision, it.params["vision"], it.memory, it.params["memory"], ACTIONS, jax.random.key(0), steps
         )[0]
@@ -116,7 +114,7 @@ def test_dreams_end_where_the_memory_says_so_and_pay_what_it_says() -> None:
     policy = networks.q_network(networks.Torso(Box((Z + H,)), (), None), networks.QValues(2))
     zeros, unravel = ravel_pytree(policy.init(jax.random.key(0), jnp.zeros((1, Z + H))))
 
-    @quick
+    @jax.jit
     def returns(end: Any) -> Any:
         memory = it.params["memory"] | {"of_rest": rest | {"bias": jnp.array([0.5, end])}}
         parts = it._replace(params=it.params | {"memory": memory})
@@ -139,7 +137,7 @@ def test_dreams_follow_the_controller() -> None:
         jax.tree.map(lambda x: jnp.arange(x.size, dtype=x.dtype).reshape(x.shape) * (x.ndim == 1), params)
     )[0]
     candidates = jnp.stack([9 * biases, -9 * biases, 9 * biases])
-    found = quick(
+    found = jax.jit(
         lambda c: world_models.dreamt(
             it, policy, unravel, ACTIONS, jax.random.key(0), jnp.zeros((2, Z)), c, steps=5, temperature=1e-6
         )

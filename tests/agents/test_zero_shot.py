@@ -20,7 +20,6 @@ from envs.tasks.probes import action as probe
 from experiments import zero_shot as command
 from networks.instructions import Chosen, Memory, Meta, Skill, Subtask, moved, named
 from tests.experiments.running import call
-from tests.quick import QUICK
 
 ENV = instruction_grid(count=2, size=4)
 SUBTASKS: Any = ENV.spec.subtasks
@@ -88,7 +87,7 @@ def test_analogies_alone_move_the_embeddings_of_what_is_held_out_to_where_they_b
         slope = jax.grad(lambda x: skills.analogy(key, x, SUBTASKS, how)["similarity_loss"])(table)
         return jnp.where(free, table - 0.5 * slope, sums), None
 
-    run = jax.jit(lambda table, key: jax.lax.scan(step, table, keys.split(key, 400))[0], compiler_options=QUICK)
+    run = jax.jit(lambda table, key: jax.lax.scan(step, table, keys.split(key, 400))[0])
     found = run(jnp.where(free, 0.0, sums), keys.key(1))
     np.testing.assert_allclose(found, sums, atol=0.02)
 
@@ -105,14 +104,14 @@ def learned() -> Any:
     """Its update, and that of one without analogies, compiled once."""
     _, subtask, skill = learner()
     bare = skills.skills(SUBTASKS, subtask, skill, optimisers.adam(1e-2), None, analogies=Analogies(weight=0.0))
-    return [jax.jit(agent.update, compiler_options=QUICK) for agent in (learner()[0], bare)]
+    return [jax.jit(agent.update) for agent in (learner()[0], bare)]
 
 
 def window(agent: Any, env: Any, rows: int = 5, lanes: int = 3) -> tuple[Any, Step]:
     """A state, and rows of playing."""
     state, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(0), lanes))
     learned, carry, played = agent.init(keys.key(1), timestep), agent.begin(lanes), []
-    act, step = (jax.jit(f, compiler_options=QUICK) for f in (lambda *x: agent.act(*x, True), jax.vmap(env.step)))
+    act, step = (jax.jit(f) for f in (lambda *x: agent.act(*x, True), jax.vmap(env.step)))
     actor = agent.actor(learned)
     for i in range(rows):
         action, after, extras = act(actor, jax.random.key(i), carry, timestep)
@@ -154,7 +153,7 @@ def test_an_agent_practises_in_an_environment_of_its_own():
         networks.Torso(env.spec.observation, (8,)), networks.CategoricalPolicy(env.spec.action.num), networks.Value()
     )
     agent = a2c(network, optimisers.adam(2e-2))
-    after = jax.jit(practised(agent, env, lanes=8, rows=4, updates=150), compiler_options=QUICK)(keys.key(0))
+    after = jax.jit(practised(agent, env, lanes=8, rows=4, updates=150))(keys.key(0))
     _, timestep = jax.vmap(env.reset)(jax.random.split(keys.key(5), 4))
     policy, _ = network.apply(
         after.params, None, (), jax.tree.map(lambda x: x[None], timestep.observation), timestep.first()[None]
@@ -174,7 +173,7 @@ def controller(**options: Any) -> Any:
 def test_what_was_stored_is_what_is_unrolled_and_skills_stay_as_they_are():
     _, agent = controller()
     state, steps = window(agent, ENV, rows=8)
-    after, info = jax.jit(agent.update, compiler_options=QUICK)(state, keys.key(2), Sample(steps))
+    after, info = jax.jit(agent.update)(state, keys.key(2), Sample(steps))
     np.testing.assert_allclose(info.metrics["approx_kl"], 0.0, atol=1e-5)
     assert 0 < info.metrics["updates"] < 1
     jax.tree.map(np.testing.assert_array_equal, after.skills, state.skills)

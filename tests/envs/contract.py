@@ -1,6 +1,5 @@
 """What every in-graph environment promises, checked over random play in several lanes."""
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +32,7 @@ def play(env: Environment, steps: int = 200, lanes: int = 4, seed: int = 0, poli
     Nearly all the time goes into compiling, so little is optimised.
     """
 
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @jax.jit
     def unroll(lane_keys: jax.Array, actions: jax.Array) -> Any:
         def body(carry: Any, action: jax.Array) -> Any:
             state, timestep = carry

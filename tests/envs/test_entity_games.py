@@ -10,7 +10,6 @@ from envs import keys, text
 from envs.tasks import entity_games as module
 from envs.tasks.entity_games import BEHAVIOURS, ENEMY, FRIEND, WALL, entity_games
 from tests.envs.contract import check_environment, play
-from tests.quick import QUICK
 
 
 @pytest.mark.parametrize("options", [{}, {"family": "b", "described": "shuffled"}])
@@ -34,7 +33,7 @@ def test_families_share_neither_numbers_nor_behaviours_but_phrases():
 @pytest.mark.parametrize("described", ["right", "shuffled", "none"])
 def test_numbers_are_described_as_what_they_are_in_a_game(described):
     env = entity_games("b", described=described)
-    states, timestep = jax.jit(jax.vmap(env.reset), compiler_options=QUICK)(jax.random.split(keys.key(0), 60))
+    states, timestep = jax.jit(jax.vmap(env.reset))(jax.random.split(keys.key(0), 60))
     known, right = env.spec.vocabulary, 0
     seen_as = np.asarray(states.inner.seen_as)
     assert len(np.unique(seen_as, axis=0)) > 40 and (np.sort(seen_as[:, 6:]) == np.arange(6, 12)).all()
@@ -50,9 +49,7 @@ def test_numbers_are_described_as_what_they_are_in_a_game(described):
 
 
 def test_one_game_deals_once():
-    seen_as = jax.jit(jax.vmap(entity_games("a", "one").reset), compiler_options=QUICK)(
-        jax.random.split(keys.key(0), 5)
-    )[0].inner.seen_as
+    seen_as = jax.jit(jax.vmap(entity_games("a", "one").reset))(jax.random.split(keys.key(0), 5))[0].inner.seen_as
     np.testing.assert_array_equal(seen_as[:, :6], np.broadcast_to(np.arange(6), (5, 6)))
 
 
@@ -72,7 +69,7 @@ def after(here, places, names, action, key=0, there=(True,) * 4):
     return STEP(state._replace(inner=inner), jnp.int32(action))
 
 
-STEP = jax.jit(ENV.step, compiler_options=QUICK)
+STEP = jax.jit(ENV.step)
 NAMES = ("coin", "coin", "spider", "rock")
 
 

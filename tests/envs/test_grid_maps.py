@@ -12,7 +12,6 @@ from envs import grids, keys
 from envs.experts import expert_of
 from envs.tasks.grid_maps import grid_maps, shortest
 from tests.envs.contract import check_environment, play
-from tests.quick import QUICK
 
 
 def searched(walls, goal):
@@ -79,8 +78,8 @@ def test_the_expert_takes_a_shortest_path_on_every_map():
 
 def test_a_decision_pays_where_it_begins_a_shortest_path():
     env = grid_maps(5, decisions=True)
-    quick = lambda f: jax.jit(jax.vmap(f), compiler_options=QUICK)  # noqa: E731
-    (states, timestep), step = quick(env.reset)(jax.random.split(keys.key(1), 40)), quick(env.step)
+    mapped = lambda f: jax.jit(jax.vmap(f))  # noqa: E731
+    (states, timestep), step = mapped(env.reset)(jax.random.split(keys.key(1), 40)), mapped(env.step)
     right = 0
     for action in range(4):
         _, after = step(states, jnp.full(40, action))

@@ -209,10 +209,7 @@ def begun(inner):
 
 
 STAY, RIGHT, UP, LEFT, DOWN = range(5)
-QUICKLY = {"xla_backend_optimization_level": 0}  # nearly all the time goes into compiling
-STEPS = {
-    task: jax.jit(jax.vmap(minipacman.minipacman(task).step), compiler_options=QUICKLY) for task in minipacman.TASKS
-}
+STEPS = {task: jax.jit(jax.vmap(minipacman.minipacman(task).step)) for task in minipacman.TASKS}
 
 
 def step(task, inner, action):
@@ -336,7 +333,7 @@ def test_minipacmans_rules_go_on_from_a_frame():
         (true, said), paid, over = zip(*ends, strict=True)
         return rules.observe(shown) == frame, rules.observe(true) == rules.observe(said), *paid, *over
 
-    checked = jax.jit(jax.vmap(both), compiler_options=QUICKLY)(jax.random.split(keys.key(1), 512))
+    checked = jax.jit(jax.vmap(both))(jax.random.split(keys.key(1), 512))
     shown, same, paid, promised, over, ended = map(np.asarray, checked)
     assert shown.all() and (paid != 0).any()
     assert same.all((1, 2, 3)).mean() > 0.85

@@ -13,7 +13,6 @@ from envs.experts import expert_of
 from envs.tasks import ogbench_maze as maze
 from experiments import collect
 from tests.envs.contract import check_environment, play
-from tests.quick import QUICK
 
 OGBENCH = """<mujoco><compiler inertiafromgeom="true" angle="degree"/><option timestep="0.02" integrator="RK4"/>
 <default><joint limited="false" armature="0" damping="0"/>
@@ -103,7 +102,7 @@ def test_starts_and_goals_are_the_benchmarks_and_the_expert_reaches_them():
 
         return first, jax.lax.scan(body, (state, first), None, 220)[1]
 
-    first, rows = jax.jit(jax.vmap(episode), compiler_options=QUICK)(jax.random.split(jax.random.key(0), 40))
+    first, rows = jax.jit(jax.vmap(episode))(jax.random.split(jax.random.key(0), 40))
     start, goal = (np.asarray(first.observation[name]) for name in ("observation", "desired_goal"))
     cells = lambda at: [tuple(cell) for cell in np.asarray(maze.cell_of(jnp.asarray(at))).tolist()]  # noqa: E731
     assert set(zip(cells(start), cells(goal), strict=True)) == set(maze.TASKS["medium"])

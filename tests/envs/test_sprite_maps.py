@@ -10,7 +10,6 @@ from envs import keys, text
 from envs.tasks import sprite_maps as module
 from envs.tasks.sprite_maps import CELLS, sprite_maps
 from tests.envs.contract import check_environment
-from tests.quick import QUICK
 
 ENV = sprite_maps()
 WHERE = {"above": (-1, 0), "below": (1, 0), "left": (0, -1), "right": (0, 1)}
@@ -19,7 +18,7 @@ WHERE = {"above": (-1, 0), "below": (1, 0), "left": (0, -1), "right": (0, 1)}
 def opened(number, **options):
     """States and first rows of so many episodes."""
     env = sprite_maps(**options)
-    reset = jax.jit(jax.vmap(env.reset), compiler_options=QUICK)
+    reset = jax.jit(jax.vmap(env.reset))
     states, timestep = reset(jax.random.split(keys.key(0), number))
     known = env.spec.vocabulary
     said = [text.decode(known, tokens) for tokens in np.asarray(timestep.observation["instruction"])]
@@ -76,7 +75,7 @@ def test_a_goal_pays_and_ends_and_a_puddle_costs():
     state, _ = ENV.reset(keys.key(1))
     cells = jnp.zeros((8, 8), jnp.int32).at[3, 3].set(1)
     goal = jnp.zeros((8, 8), bool).at[0, 1].set(True)
-    step = jax.jit(ENV.step, compiler_options=QUICK)
+    step = jax.jit(ENV.step)
 
     def after(here, action):
         inner = module.State(cells, goal, jnp.int32(0), jnp.array(here, jnp.int32))

@@ -1,6 +1,6 @@
 """The distributed driver: one actor is the host driver, several are as good, and lost ones begin anew."""
 
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import chex
@@ -29,13 +29,6 @@ from tests.experiments.apart import (
     played,
     sending_rows,
 )
-from tests.quick import QUICK
-
-
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch):
-    """Compiles in a third of the time, for both sides of every comparison."""
-    monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK))
 
 
 @pytest.mark.parametrize("name", ["dqn", "per", "impala", "r2d2"])

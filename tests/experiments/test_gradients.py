@@ -1,6 +1,5 @@
 """Actors that send gradients: one is the host driver, and stale gradients and outliers are dropped."""
 
-from functools import partial
 from typing import Any
 
 import chex
@@ -17,13 +16,6 @@ from experiments.drivers import engines, slopes, told
 from experiments.drivers.lanes import key_words
 from experiments.drivers.terms import Terms
 from tests.experiments.apart import ENV, LANES, by_gradients, on_host, parts_of, played, sending_gradients
-from tests.quick import QUICK
-
-
-@pytest.fixture(autouse=True)
-def quickly(monkeypatch):
-    """Compiles in a third of the time, for both sides of every comparison."""
-    monkeypatch.setattr(jax, "jit", partial(jax.jit, compiler_options=QUICK))
 
 
 @pytest.mark.parametrize("name", ["a2c", "dqn"])

@@ -17,6 +17,7 @@ from agents import losses
 from agents.common import objectives
 from envs import keys
 from networks.heads import Quantiles
+from tests.thorough import THOROUGH
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -169,7 +170,8 @@ def binary_expansion(
         return (params, target, opt_state, count + 1), None
 
     start = (params, params, optimiser.init(params), jnp.int32(0))
-    return jax.jit(lambda s, k: jax.lax.scan(update, s, k)[0][0])(start, jax.random.split(keys.key(1), updates))
+    learn = jax.jit(lambda s, k: jax.lax.scan(update, s, k)[0][0], compiler_options=THOROUGH)
+    return learn(start, jax.random.split(keys.key(1), updates))
 
 
 def test_c51_learns_the_uniform_return() -> None:

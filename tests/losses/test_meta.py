@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents import losses
-from tests.quick import QUICK
 
 LOGIT, PAID = 0.7, (-0.5, 2.0)
 """The logit of action 1, and what actions 0 and 1 pay."""
@@ -53,7 +52,7 @@ def test_dice_against_plain_sums():
     def total(at):
         return jnp.sum(losses.dice(at, reward, baseline, discount, kinds))
 
-    value, slope = jax.jit(jax.value_and_grad(total), compiler_options=QUICK)(at)
+    value, slope = jax.jit(jax.value_and_grad(total))(at)
     expected, gradient = 0.0, np.zeros(8)
     for start in (0, 4):
         weights = discount ** np.arange(3.0)
@@ -63,7 +62,7 @@ def test_dice_against_plain_sums():
             gradient[start + k] = -(paid[k:].sum() - weights[k] * baseline[start + k])
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     np.testing.assert_allclose(slope, gradient, rtol=1e-4, atol=1e-6)
-    second = jax.jit(jax.hessian(total), compiler_options=QUICK)(at)
+    second = jax.jit(jax.hessian(total))(at)
     # d²/d(ln π_i)d(ln π_j) of an episode is minus what was paid after both, and of □(aₜ) bₜ alone on the diagonal.
     for start in (0, 4):
         paid = discount ** np.arange(3.0) * reward[start : start + 3]

@@ -15,7 +15,6 @@ from networks.ntm import address, ntm
 B, N, Z, K, GAMMA = 3, 5, 4, 2, 0.8
 
 
-quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 """Nearly all the time of these tests goes into compiling."""
 
 
@@ -136,8 +135,8 @@ def core(name):
     """A controller, its parameters, and `apply` compiled."""
     module = Controller((7, 5), ACCESSES[name], skip=name == "none", kernel_init=jax.nn.initializers.normal(0.6))
     start = module.begin(B)
-    params = quick(module.init)(jax.random.key(0), start, jnp.zeros((1, B, D)), jnp.zeros((1, B), bool))
-    return module, params, quick(module.apply)
+    params = jax.jit(module.init)(jax.random.key(0), start, jnp.zeros((1, B, D)), jnp.zeros((1, B), bool))
+    return module, params, jax.jit(module.apply)
 
 
 @pytest.mark.parametrize("name", ACCESSES)
@@ -169,7 +168,7 @@ def test_what_was_written_learns_from_what_is_read_later(name):
             jnp.square(blinded.apply(params, module.begin(B), inputs, jnp.zeros((T, B), bool))[1][-1, :, 12:])
         )
 
-    gradient = quick(jax.grad(loss), static_argnums=1)(normal(3, T, B, D), False)
+    gradient = jax.jit(jax.grad(loss), static_argnums=1)(normal(3, T, B, D), False)
     assert jnp.isfinite(gradient).all() and (abs(gradient[0]) > 0).all()
 
 
@@ -204,7 +203,7 @@ def test_dnc_steps_as_its_equations_say():
     access, reads = dnc(N, Z, 2), 2
     state = {"M": np.zeros((N, Z)), "u": np.zeros(N), "p": np.zeros(N), "L": np.zeros((N, N))}
     write, heads = np.zeros(N), np.zeros((reads, N))
-    step = quick(access.step)
+    step = jax.jit(access.step)
     state["u"] = np.array([0.1, 0.5, 0.3, 0.7, 0.2])  # no ties, which either side would break as it likes
     ours = access.begin(1)._replace(usage=jnp.float32(state["u"])[None])
     for t in range(6):

@@ -7,7 +7,6 @@ import pytest
 
 from networks import spatial
 from networks.text import BagOfWords
-from tests.quick import QUICK
 
 RNG = np.random.default_rng(0)
 SEEN = {
@@ -23,8 +22,8 @@ def reader():
 
 def built(module, observation=SEEN):
     """A module's parameters, and what applies it."""
-    params = jax.jit(module.init, compiler_options=QUICK)(jax.random.key(0), observation)["params"]
-    return params, jax.jit(lambda params, seen: module.apply({"params": params}, seen), compiler_options=QUICK)
+    params = jax.jit(module.init)(jax.random.key(0), observation)["params"]
+    return params, jax.jit(lambda params, seen: module.apply({"params": params}, seen))
 
 
 def test_a_text_makes_a_kernel_and_a_plane():

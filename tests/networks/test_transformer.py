@@ -9,7 +9,6 @@ import pytest
 
 import networks
 from networks.transformer import Attention
-from tests.quick import QUICK
 
 B, L, D, HEADS, LAYERS = 2, 6, 8, 2, 2
 X = np.random.default_rng(0).normal(size=(B, L, D)).astype(np.float32)
@@ -21,7 +20,7 @@ def built(pre_norm=True, positions=L):
     params = module.init(jax.random.key(0), X)
     # Layers begin so near to 0 that little would depend on anything.
     params = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(jax.random.key(x.size), x.shape), params)
-    apply = jax.jit(module.apply, compiler_options=QUICK)
+    apply = jax.jit(module.apply)
     return module, params, apply
 
 

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 import networks
-from tests.quick import QUICK
 
 
 def built(module, key, image):
     """A module's parameters, and what applies it."""
-    params = jax.jit(module.init, compiler_options=QUICK)(jax.random.key(key), image)["params"]
-    return params, jax.jit(lambda params, image: module.apply({"params": params}, image), compiler_options=QUICK)
+    params = jax.jit(module.init)(jax.random.key(key), image)["params"]
+    return params, jax.jit(lambda params, image: module.apply({"params": params}, image))
 
 
 def convolved(x, kernel):

@@ -1,6 +1,5 @@
 """Latent world models: the three cores against numpy, resets, draws, and observations of all kinds."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,17 +11,15 @@ from envs.base import Box, Discrete
 from networks.predictor import modalities
 from networks.world import RSSM, Classes, Decoder, Encoder, Kind, Latent, Normal, Policy, Style
 from networks.world.rssm import Block, Normed
-from tests.quick import QUICK
 
 H, Z, A, B = 8, 6, 2, 3
 KEY = jax.random.key(0)
-quick = partial(jax.jit, compiler_options=QUICK)
 KINDS = {"gaussian": Kind("gaussian", Z), "categorical": Kind("categorical", 2, 3)}
 
 
 def begun(module: Any, *args: Any, method: str = "__call__") -> Any:
     """What a module with fresh parameters makes of its arguments, and the parameters."""
-    return quick(lambda *args: module.init_with_output(KEY, *args, method=method))(*args)
+    return jax.jit(lambda *args: module.init_with_output(KEY, *args, method=method))(*args)
 
 
 def drawn(*shape):
@@ -103,8 +100,8 @@ def test_draws_are_one_hot_with_the_gradient_of_their_probabilities():
     z = Classes(logits).sample(KEY).reshape((B, 2, 3))
     np.testing.assert_allclose(np.sort(z, -1), np.broadcast_to([0.0, 0.0, 1.0], (B, 2, 3)), atol=1e-6)
     weight = drawn(B, 2, 3) + 1
-    through = quick(jax.grad(lambda x: (Classes(x).sample(KEY).reshape((B, 2, 3)) * weight).sum()))(logits)
-    plain = quick(jax.grad(lambda x: (jax.nn.softmax(x) * weight).sum()))(logits)
+    through = jax.jit(jax.grad(lambda x: (Classes(x).sample(KEY).reshape((B, 2, 3)) * weight).sum()))(logits)
+    plain = jax.jit(jax.grad(lambda x: (jax.nn.softmax(x) * weight).sum()))(logits)
     np.testing.assert_allclose(through, plain, rtol=1e-6)
     assert (Classes(logits).sample(None).reshape((B, 2, 3)).argmax(-1) == logits.argmax(-1)).all()
 

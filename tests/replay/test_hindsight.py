@@ -61,7 +61,7 @@ def sampled(plain, steps, *relabels, key=None):
         first = jax.tree.map(lambda x: x[0], steps)
         return storage.sample(storage.add(storage.init(first), jax.tree.map(lambda x: x[-ROWS:], steps)), key).steps
 
-    draw = jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})
+    draw = jax.jit(draw)
     return draw(steps, jax.random.key(0) if key is None else key)
 
 
