@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 def use_cores(config: "Common | None" = None) -> None:
     """Settles how XLA uses the CPU and where it keeps compiled programs; before JAX starts, unless told otherwise.
 
-    Runs side by side have a host device per core. A single run whose operations are small has one device and no thread
-    pool: handing such work to other threads takes longer than doing it (docs/design.md, "Drivers").
+    Runs side by side have a host device per core. A single run whose operations are small, and any run that has one core,
+    has one device and no thread pool: handing such work to other threads takes longer than doing it (docs/design.md,
+    "Drivers").
 
     Args:
       config: flags of the run; None where there may be several devices' worth of work.
@@ -28,7 +29,7 @@ def use_cores(config: "Common | None" = None) -> None:
         return_memory()
     given = os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    inline = config is not None and runs_inline(config)
+    inline = config is not None and runs_inline(config, cores)
     if "xla_force_host_platform_device_count" not in given:
         learners = (
             config.seeds if config is not None and actors.apart(config) else 1
@@ -56,16 +57,19 @@ INLINE_LAYER = 128
 """Units up to which a dense layer is computed faster by one thread than handed to several."""
 
 
-def runs_inline(config: "Common") -> bool:
-    """Whether a run computes on one thread: it is the only one, has small layers, neither actors in threads nor other
-    learners, and sees no Atari frames."""
+def runs_inline(config: "Common", cores: int) -> bool:
+    """Whether a command computes on one thread, having neither actors in threads nor several learners.
+
+    It does where there is one core, and where there is one run, of small layers, that sees no Atari frames.
+    """
     runs = config.seeds * len(flags.grid(config))
     hidden = getattr(config.agent, "hidden", ())
     widest = max(hidden, default=0) if isinstance(hidden, tuple) else hidden
     images = config.env.startswith("atari/") or getattr(config.agent, "frames", 1) > 1
-    if actors.apart(config) and (config.engine == "threads" or config.learners > 1):
+    shared = actors.apart(config) and (config.engine == "threads" or config.learners > 1 or config.seeds > 1)
+    if shared or config.devices > 1:
         return False
-    return runs == 1 and config.devices == 1 and widest <= INLINE_LAYER and not images
+    return cores == 1 or (runs == 1 and widest <= INLINE_LAYER and not images)
 
 
 def keep_compiled() -> None:

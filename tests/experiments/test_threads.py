@@ -43,6 +43,26 @@ def test_one_small_run_is_computed_inline(given, inline, monkeypatch):
     assert os.environ["NPROC"] == ("1" if inline else str(4 * CORES))
 
 
+@pytest.mark.parametrize(
+    ("given", "inline"),
+    [
+        (config("ppo", seeds=2), True),
+        (config("i2a"), True),
+        (config("dqn", env="atari/Pong"), True),
+        (config("ppo", devices=2), False),  # which is refused, in one line, once JAX has been asked for its devices
+        (config("impala", actors=2, engine="threads"), False),
+        (config("impala", actors=2, engine="ray"), True),
+    ],
+)
+def test_on_one_core_nothing_is_handed_to_other_threads(given, inline, monkeypatch):
+    for name in ("XLA_FLAGS", "NPROC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    cores.use_cores(given)
+    assert os.environ["XLA_FLAGS"] == "--xla_force_host_platform_device_count=1"
+    assert os.environ["NPROC"] == ("1" if inline else "4")
+
+
 def test_what_the_user_set_stays(monkeypatch):
     given = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "NPROC": "5", "JAX_COMPILATION_CACHE_DIR": "mine"}
     for name, value in given.items():
