@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.run.cores import cache_folder
+from tests.thorough import QUICK
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
@@ -24,17 +25,13 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
-QUICK = ("backend_optimization_level=0", "llvm_disable_expensive_passes=true", "cpu_use_fusion_emitters=false")
-"""Flags with which XLA compiles in a third of the time; what is computed stays the same, up to rounding."""
-
-
 def pytest_configure(config: pytest.Config) -> None:
     """Most of the time of short runs goes into compiling, so that all but slow ones compile with little effort.
 
     XLA reads its flags when it first compiles; processes that tests start inherit them.
     """
     if config.option.markexpr != "slow":
-        os.environ["XLA_FLAGS"] += "".join(f" --xla_{flag}" for flag in QUICK)
+        os.environ["XLA_FLAGS"] += QUICK
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -1,16 +1,22 @@
 """The notebooks run as they are, without a warning, and what is committed shows what their text says."""
 
 import base64
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from notebooks import execute
+from tests.thorough import plain_flags
 
 NAMES = execute.names()
 LARGEST = 100_000  # bytes of a figure
 LONG = {"advantages", "distributions", "dreams", "goals", "imagination", "memory", "meta"}  # minutes each
+LONG |= {"curiosity", "instructions", "losses", "offline", "seeds"}  # half a minute to a minute each
+MISSING = re.compile("Module.* has no attribute|Unexpected keyword|Missing positional|is not defined|Cannot find")
 
 
 def committed(name: str) -> nbformat.NotebookNode:
@@ -55,9 +61,29 @@ def test_what_is_committed_is_executed_and_clean(name):
         assert path not in whole
 
 
+def missing(folder: Path, sources: dict[str, str]) -> list[str]:
+    """What mypy says of names and arguments that do not exist, in code by name."""
+    for name, source in sources.items():
+        (folder / f"{name}_notebook.py").write_text(source)
+    words = [sys.executable, "-m", "mypy", *map(str, sorted(folder.glob("*_notebook.py")))]
+    done = subprocess.run(words, cwd=execute.HERE.parent, capture_output=True, text=True, check=False)
+    assert done.stderr == "" and "Found" in done.stdout
+    return [line for line in done.stdout.splitlines() if MISSING.search(line)]
+
+
+def test_names_and_arguments_exist(tmp_path):
+    """In every notebook, also in those that are executed by `make slow` only."""
+    text = {name: "\n\n".join(c.source for c in execute.read(name).cells if c.cell_type == "code") for name in NAMES}
+    lines = ["from agents import bc, nobody", "optimiser = bc.nothing_of_it", "bc.bc(wrong=optimiser)", "nothing()"]
+    found = missing(tmp_path, text | {"wrong": "\n".join(lines)})
+    told = [line.partition(": ")[0].rpartition("/")[2] for line in found]
+    assert sorted(set(told)) == [f"wrong_notebook.py:{n}" for n in (1, 2, 3, 4)]
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in NAMES])
 def test_the_text_executes(name, monkeypatch):
     monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "raise")
+    monkeypatch.setenv("XLA_FLAGS", plain_flags())
     monkeypatch.delenv("MPLBACKEND", raising=False)  # some simulator sets it, and kernels then draw nothing
     fresh, before = execute.execute(name), committed(name)
     assert [o.output_type for o in outputs(fresh)] == [o.output_type for o in outputs(before)]

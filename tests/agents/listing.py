@@ -110,7 +110,7 @@ def distributional(spec: Spec, head: networks.ActionValues, noise: Any = None, *
 
 
 def rainbow_parts(spec: Spec, **overrides: Any) -> Parts:
-    noise = networks.Noise(0.3)
+    noise = networks.Noise(0.5)
     head = networks.CategoricalQ(spec.action.num, dueling=True, noise=noise, atoms=21)
     settings = {"objective": objectives.categorical(jnp.linspace(-1.5, 1.5, 21)), "epsilon": 0.0, **overrides}
     return distributional(spec, head, noise, noisy=True, **settings)
@@ -401,7 +401,7 @@ WHOLE = {"epochs": 1, "minibatches": 1}
 AGENTS = {
     "dqn": Entry(dqn_parts),
     "drqn": Entry(drqn_parts, slow=True),
-    "rainbow": Entry(rainbow_parts, chunks=20, flips=1),
+    "rainbow": Entry(rainbow_parts, chunks=30, flips=1),
     "munchausen_iqn": Entry(munchausen_iqn_parts, whole={"fixed": True}, slow=True),  # each device draws its own levels
     "r2d2": Entry(r2d2_parts),
     "a2c": Entry(a2c_parts),
