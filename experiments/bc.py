@@ -136,7 +136,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
 
 PRESETS: run.Presets = {
     "pendulum": {
-        "updates": 5_000,
+        "updates": 20_000,
         "eval_episodes": 100,
         "agent.hidden": (64, 64),
         "agent.batch_size": 128,

@@ -98,10 +98,10 @@ PRESETS: run.Presets = {
         policy_learning_rate=1e-3,
         normalise_observations=False,
     ),
-    "pendulum": parts.offline.PENDULUM | {"updates": 2_500},
+    "pendulum": parts.offline.PENDULUM | {"updates": 10_000},
     "pendulum-rebrac": parts.merge(
         parts.offline.PENDULUM,
-        {"updates": 2_500},
+        {"updates": 10_000},
         alpha=1.0,
         weight=0.1,
         critic_weight=0.1,

@@ -36,7 +36,7 @@ class Learning(off_policy.Values):
 
 
 PENDULUM: dict[str, Any] = {
-    "updates": 5_000,
+    "updates": 20_000,
     "eval_episodes": 100,
     "agent.hidden": (64, 64),
     "agent.batch_size": 128,
