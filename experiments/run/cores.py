@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def use_cores(config: "Common | None" = None) -> None:
     """Settles how XLA uses the CPU and where it keeps compiled programs; before JAX starts, unless told otherwise.
 
-    Runs side by side have a host device per core. A single run whose operations are small, and any run that has one core,
-    has one device and no thread pool: handing such work to other threads takes longer than doing it (docs/design.md,
-    "Drivers").
+    Runs side by side have a host device per core. A single run whose operations are small, and any run that has one
+    core, has one device and no thread pool: handing such work to other threads takes longer than doing it
+    (docs/design.md, "Drivers").
 
     Args:
       config: flags of the run; None where there may be several devices' worth of work.
