@@ -28,6 +28,7 @@ from agents.common.bonuses.encoders import Head, flat
 from agents.dqn import Actor, epsilon_greedy
 from envs import parallel
 from envs.base import Discrete, Spec
+from networks.initializers import orthogonal
 
 
 class State(NamedTuple):
@@ -54,7 +55,7 @@ class Follower(nn.Module):
     def __call__(self, code: Array) -> Array:
         """`[..., F] -> [..., A, F]`."""
         x = networks.MLP((self.width,))(code)
-        x = nn.Dense(self.actions * self.features, kernel_init=nn.initializers.orthogonal(0.01))(x)
+        x = nn.Dense(self.actions * self.features, kernel_init=orthogonal(0.01))(x)
         return x.reshape((*code.shape[:-1], self.actions, self.features))
 
 

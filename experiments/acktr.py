@@ -37,6 +37,7 @@ class Config(parts.actor_critics.Body):
 class Flags(run.Common):
     """Train ACKTR (Wu et al., 2017) on discrete or continuous actions."""
 
+    factorises = True
     env: str = "envpool/CartPole-v1"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     num_envs: run.Count = 16

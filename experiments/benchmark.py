@@ -1,8 +1,8 @@
 """Speed, side by side with other libraries: `python -m experiments.benchmark --help`.
 
-Every contender runs in a worker process of its own kind, bellmax with one device per core as its experiments do, the
-peers with JAX's and torch's defaults. They are prepared and compiled first, then measured in turns, and the median of
-the rounds counts. A peer that is not installed is left out.
+Every contender runs in a worker process of its own kind, bellmax with the devices and threads that its commands have
+for as many runs, the peers with JAX's and torch's defaults. They are prepared and compiled first, then measured in
+turns, and the median of the rounds counts. A peer that is not installed is left out.
 """
 
 import json
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from experiments import run
@@ -55,9 +56,9 @@ def serve() -> None:
 class Worker:
     """A process that prepares work and times it; another takes its place where it dies."""
 
-    def __init__(self, python: str, code: str):
-        """Starts `python -c code`, with nothing set of what this process was told about devices and threads."""
-        self.environment = environment() | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
+    def __init__(self, python: str, code: str, told: Mapping[str, str] = MappingProxyType({})):
+        """Starts `python -c code`, told of devices and threads nothing but what is `told` in its environment."""
+        self.environment = environment() | {"JAX_ENABLE_COMPILATION_CACHE": "false"} | dict(told)
         self.arguments = [python, "-W", "ignore", "-c", code]
         self.process = self.start()
 
@@ -85,9 +86,18 @@ class Worker:
         self.process.communicate()
 
 
+TRAINED: tuple[Part, ...] = ("dqn", "ppo", "sac")
+"""Parts whose runs are of small layers, so that commands compute them without a pool of threads (`run.cores`)."""
+
+
 def workers(config: Config) -> dict[str, Worker]:
-    """Both sides' processes."""
-    started = {"ours": Worker(sys.executable, "from experiments import benchmark; benchmark.serve()")}
+    """Both sides' processes; of ours one with a pool of threads, and for `TRAINED` those without."""
+    code = "from experiments import benchmark; benchmark.serve()"
+    started = {"ours": Worker(sys.executable, code)}
+    if set(config.only) & set(TRAINED):
+        for name, devices in (("alone", 1), ("beside", os.cpu_count() or 1)):
+            told = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "NPROC": "1"}
+            started[name] = Worker(sys.executable, code, told)
     if config.peers:
         code = "from experiments.benchmarks import peers, worker; worker.serve(peers.WORK)"
         started["peers"] = Worker(config.peer_python or sys.executable, code)
@@ -96,7 +106,8 @@ def workers(config: Config) -> dict[str, Worker]:
 
 def measure(case: Case, sides: Mapping[str, Worker], config: Config) -> list[Row]:
     """Prepares the contenders of a case, then times them in turns."""
-    contenders = [(label, sides["ours"], work) for label, work in case.ours.items()]
+    own = "ours" if case.part not in TRAINED else "alone" if case.seeds == 1 else "beside"
+    contenders = [(label, sides[own], work) for label, work in case.ours.items()]
     contenders += [(peer, sides["peers"], work) for peer, work in case.peers.items() if peer in config.peers]
     seeds = f"{case.seeds} seed{'s' if case.seeds > 1 else ''}"
     print(f"{case.name}, {seeds}", flush=True)

@@ -25,6 +25,7 @@ class Config(cem.Searching):
 class Flags(cem.Run):
     """Search for a policy by evolution with covariance matrix adaptation (Hansen, 2016)."""
 
+    factorises = True
     agent: Config = field(default_factory=Config)
 
 

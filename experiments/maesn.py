@@ -42,6 +42,7 @@ class Config:
 class Flags(run.Common):
     """Train MAESN (Gupta et al., 2018): exploration by a latent of each episode, which tasks adapt."""
 
+    factorises = True
     env: str = "bellmax/point-goals"
     """Task, as suite/id, of a distribution with episodes of one length, whose tasks stay for good (episodes=0)."""
     env_options: tuple[str, ...] = ("goals=half-circle", "horizon=20", "episodes=0")

@@ -56,6 +56,7 @@ class Config:
 class Flags(run.Common):
     """Train MAML (Finn et al., 2017) on a distribution of tasks, of which each lane plays one at a time."""
 
+    factorises = True
     env: str = "bellmax/point-goals"
     """Task, as suite/id, of a distribution whose tasks stay for rollouts × (inner steps + 1) episodes of one length."""
     steps: run.Steps = 4_848_000

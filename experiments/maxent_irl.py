@@ -44,6 +44,7 @@ class Config(parts.experts.Shown):
 class Flags(run.Common):
     """Learn a reward from demonstrations (Ziebart et al., 2008) on a table that is learned too, or an apprentice."""
 
+    factorises = True
     env: str = "bellmax/grid"
     """Task whose observation is a number and whose rules are known, as suite/id."""
     steps: run.Steps = 20_000

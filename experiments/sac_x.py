@@ -98,8 +98,6 @@ def intentions(config: Config, spec: "run.Spec") -> int:
 
 def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
-    from jax.nn.initializers import orthogonal
-
     import networks
     import replay
     from agents.common import optimisers, wrappers
@@ -108,6 +106,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.ddpg import Params
     from agents.sac_x import sac_x
     from envs.base import Box, Discrete
+    from networks.initializers import orthogonal
 
     number = intentions(config, spec)
     torso = lambda space: parts.torso(spec._replace(observation=space), config.hidden, "auto")  # noqa: E731

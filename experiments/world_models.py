@@ -47,6 +47,7 @@ class Flags(run.Common):
     Each stage has its folder in the run folder; --resume goes on with the stage that was stopped.
     """
 
+    factorises = True
     env: str = "bellmax/cartpole-swingup-no-velocity"
     """Task, as suite/id; `python -m experiments.list` prints the suites."""
     steps: run.Steps = 1_500_000

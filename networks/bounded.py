@@ -2,9 +2,9 @@
 
 import flax.linen as nn
 import numpy as np
-from jax.nn.initializers import orthogonal
 
 from envs.base import Array
+from networks.initializers import orthogonal
 
 
 class BoundedValue(nn.Module):

@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import orthogonal, zeros
+from jax.nn.initializers import zeros
 
 from envs.base import Array, select
 from networks import memory
 from networks.cores import lstm_gates, outputs_of
+from networks.initializers import orthogonal
 from networks.torsos import Initializer, bias_for, linear
 
 

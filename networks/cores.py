@@ -9,9 +9,10 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import orthogonal, zeros
+from jax.nn.initializers import zeros
 
 from envs.base import Array, Tree, select
+from networks.initializers import orthogonal
 from networks.torsos import Initializer, bias_for, linear
 
 

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import orthogonal, zeros
+from jax.nn.initializers import zeros
 
 from envs.base import Array, Tree
 from networks.cores import LSTM, DilatedLSTM
 from networks.distributions import Categorical
+from networks.initializers import orthogonal
 from networks.torsos import linear
 
 

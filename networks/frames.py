@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from envs.base import Array, Tree
 from networks.cores import LSTM
+from networks.initializers import orthogonal
 from networks.torsos import Conv, scaled
 
 
@@ -80,7 +81,7 @@ class FrameTorso(nn.Module):
         x = scaled(frame.reshape((-1, *frame.shape[-3:])), self.dtype, self.scale)
         for i, channels in enumerate(self.channels):
             x = nn.relu(Conv(channels, 3, 2, dtype=self.dtype)(x) if i else Conv(channels, 3, same=True)(x))
-        x = nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.orthogonal(2**0.5))(x.reshape((x.shape[0], -1))))
+        x = nn.relu(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5))(x.reshape((x.shape[0], -1))))
         return x.reshape((*frame.shape[:-3], self.hidden)).astype(jnp.float32)
 
 
@@ -108,7 +109,7 @@ class ImaginationTorso(nn.Module):
         if self.encoder is not None:
             codes = self.codes(self.encoder, observation["frames"], observation["rewards"])
             features = jnp.concatenate([features, codes], -1)
-        return nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.orthogonal(2**0.5))(features))
+        return nn.relu(nn.Dense(self.hidden, kernel_init=orthogonal(2**0.5))(features))
 
     def codes(self, encoder: nn.Module, frames: Tree, rewards: Array) -> Array:
         """`[N, A, D, ...]` and `[N, A, D] -> [N, A * memory]`."""

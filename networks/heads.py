@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.nn.initializers import orthogonal, zeros
+from jax.nn.initializers import zeros
 
 from envs.base import Array
 from networks.distributions import Categorical, Categoricals, Gaussian, TanhGaussian
+from networks.initializers import orthogonal
 from networks.noisy import Noise
 from networks.torsos import MLP, Initializer, linear
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.base import Array, Subtasks
+from networks.initializers import orthogonal
 from networks.text import encoder
 
 Embedding = Literal["table", "parts", "lstm", "bag"]
@@ -119,7 +120,9 @@ class Meta(nn.Module):
         bias = nn.initializers.constant(-1.0)
         update = nn.Dense(1, name="update", bias_init=bias)(jnp.concatenate([context, memory.h, done], -1))[:, 0]
         update = jnp.where(memory.asked & (not self.always), nn.sigmoid(update), 1.0)
-        (c, h), _ = nn.OptimizedLSTMCell(self.hidden, name="memory")((memory.c, memory.h), context)
+        (c, h), _ = nn.OptimizedLSTMCell(self.hidden, recurrent_kernel_init=orthogonal(), name="memory")(
+            (memory.c, memory.h), context
+        )
         shift = nn.Dense(3, name="shift")(jnp.concatenate([h, done], -1)) + jnp.array([[0.0, 2.0, 0.0]])
         shift = jnp.where(memory.asked[:, None], shift, jnp.array([[-1e9, 0.0, -1e9]]))
         parts = [nn.Dense(size, name=f"parameter_{i}") for i, size in enumerate(self.subtasks.sizes)]

@@ -15,11 +15,12 @@ from typing import Any, Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import orthogonal, zeros
+from jax.nn.initializers import zeros
 
 from envs.base import Array, select
 from networks.controller import over_time
 from networks.cores import lstm_gates
+from networks.initializers import orthogonal
 from networks.torsos import Initializer, linear
 
 Kind = Literal["mqn", "rmqn", "frmqn"]

@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax
-from jax.nn.initializers import orthogonal, zeros
+from jax.nn.initializers import zeros
 
 from envs.base import Array
 from networks.heads import QValues
+from networks.initializers import orthogonal
 from networks.torsos import linear
 
 

@@ -10,12 +10,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.nn.initializers import orthogonal
 
 from envs.base import Array, Box, Discrete, Space, Tree, byte_scale
 from networks import memory
 from networks.cores import DeepLSTM, outputs_of
 from networks.distributions import Categorical
+from networks.initializers import orthogonal
 from networks.torsos import MLP, Conv, Torso, scaled
 
 Kind = Literal["image", "binary", "vector", "category", "text"]

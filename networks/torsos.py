@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.nn.initializers import orthogonal, zeros
+from jax.nn.initializers import zeros
 
 from envs.base import Array, Box, Discrete, Key, Tree, byte_scale
+from networks.initializers import orthogonal
 from networks.noisy import Noise, NoisyDense
 
 Initializer = Callable[..., Array]

@@ -1,6 +1,7 @@
 """How a run uses the processor, and where compiled programs are kept."""
 
 import ctypes
+import inspect
 import os
 import platform
 import sys
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 def use_cores(config: "Common | None" = None) -> None:
     """Settles how XLA uses the CPU and where it keeps compiled programs; before JAX starts, unless told otherwise.
 
-    Runs side by side have a host device per core. A single run whose operations are small, and any run that has one
-    core, has one device and no thread pool: handing such work to other threads takes longer than doing it
-    (docs/design.md, "Drivers").
+    A single run whose operations are small, and any run that has one core, has one device. Runs side by side have a
+    device per core. Operations that are small are computed by the thread that reaches them, since handing them to
+    others takes longer (docs/design.md, "Drivers"); where they are not, or where they might wait for another thread,
+    XLA has a pool of threads.
 
     Args:
       config: flags of the run; None where there may be several devices' worth of work.
@@ -29,15 +31,16 @@ def use_cores(config: "Common | None" = None) -> None:
         return_memory()
     given = os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    inline = config is not None and runs_inline(config, cores)
+    alone = config is not None and runs_alone(config, cores)
     if "xla_force_host_platform_device_count" not in given:
         learners = (
             config.seeds if config is not None and actors.apart(config) else 1
         )  # each of which has a device of its own
-        devices = 1 if inline else max(cores, learners)
+        devices = 1 if alone else max(cores, learners)
         os.environ["XLA_FLAGS"] = f"{given} --xla_force_host_platform_device_count={devices}".strip()
-        # XLA's thread pool has NPROC threads, by default one per core. Devices occupy one each, and where none is left
-        # an operation that hands out part of its work waits for ever; with one device it does that work itself.
+        # XLA's thread pool has NPROC threads, by default one per core, and at least one per device. An operation that
+        # waits there for others waits for ever if no thread is left; with a single one XLA hands out nothing.
+        inline = alone or (config is not None and runs_inline(config))
         os.environ.setdefault("NPROC", str(1 if inline else 4 * devices))
 
 
@@ -57,19 +60,30 @@ INLINE_LAYER = 128
 """Units up to which a dense layer is computed faster by one thread than handed to several."""
 
 
-def runs_inline(config: "Common", cores: int) -> bool:
-    """Whether a command computes on one thread, having neither actors in threads nor several learners.
-
-    It does where there is one core, and where there is one run, of small layers, that sees no Atari frames.
-    """
-    runs = config.seeds * len(flags.grid(config))
-    hidden = getattr(config.agent, "hidden", ())
-    widest = max(hidden, default=0) if isinstance(hidden, tuple) else hidden
-    images = config.env.startswith("atari/") or getattr(config.agent, "frames", 1) > 1
+def runs_alone(config: "Common", cores: int) -> bool:
+    """Whether a command has one device: there is one core, or one run of small operations."""
     shared = actors.apart(config) and (config.engine == "threads" or config.learners > 1 or config.seeds > 1)
     if shared or config.devices > 1:
         return False
-    return cores == 1 or (runs == 1 and widest <= INLINE_LAYER and not images)
+    return cores == 1 or (config.seeds * len(flags.grid(config)) == 1 and is_small(config))
+
+
+def runs_inline(config: "Common") -> bool:
+    """Whether runs side by side compute on one thread each: they are small, and nothing in them waits for a thread.
+
+    LAPACK's routines on a batch do (`networks.initializers`), and there may be some in what users bring along.
+    """
+    own = Path(inspect.getfile(type(config))).resolve().is_relative_to(Path(__file__).resolve().parents[1])
+    apart = actors.apart(config) or config.devices > 1
+    return own and ":" not in config.env and not (type(config).factorises or apart) and is_small(config)
+
+
+def is_small(config: "Common") -> bool:
+    """Whether layers are small and no images are seen."""
+    hidden = getattr(config.agent, "hidden", ())
+    widest = max(hidden, default=0) if isinstance(hidden, tuple) else hidden
+    images = config.env.startswith("atari/") or getattr(config.agent, "frames", 1) > 1
+    return widest <= INLINE_LAYER and not images
 
 
 def keep_compiled() -> None:

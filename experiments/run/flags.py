@@ -24,6 +24,9 @@ Config = TypeVar("Config")
 class Task:
     """Flags of what is trained on, and how often."""
 
+    factorises = False
+    """Whether updates call LAPACK; see `experiments.run.cores.runs_inline`."""
+
     preset: str = ""
     """Take the defaults of this preset; flags given beside it win."""
     env: str = "bellmax/catch"

@@ -22,25 +22,42 @@ def config(experiment, agent=None, **fields):
 
 
 @pytest.mark.parametrize(
-    ("given", "inline"),
+    ("given", "devices", "pool"),
     [
-        (config("ppo"), True),
-        (config("dqn"), True),
-        (config("ppo", seeds=2), False),
-        (config("ppo", sweep=("agent.discount=0.9,0.99",)), False),
-        (config("ppo", devices=2), False),
-        (config("ppo", {"hidden": (64, 512)}), False),
-        (config("i2a"), False),  # one layer of 256
-        (config("dqn", env="atari/Pong"), False),
+        (config("ppo"), 1, 1),
+        (config("dqn"), 1, 1),
+        (config("acktr"), 1, 1),
+        (config("ppo", seeds=2), CORES, 1),
+        (config("ppo", sweep=("agent.discount=0.9,0.99",)), CORES, 1),
+        (config("iql", seeds=2, env="bellmax/cross"), CORES, 4 * CORES),  # layers of 256
+        (config("iql", {"hidden": (64, 64)}, seeds=2), CORES, 1),
+        (config("acktr", seeds=2), CORES, 4 * CORES),  # whose updates call LAPACK
+        (config("ppo", seeds=2, env="my_tasks:corridor"), CORES, 4 * CORES),  # which may
+        (config("ppo", devices=2), CORES, 4 * CORES),
+        (config("ppo", {"hidden": (64, 512)}), CORES, 4 * CORES),
+        (config("i2a"), CORES, 4 * CORES),  # one layer of 256
+        (config("dqn", env="atari/Pong"), CORES, 4 * CORES),
     ],
 )
-def test_one_small_run_is_computed_inline(given, inline, monkeypatch):
+def test_small_operations_are_computed_by_the_thread_that_reaches_them(given, devices, pool, monkeypatch):
     for name in ("XLA_FLAGS", "NPROC"):
         monkeypatch.delenv(name, raising=False)
     cores.use_cores(given)
-    devices = 1 if inline else CORES
     assert os.environ["XLA_FLAGS"] == f"--xla_force_host_platform_device_count={devices}"
-    assert os.environ["NPROC"] == ("1" if inline else str(4 * CORES))
+    assert os.environ["NPROC"] == str(pool)
+
+
+def test_what_a_user_wrote_keeps_a_pool(tmp_path, monkeypatch):
+    """It may call LAPACK for several seeds at once."""
+    (tmp_path / "own_flags.py").write_text(
+        "from dataclasses import dataclass\nfrom experiments import ppo\n\n\n"
+        "@dataclass(frozen=True)\nclass Flags(ppo.Flags):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("XLA_FLAGS", "NPROC"):
+        monkeypatch.delenv(name, raising=False)
+    cores.use_cores(import_module("own_flags").Flags(seeds=2))
+    assert os.environ["NPROC"] == str(4 * CORES)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +78,30 @@ def test_on_one_core_nothing_is_handed_to_other_threads(given, inline, monkeypat
     cores.use_cores(given)
     assert os.environ["XLA_FLAGS"] == "--xla_force_host_platform_device_count=1"
     assert os.environ["NPROC"] == ("1" if inline else "4")
+
+
+MANY = """
+import sys
+import jax
+import jax.numpy as jnp
+from networks.initializers import orthogonal
+
+init = orthogonal() if sys.argv[1] == "ours" else jax.nn.initializers.orthogonal()
+every = lambda key: [init(k, (48, 48), jnp.float32) for k in jax.random.split(key, 12)]
+begin = jax.pmap(jax.vmap(every))
+for _ in range(20):
+    jax.block_until_ready(begin(jax.random.split(jax.random.key(0), (2, 8))))
+print("done")
+"""
+
+
+def test_parameters_of_many_seeds_begin_without_a_thread_to_spare():
+    """With JAX's own initialiser this waits for ever, more often than not."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
+    kept |= {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "NPROC": "1", "JAX_PLATFORMS": "cpu"}
+    words = [sys.executable, "-W", "ignore", "-c", MANY, "ours"]
+    done = subprocess.run(words, cwd=ROOT, env=kept, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "done\n"
 
 
 def test_what_the_user_set_stays(monkeypatch):

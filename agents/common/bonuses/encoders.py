@@ -12,6 +12,7 @@ from agents.base import Array, Tree
 from agents.common import wrappers
 from agents.common.moments import Moments
 from envs.base import Box, Discrete
+from networks.initializers import orthogonal
 from networks.torsos import layout
 
 
@@ -52,7 +53,7 @@ class Reminded(nn.Module):
         """`([..., F], [..., A]) -> [..., size]`."""
 
         def dense(x: Array, width: int) -> Array:
-            return nn.Dense(width, kernel_init=nn.initializers.orthogonal(2**0.5))(jnp.concatenate([x, action], -1))
+            return nn.Dense(width, kernel_init=orthogonal(2**0.5))(jnp.concatenate([x, action], -1))
 
         x = nn.leaky_relu(dense(x, self.width))
         for _ in range(self.blocks):

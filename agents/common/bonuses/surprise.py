@@ -25,6 +25,7 @@ from agents.common.curiosity import Module
 from agents.trpo import Region, natural_step, search
 from envs import parallel
 from envs.base import Spec, blank
+from networks.initializers import orthogonal
 
 
 class Surprised(NamedTuple):
@@ -45,7 +46,7 @@ class _Net(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         x = networks.MLP(self.hidden, nn.tanh)(x)
-        return nn.Dense(self.size, kernel_init=nn.initializers.orthogonal(0.01))(x)
+        return nn.Dense(self.size, kernel_init=orthogonal(0.01))(x)
 
 
 def surprise(
