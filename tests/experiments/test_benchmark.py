@@ -105,15 +105,19 @@ def test_own_work_is_compared_with_other_own_work() -> None:
 
 
 def test_contenders_take_turns_and_the_median_counts() -> None:
-    sides = {"ours": Clock(a=2.0), "peers": Clock(b=5.0)}
+    sides = {"beside": Clock(a=2.0), "peers": Clock(b=5.0)}
     case = Case(
         "dqn", "training", 2, "env steps/s", {"task": Work("a", {})}, {"rejax": Work("b", {})}, goals={"rejax": 3}
     )
     (row,) = benchmark.measure(case, sides, Config(repeats=3))
     assert (row.ours, row.theirs, row.ratio) == (5.0, 2.0, 2.5)
     assert row.met is False and row.goal == "at least 3 x"
-    assert sides["ours"].asked == [("a", True)] + [("a", False)] * 3
+    assert sides["beside"].asked == [("a", True)] + [("a", False)] * 3
     assert sides["peers"].asked == [("b", True)] + [("b", False)] * 3
+    (row,) = benchmark.measure(
+        case._replace(seeds=1), {"alone": Clock(a=1.0), "peers": Clock(b=5.0)}, Config(repeats=1)
+    )
+    assert row.ours == 10.0
 
 
 def test_times_count_the_other_way_round() -> None:
@@ -124,7 +128,7 @@ def test_times_count_the_other_way_round() -> None:
 
 
 def test_a_peer_that_is_not_installed_is_told(tmp_path: Path) -> None:
-    sides = {"ours": Clock(a=2.0), "peers": Clock()}
+    sides = {"alone": Clock(a=2.0), "peers": Clock()}
     case = Case("dqn", "training", 1, "env steps/s", {"task": Work("a", {})}, {"rejax": Work("b", {})})
     (row,) = benchmark.measure(case, sides, Config(repeats=1))
     assert row.ours > 0 and row.theirs is None and benchmark.INSTALL in row.peer
@@ -175,7 +179,7 @@ def test_bad_flags_are_refused(words: list[str], capsys: pytest.CaptureFixture[s
 
 
 def test_the_peers_worker_starts_and_answers() -> None:
-    sides = benchmark.workers(Config(peers=("gymnax",)))
+    sides = benchmark.workers(Config(only=("env",), peers=("gymnax",)))
     try:
         assert sides["peers"].ask(versions=True)["value"]["jax"]
         assert sides["peers"].ask(work="none", arguments={}) == {"error": "KeyError: 'none'"}
