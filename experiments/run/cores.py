@@ -1,7 +1,6 @@
 """How a run uses the processor, and where compiled programs are kept."""
 
 import ctypes
-import inspect
 import os
 import platform
 import sys
@@ -73,9 +72,10 @@ def runs_inline(config: "Common") -> bool:
 
     LAPACK's routines on a batch do (`networks.initializers`), and there may be some in what users bring along.
     """
-    own = Path(inspect.getfile(type(config))).resolve().is_relative_to(Path(__file__).resolve().parents[1])
+    module = sys.modules[type(config).__module__]
+    ours = Path(getattr(module, "__file__", None) or "/").resolve().is_relative_to(Path(__file__).resolve().parents[1])
     apart = actors.apart(config) or config.devices > 1
-    return own and ":" not in config.env and not (type(config).factorises or apart) and is_small(config)
+    return ours and ":" not in config.env and not (type(config).factorises or apart) and is_small(config)
 
 
 def is_small(config: "Common") -> bool:
