@@ -249,7 +249,7 @@ def do_table() -> None:
 
 
 def do_keep(names: Positional[tuple[str, ...]], why: str) -> None:
-    """Says that figures hold although the code of their claims changed, and why.
+    """Says that figures hold although the code of their claims changed, and why, after what was said before.
 
     Args:
       names: of the claims.
@@ -259,9 +259,8 @@ def do_keep(names: Positional[tuple[str, ...]], why: str) -> None:
         claim = evidence.claims.load(name)
         code, found = evidence.records.fingerprint(claim), evidence.records.load(claim)
         changed = {arm: record for arm, record in found.items() if not record.before and record.code != code}
-        evidence.records.save(
-            name, found | {arm: replace(record, code=code, kept=why) for arm, record in changed.items()}
-        )
+        held = {arm: replace(each, code=code, kept=f"{each.kept} {why}".strip()) for arm, each in changed.items()}
+        evidence.records.save(name, found | held)
     do_page(tuple(dict.fromkeys(evidence.claims.load(name).system for name in names)))
 
 

@@ -201,6 +201,9 @@ def test_figures_of_changed_code_are_kept_with_a_reason_or_marked(house: Path) -
     command.main(["keep", "walking", "--why", "Only a name changed."])
     assert problems() == [] and "older than its code" not in (house / "README.md").read_text()
     assert "the figures hold: Only a name changed." in (house / "walker.md").read_text()
+    edit(house.parents[1] / "agents" / "walker.py", "SPEED", "PACE")
+    command.main(["keep", "walking", "--why", "And another."])
+    assert problems() == [] and "Only a name changed. And another." in (house / "walker.md").read_text()
 
 
 def test_figures_from_before_evidence_was_kept_carry_a_mark(house: Path) -> None:
