@@ -46,6 +46,16 @@ class Policy(nn.Module):
         return action, jnp.concatenate([h, action], axis=-1)
 
 
+def spans(h: Array, length: int) -> Array:
+    """Each of the points `[T, H]` beside those around it, `[T, length H]`, zeros beyond both ends.
+
+    A dense layer of these is a convolution through time. As a product it is many times as fast on a CPU, where XLA has
+    no fast convolution within a scan.
+    """
+    wide = jnp.pad(h, (((length - 1) // 2, length // 2), (0, 0)))
+    return jnp.concatenate([wide[i : i + len(h)] for i in range(length)], axis=-1)
+
+
 class Temporal(nn.Module):
     """Activations through time `[T, H]` -> a loss."""
 
@@ -55,8 +65,8 @@ class Temporal(nn.Module):
     @nn.compact
     def __call__(self, h: Array) -> Array:
         """The mean square of what two convolutions make of them."""
-        h = nn.relu(nn.Conv(self.filters, (self.length,))(h))
-        return jnp.mean(jnp.square(nn.Conv(self.filters, (self.length,))(h)))
+        h = nn.relu(nn.Dense(self.filters)(spans(h, self.length)))
+        return jnp.mean(jnp.square(nn.Dense(self.filters)(spans(h, self.length))))
 
 
 class Params(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 import envs
 from agents.base import MID, Sample, Step, TimeStep
 from agents.common import optimisers
-from agents.daml import daml, one_step
+from agents.daml import daml, one_step, spans
 from envs import keys
 from tests.experiments.running import call
 
@@ -26,6 +26,15 @@ def test_one_step_goes_down_the_loss_by_each_rate():
     error = x @ w + b
     np.testing.assert_allclose(found["w"], w - 0.3 * psi * 2 * x.T @ error / 7, rtol=1e-4)
     np.testing.assert_allclose(found["b"], b - 0.05 * psi * 2 * error.mean(0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("length", [1, 4, 5])
+def test_a_product_of_spans_is_a_convolution_through_time(length):
+    rng = np.random.default_rng(0)
+    h, kernel = rng.normal(size=(7, 3)).astype(np.float32), rng.normal(size=(length, 3, 2)).astype(np.float32)
+    wanted = jax.lax.conv_general_dilated(h[None], kernel, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC"))[0]
+    found = spans(jnp.asarray(h), length) @ kernel.reshape((-1, 2))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def shown(seed, lanes=3):
