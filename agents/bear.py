@@ -25,6 +25,7 @@ from agents.common.critics import apply, ends, fit, with_action
 from agents.common.penalties import many
 from agents.losses.offline import Kernel
 from envs import parallel
+from envs.extremes import least
 from networks.base import Network
 
 
@@ -140,7 +141,7 @@ def bear(
         data = jax.lax.stop_gradient(generated(nets, model, k_model, before, samples, latents))
         turned = lambda x: jnp.moveaxis(before_tanh(x), 0, -2)  # noqa: E731
         apart = losses.mean_discrepancy(turned(own), turned(data), width, kernel)
-        q = jnp.mean(jnp.min(many(critic, critics, before, own), axis=0), axis=-1)
+        q = jnp.mean(least(many(critic, critics, before, own), 0), axis=-1)
         each = alpha * apart - jnp.where(count < imitated, 0.0, q)
         terms = {"policy_loss": each, "discrepancy": apart}
         means = {name: parallel.masked_mean(x, valid(steps)) for name, x in terms.items()}

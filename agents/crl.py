@@ -20,6 +20,7 @@ from agents import losses
 from agents.base import Agent, Array, Key, Step, TimeStep, Tree
 from agents.common.critics import apply, ends, with_action
 from agents.common.reaching import State, ascent, played, posed, together
+from envs.extremes import least
 from replay import goals as drawn
 
 
@@ -94,7 +95,7 @@ def crl(networks: Nets, optimiser: optax.GradientTransformation, *, cloning: flo
         fixed = jax.lax.stop_gradient(params)
         policy = apply(networks.policy, params.policy, posed(before, goal))
         phi = embedded(fixed, before, jnp.clip(policy.mode(), -1.0, 1.0))
-        q = jnp.min(jnp.mean(phi * aimed(fixed, goal), axis=-1) * jnp.sqrt(float(phi.shape[-1])), axis=0)
+        q = least(jnp.mean(phi * aimed(fixed, goal), axis=-1) * jnp.sqrt(float(phi.shape[-1])), 0)
         return ascent(q, policy.log_prob(steps.action[:-1]), cloning)
 
     return Agent(

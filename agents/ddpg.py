@@ -34,6 +34,7 @@ from agents.common.action_noise import Noise
 from agents.common.critics import apply, ends, fit, with_action
 from agents.common.demonstrations import Demonstrations, joint_weight, one_and_n
 from envs import parallel
+from envs.extremes import least
 from networks.base import Network
 
 
@@ -166,7 +167,7 @@ def ddpg(
         if cloning is None:
             value = parallel.masked_mean(cost - q[0], valid(steps))
             return value, {"policy_loss": value}
-        q = jnp.min(q, axis=0) if cloning.least else q[0]
+        q = least(q, 0) if cloning.least else q[0]
         size = parallel.mean(parallel.masked_mean(jnp.abs(q), valid(steps)))
         apart = jnp.sum(jnp.square(action - steps.action[:-1]), axis=-1)
         each = cost - cloning.scale * losses.value_scale(q, size) + cloning.policy * apart

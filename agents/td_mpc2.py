@@ -3,7 +3,7 @@
 Hansen, Su and Wang, "TD-MPC2: scalable, robust world models for continuous control", ICLR 2024. A window of H
 transitions is unrolled in the model from z_0 = e(x_t) by its own actions, z_{h+1} = d(z_h, a_h):
 
-    L = 1/H Σ_h ρ^h [c_z |z_{h+1} - sg e(x_{h+1})|² + c_r ℓ(R(z_h, a_h), r_{h+1}) + c_q Σ_e ℓ(Q_e(z_h, a_h), y_{h+1})]
+    L = 1/H Σ_h ρ^h [c_z |z_{h+1} - sg e(x_{h+1})|² + c_r ℓ(R(z_h, a_h), r_{h+1}) + c_q/E Σ_e ℓ(Q_e(z_h, a_h), y_{h+1})]
     y = r + γ min of two of Q̄(e(x'), π(e(x'))),     L_π = -1/(H+1) Σ_h ρ^h [Q(z_h, π(z_h)) / S + β H(π(·|z_h))]
 
 with cross-entropies ℓ to two-hot distributions of symlog x, Q̄ an average of Q's parameters over time, S the running
@@ -148,11 +148,11 @@ def td_mpc2(
         _, (z, rewards, values) = jax.lax.scan(step, first, steps.action[:-1])
         weight = coefficients.decay ** jnp.arange(horizon + 1.0)[:, None]
         alive = jnp.cumprod(valid(steps), axis=0)
-        worth = sum(losses.support_loss(values[:, e], y, atoms, PAIR) for e in range(values.shape[1]))
+        worth = [losses.support_loss(values[:, e], y, atoms, PAIR) for e in range(values.shape[1])]
         each = {
             "consistency_loss": jnp.mean(jnp.square(z - seen[1:]), -1),
             "reward_loss": losses.support_loss(rewards, steps.timestep.reward[1:], atoms, PAIR),
-            "value_loss": jnp.asarray(worth),
+            "value_loss": jnp.mean(jnp.stack(worth), axis=0),
         }
         means = {name: jnp.mean(weight[:-1] * alive * x) for name, x in each.items()}
         # The policy hears of latents as they were imagined, and moves nothing but itself.

@@ -29,8 +29,11 @@ from experiments.reports import evidence
 from experiments.reports.evidence import Claim, Record, Result
 
 
-def made(claim: Claim, arm: str) -> Record:
+def made(claim: Claim, arm: str) -> tuple[Record, Path | None]:
     """Makes the runs of one arm of a claim.
+
+    Returns:
+      What they gave, and the run folder, which a study has none of.
 
     Raises:
       ValueError: the command failed, or the study gave other than one number per seed.
@@ -46,7 +49,7 @@ def made(claim: Claim, arm: str) -> Record:
             raise ValueError(f"{claim.name}: {text} gave shape {values.shape}; must be ({len(claim.seeds)},)")
         import jax
 
-        return Record(
+        record = Record(
             seeds=claim.seeds,
             values=tuple((float(f"{x:.6g}"),) for x in values),
             command=text,
@@ -57,12 +60,13 @@ def made(claim: Claim, arm: str) -> Record:
             seconds=round(time.monotonic() - begin, 1),
             code=evidence.records.fingerprint(claim),
         )
+        return record, None
     gather(claim)
     folder = Path("runs") / "evidence" / f"{claim.name}-{arm}-{time.strftime('%Y%m%d-%H%M%S')}"
     command = [sys.executable, "-m", *claim.command(arm), "--out", str(folder)]
     if subprocess.run(command, check=False).returncode:
         raise ValueError(f"{claim.name}, {arm}: the command failed; its folder is {folder}")
-    return evidence.records.of_run(folder, claim, text)
+    return evidence.records.of_run(folder, claim, text), folder
 
 
 def gather(claim: Claim) -> None:
@@ -107,12 +111,18 @@ def do_run(names: Positional[tuple[str, ...]], arms: tuple[str, ...] = ()) -> No
     for name in names:
         claim = evidence.claims.load(name)
         for arm in chosen(claim, arms):
-            changed |= dict.fromkeys(keep(claim, arm, made(claim, arm)))
+            changed |= dict.fromkeys(keep(claim, arm, *made(claim, arm)))
     do_page(tuple(changed))
 
 
-def keep(claim: Claim, arm: str, record: Record) -> list[str]:
-    """Saves the record of an arm, and of all arms of other claims that are judged by the same command and metric.
+def keep(claim: Claim, arm: str, record: Record, folder: Path | None) -> list[str]:
+    """Saves the record of an arm, and of all arms of other claims that are judged by the same command.
+
+    Args:
+      claim: whose arm was run.
+      arm: which.
+      record: what it gave.
+      folder: the run's, of which claims by other metrics are recorded; None for a study.
 
     Returns:
       The systems whose pages it changes.
@@ -121,8 +131,10 @@ def keep(claim: Claim, arm: str, record: Record) -> list[str]:
     text = evidence.checks.command_text(claim, arm)
     for other in [claim, *(each for each in evidence.claims.everyone() if each.name != claim.name)]:
         same = [each for each in other.arms if evidence.checks.command_text(other, each) == text]
-        for each in same if (other.metric, other.seeds) == (claim.metric, claim.seeds) else []:
-            own = replace(record, code=evidence.records.fingerprint(other))
+        by_this = other.metric == claim.metric
+        for each in same if other.seeds == claim.seeds and (by_this or folder) else []:
+            found = record if by_this or folder is None else evidence.records.of_run(folder, other, text)
+            own = replace(found, code=evidence.records.fingerprint(other))
             evidence.records.save(other.name, _ordered(other, {**evidence.records.load(other), each: own}))
             systems.append(other.system)
     return systems
@@ -144,7 +156,8 @@ def do_record(name: Positional[str], runs: tuple[str, ...]) -> None:
         arm, _, folder = text.partition("=")
         chosen(claim, (arm,))
         compare_flags(claim, arm, folder)
-        keep(claim, arm, evidence.records.of_run(Path(folder), claim, evidence.checks.command_text(claim, arm)))
+        record = evidence.records.of_run(Path(folder), claim, evidence.checks.command_text(claim, arm))
+        keep(claim, arm, record, Path(folder))
     do_page()
 
 
@@ -205,7 +218,7 @@ def do_reproduce(targets: Positional[tuple[str, ...]]) -> None:
             raise ValueError(f"{name}: no claim is about it; there are {', '.join(evidence.pages.systems())}")
         for claim in own:
             before = evidence.records.load(claim)
-            now = {arm: made(claim, arm) for arm in claim.arms}
+            now = {arm: made(claim, arm)[0] for arm in claim.arms}
             results, recorded = evidence.verdicts.results(claim, now), evidence.verdicts.results(claim, before)
             for arm in claim.arms:
                 told = agreement(before.get(arm), now[arm], recorded[arm], results[arm])

@@ -28,7 +28,7 @@ class Config:
     group: run.Count = 8
     """Numbers of a latent that SimNorm makes a distribution of."""
     latents: Literal["simplicial", "plain"] = "simplicial"
-    """What latents are: distributions by SimNorm, or, as an ablation, numbers without bounds."""
+    """What latents are: normalised and made distributions by SimNorm, or, as an ablation, numbers without bounds."""
     critics: run.Pair = 5
     """Number of critics, of which two are drawn for each use."""
     support: run.Positive = 10.0
@@ -48,7 +48,7 @@ class Config:
     iterations: run.Count = 4
     """Iterations of MPPI for each action; 6 in the paper."""
     temperature: run.Positive = 0.5
-    """The τ by which the returns of the best plans are weighed."""
+    """Factor τ of the returns of the best plans in their weights; the greater, the more the best of them counts."""
     entropy_cost: run.NonNegative = 1e-4
     """Weight β of the policy's entropy."""
     target_rate: run.Share = 0.01
@@ -112,6 +112,7 @@ def make(config: Config, spec: "run.Bounded", size: run.Size) -> run.Parts:
     network = networks.control(
         parts.torso(spec, config.hidden[:-1], config.cnn, "silu", layer_norm=True),
         actions, config.atoms, config.width, config.hidden, config.critics, squash,
+        config.latents == "simplicial",
     )  # fmt: skip
     adam = lambda factor=1.0: optimisers.adam(factor * config.learning_rate, config.max_grad_norm)  # noqa: E731
     agent = td_mpc2(

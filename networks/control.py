@@ -10,7 +10,7 @@ from jax.nn.initializers import zeros
 
 from envs.base import Array, Key, Tree
 from networks.distributions import TanhGaussian
-from networks.heads import TanhGaussianPolicy
+from networks.initializers import orthogonal
 from networks.torsos import MLP
 
 
@@ -32,12 +32,15 @@ class Normed(nn.Module):
     outputs: int
     still: bool = False
     """The last layer begins with zeros."""
+    level: bool = False
+    """What the last layer makes is normalised as well, which a latent is before `simplicial`."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """`[..., D] -> [..., outputs]`."""
         init = zeros if self.still else nn.initializers.truncated_normal(0.02)
-        return nn.Dense(self.outputs, kernel_init=init)(MLP(self.hidden, jax.nn.mish, True)(x))
+        y = nn.Dense(self.outputs, kernel_init=init)(MLP(self.hidden, jax.nn.mish, True)(x))
+        return nn.LayerNorm()(y) if self.level else y
 
 
 class Encoder(nn.Module):
@@ -46,25 +49,30 @@ class Encoder(nn.Module):
     torso: nn.Module
     width: int
     squash: Callable[[Array], Array]
+    level: bool = True
 
     @nn.compact
     def __call__(self, observation: Tree) -> Array:
         """`observation[N] -> [N, width]`."""
-        return self.squash(nn.Dense(self.width)(self.torso(observation)))
+        y = nn.Dense(self.width)(self.torso(observation))
+        return self.squash(nn.LayerNorm()(y) if self.level else y)
 
 
 class Squashed(nn.Module):
-    """A policy of latents: `[N, D] -> TanhGaussian` in [-1, 1]."""
+    """A policy of latents, sure of its actions at first: `[N, D] -> TanhGaussian` in [-1, 1]."""
 
     hidden: tuple[int, ...]
     actions: int
+    log_std_bounds: tuple[float, float] = (-10.0, 2.0)
 
     @nn.compact
     def __call__(self, latent: Array) -> TanhGaussian:
-        """`[N, D] -> TanhGaussian`."""
-        return TanhGaussianPolicy(self.actions, log_std_bounds=(-10.0, 2.0))(
-            MLP(self.hidden, jax.nn.mish, True)(latent)
-        )
+        """`[N, D] -> TanhGaussian`, whose log standard deviation begins in the middle of its bounds."""
+        features = MLP(self.hidden, jax.nn.mish, True)(latent)
+        mean, spread = jnp.split(nn.Dense(2 * self.actions, kernel_init=orthogonal(0.01))(features), 2, -1)
+        low, high = self.log_std_bounds
+        ones = jnp.ones_like(mean)
+        return TanhGaussian(mean, low + (high - low) / 2 * (jnp.tanh(spread) + 1), -ones, ones)
 
 
 class Control(NamedTuple):
@@ -92,6 +100,7 @@ def control(
     hidden: tuple[int, ...] = (64, 64),
     critics: int = 5,
     squash: Callable[[Array], Array] = simplicial,
+    level: bool = True,
 ) -> Control:
     """The networks of TD-MPC2.
 
@@ -103,9 +112,11 @@ def control(
       hidden: dense layers of each network.
       critics: E.
       squash: what latents go through, `[..., D] -> [..., D]`; SimNorm by default.
+      level: latents go through layer normalisation before that.
     """
-    encoder, policy = Encoder(torso, width, squash), Squashed(hidden, actions)
-    dynamics, reward, critic = Normed(hidden, width), Normed(hidden, atoms, True), Normed(hidden, atoms, True)
+    encoder, policy = Encoder(torso, width, squash, level), Squashed(hidden, actions)
+    dynamics = Normed(hidden, width, level=level)
+    reward, critic = Normed(hidden, atoms, True), Normed(hidden, atoms, True)
     join = lambda latent, action: jnp.concatenate([latent, action], -1)  # noqa: E731
 
     def call(module: nn.Module, params: Any, *args: Any) -> Any:

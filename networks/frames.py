@@ -11,14 +11,20 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import Array, Tree
+from envs.extremes import greatest
 from networks.cores import LSTM
 from networks.initializers import orthogonal
 from networks.torsos import Conv, scaled
 
 
+def highest(x: Array) -> Array:
+    """The maximum of each map, `[N, H, W, C] -> [N, C]`."""
+    return greatest(x.reshape((x.shape[0], -1, x.shape[-1])), 1)
+
+
 def pool_and_inject(x: Array) -> Array:
     """`[N, H, W, C] -> [N, H, W, 2 C]`: each map's maximum laid beside it, so that all of a frame is known anywhere."""
-    return jnp.concatenate([x, jnp.broadcast_to(jnp.max(x, (1, 2), keepdims=True), x.shape)], -1)
+    return jnp.concatenate([x, jnp.broadcast_to(highest(x)[:, None, None], x.shape)], -1)
 
 
 class BasicBlock(nn.Module):
@@ -60,7 +66,7 @@ class FramePredictor(nn.Module):
         pixels = Conv(self.kinds, 1)(nn.relu(Conv(self.head, 1)(x)))
         y = nn.relu(Conv(self.reward_head, 1)(pool_and_inject(x)))
         y = nn.relu(Conv(self.reward_head, 1)(y))
-        reward = nn.Dense(self.atoms)(jnp.concatenate([jnp.max(y, (1, 2)), jnp.mean(y, (1, 2))], -1))
+        reward = nn.Dense(self.atoms)(jnp.concatenate([highest(y), jnp.mean(y, (1, 2))], -1))
         return pixels, reward
 
 

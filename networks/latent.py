@@ -8,12 +8,13 @@ import jax.numpy as jnp
 from jax.nn.initializers import zeros
 
 from envs.base import Array, Tree
+from envs.extremes import greatest, least
 from networks.torsos import MLP
 
 
 def unit_range(x: Array) -> Array:
     """Each vector `[..., D]` shifted and scaled to [0, 1] (MuZero, appendix G)."""
-    low, high = jnp.min(x, -1, keepdims=True), jnp.max(x, -1, keepdims=True)
+    low, high = least(x, -1)[..., None], greatest(x, -1)[..., None]
     return (x - low) / (high - low + 1e-5)
 
 

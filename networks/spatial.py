@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from envs import grids
 from envs.base import Array, Tree
+from envs.extremes import greatest
 from networks.torsos import Conv
 from networks.vin import ValueIteration
 
@@ -99,7 +100,7 @@ class PlannedMap(nn.Module):
     def __call__(self, maps: Array) -> Array:
         """`[N, H, W, C] -> float32 [N, H, W]`."""
         reward = Conv(1, 1, name="rewards")(nn.relu(Conv(self.hidden, 3, same=True, name="hidden")(maps)))
-        return jnp.max(ValueIteration(self.iterations, self.channels, name="planner")(reward), axis=-1)
+        return greatest(ValueIteration(self.iterations, self.channels, name="planner")(reward), -1)
 
 
 class GroundedValues(nn.Module):

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import normal
 
 from envs.base import Array
+from envs.extremes import greatest
 from networks.torsos import Conv, convolve, scaled
 
 
@@ -36,7 +37,7 @@ class ValueIteration(nn.Module):
         on_cpu = jax.default_backend() == "cpu"
 
         def iterate(q: Array, _: None) -> tuple[Array, None]:
-            value = jnp.max(q, axis=-1, keepdims=True)
+            value = greatest(q, -1)[..., None]
             wide = jnp.pad(value, ((0, 0), (1, 1), (1, 1), (0, 0)))
             return paid + convolve(wide, kernel, 1, on_cpu), None
 

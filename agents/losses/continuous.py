@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from agents.base import Array, Key
+from envs.extremes import least
 
 
 def pessimistic_target(r_t: Array, discount_t: Array, q_t: Array, low: Array | float, high: Array | float) -> Array:
@@ -71,7 +72,7 @@ def soft_value(q_t: Array, log_prob_t: Array, temperature: Array | float) -> Arr
     Returns:
       Values `[...]`.
     """
-    return jnp.min(q_t, axis=0) - temperature * log_prob_t
+    return least(q_t, 0) - temperature * log_prob_t
 
 
 def temperature_loss(log_temperature: Array, entropy_t: Array, target_entropy: Array | float) -> Array:
@@ -100,7 +101,7 @@ def expected_soft_value(q_t: Array, logits_t: Array, temperature: Array | float)
       Values `[...]`.
     """
     log_prob = jax.nn.log_softmax(logits_t)
-    return jnp.sum(jnp.exp(log_prob) * (jnp.min(q_t, axis=0) - temperature * log_prob), axis=-1)
+    return jnp.sum(jnp.exp(log_prob) * (least(q_t, 0) - temperature * log_prob), axis=-1)
 
 
 def quadratic_advantage(mu: Array, lower: Array, action: Array) -> Array:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from envs.base import Array
+from envs.extremes import greatest
 
 
 def cloning(log_prob_tm1: Array) -> Array:
@@ -43,5 +44,5 @@ def large_margin(q_tm1: Array, a_tm1: Array, margin: float | Array = 0.8) -> Arr
       The loss, `[...]`.
     """
     demonstrated = jax.nn.one_hot(a_tm1, q_tm1.shape[-1], dtype=q_tm1.dtype)
-    best = jnp.max(q_tm1 + margin * (1 - demonstrated), axis=-1)
+    best = greatest(q_tm1 + margin * (1 - demonstrated), -1)
     return best - jnp.sum(demonstrated * q_tm1, axis=-1)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from agents.base import Array
+from envs.extremes import greatest
 
 
 def judged_expectile(error: Array, advantage: Array, level: Array | float) -> Array:
@@ -82,7 +83,7 @@ def interval_quasimetric(x: Array, y: Array, mix: Array | float, size: int = 8) 
     opens = ~jnp.any(sooner & (other[1] >= own[0]), axis=-1)
     closes = ~jnp.any(farther & (other[0] <= own[1]), axis=-1)
     union = jnp.sum(jnp.where(closes, end, 0.0) - jnp.where(opens, start, 0.0), axis=-1)
-    return mix * jnp.mean(union, axis=-1) + (1 - mix) * jnp.max(union, axis=-1)
+    return mix * jnp.mean(union, axis=-1) + (1 - mix) * greatest(union, -1)
 
 
 def spread(distance: Array, limit: Array | float = 500.0, softness: Array | float = 100.0) -> Array:

@@ -3,7 +3,7 @@
 Hansen, Su and Wang, "TD-MPC2: scalable, robust world models for continuous control", ICLR 2024, section 3.2. Plans are
 normal about a mean, cut at the bounds of actions, [-1, 1]; each iteration
 
-    R_i = Σ_{h<H} γ^h r(z_h, a_h) + γ^H Q(z_H, π(z_H)),   w_i ∝ exp(R_i / τ) of the best,   μ ← Σ w_i a_i,
+    R_i = Σ_{h<H} γ^h r(z_h, a_h) + γ^H Q(z_H, π(z_H)),   w_i ∝ exp(τ R_i) of the best,   μ ← Σ w_i a_i,
     σ² ← Σ w_i (a_i - μ)², within its bounds.
 """
 
@@ -30,7 +30,7 @@ class Mppi(NamedTuple):
     iterations: int = 4
     """Of the method, per step (6)."""
     temperature: float | Array = 0.5
-    """τ (0.5)."""
+    """τ (0.5); the greater, the more the best plan counts."""
     least: float | Array = 0.05
     """Standard deviation at the least (0.05)."""
     most: float | Array = 2.0
@@ -98,7 +98,7 @@ def planned(
         plans = jnp.concatenate([own, drawn], axis=1)
         best, at = jax.lax.top_k(scored(plans, k_value), mppi.elites)
         chosen = jnp.take_along_axis(plans, at[..., None, None], axis=1)
-        logits = (best - best[:, :1]) / mppi.temperature
+        logits = mppi.temperature * (best - best[:, :1])
         weight = jax.nn.softmax(logits)[..., None, None]
         mean = jnp.sum(weight * chosen, 1)
         spread = jnp.sqrt(jnp.sum(weight * jnp.square(chosen - mean[:, None]), 1))

@@ -30,7 +30,7 @@ def use_cores(config: "Common | None" = None) -> None:
         return_memory()
     given = os.environ.get("XLA_FLAGS", "")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    alone = config is not None and runs_alone(config, cores)
+    alone = cores == 1 if config is None else runs_alone(config, cores)
     if "xla_force_host_platform_device_count" not in given:
         learners = (
             config.seeds if config is not None and actors.apart(config) else 1

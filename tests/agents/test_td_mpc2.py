@@ -33,7 +33,7 @@ def line(value: Any = lambda z: 0 * z[:, 0], pays: float = 1.0, proposes: float 
 
 
 def plan(imagine: Imagination, **settings: Any) -> Any:
-    mppi = Mppi(**{"horizon": 3, "population": 256, "iterations": 6, "temperature": 0.05, **settings})
+    mppi = Mppi(**{"horizon": 3, "population": 256, "iterations": 6, "temperature": 20.0, **settings})
     start = jnp.array([[0.0], [0.7]])
     return planned(mppi, imagine, keys.key(0), start, jnp.zeros((2, mppi.horizon, 1)), 0.9)
 
@@ -60,11 +60,34 @@ def test_proposals_are_taken_where_others_are_worse() -> None:
     assert (alone < 0.3).all()
 
 
+def test_weights_of_plans_are_exponentials_of_returns_times_the_temperature() -> None:
+    """Of all of a generation, by hand: the mean of actions a in [-1, 1] that pay a."""
+    pays = line(lambda z: z[:, 0], pays=0.0)
+    for temperature in (0.5, 3.0):
+        settings = {"horizon": 1, "iterations": 1, "population": 4096, "elites": 4096, "proposals": 0, "most": 50.0}
+        mean, _, _ = plan(pays, temperature=temperature, **settings)  # almost all are cut to -1 or 1
+        np.testing.assert_allclose(mean[:, 0, 0], np.tanh(0.9 * temperature), atol=0.04)
+
+
 def test_latents_are_distributions() -> None:
     made = networks.simplicial(jax.random.normal(keys.key(0), (3, 24)), 8)
     np.testing.assert_allclose(made.reshape((3, 3, 8)).sum(-1), 1.0, rtol=1e-6)
     with pytest.raises(ValueError, match="must divide the width of a latent, 24"):
         networks.simplicial(jnp.zeros((1, 24)), 7)
+
+
+@pytest.mark.parametrize("level", [True, False])
+def test_latents_are_normalised_before_they_become_distributions(level: bool) -> None:
+    """Both what is encoded and what is foretold; and the policy begins with a standard deviation of e⁻⁴."""
+    torso, see = networks.MLP((8,)), jax.random.normal(keys.key(0), (5, 3))
+    made = networks.control(torso, 2, 11, width=16, hidden=(8,), squash=lambda x: 3 * x, level=level)
+    params = made.init(keys.key(1), see)
+    z = made.encode(params, see)
+    after = made.step(params, z, jnp.full((5, 2), 0.5))
+    for latent in (z, after):
+        levelled = np.allclose(latent.mean(-1), 0.0, atol=1e-5) and np.allclose(latent.std(-1), 3.0, rtol=0.05)
+        assert levelled == level
+    np.testing.assert_allclose(made.policy(params, z).log_std, -4.0, atol=0.5)
 
 
 RNG = np.random.default_rng(0)
@@ -149,7 +172,7 @@ def expected(steps: Any) -> dict[str, float]:
                 y = reward[h + 1, i] + 0.9 * ends[h + 1, i] * judged(encoded[h + 1, i]).min()
                 total["consistency_loss"] += share * ((z - encoded[h + 1, i]) ** 2).mean()
                 total["reward_loss"] += share * cross_entropy(pair @ p["reward"], reward[h + 1, i])
-                total["value_loss"] += share * sum(cross_entropy(pair @ critic, y) for critic in p["critics"])
+                total["value_loss"] += share * np.mean([cross_entropy(pair @ critic, y) for critic in p["critics"]])
     return total
 
 

@@ -311,11 +311,16 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
     monkeypatch.chdir(tmp_path)
     speed = TOML.replace('title = "Walking"', 'title = "Speed"').replace('"last"', '"steps_to"')
     (house / "claims" / "speed.toml").write_text(speed)
+    sure = speed.replace('"Speed"', '"Sure"').replace('figure = "steps_to"', 'figure = "last"\nmetric = "q_mean"')
+    (house / "claims" / "sure.toml").write_text(sure)
     command.main(["run", "walking", "--arms", "whole"])
-    shared = records.load(claims.load("speed"))
-    assert shared == {"whole": records.load(claims.load("walking"))["whole"]}
-    (house / "claims" / "speed.toml").unlink()
-    records.path_of("speed").unlink()
+    whole = records.load(claims.load("walking"))["whole"]
+    assert records.load(claims.load("speed")) == {"whole": whole}
+    other = records.load(claims.load("sure"))["whole"]  # another metric of the same run
+    assert other.command == whole.command and other.values != whole.values and np.isfinite(other.values).all()
+    for name in ("speed", "sure"):
+        (house / "claims" / f"{name}.toml").unlink()
+        records.path_of(name).unlink()
     command.main(["page"])
     (folder,) = (tmp_path / "runs" / "evidence").glob("walking-whole-*")
     command.main(["record", "walking", "--runs", f"whole={folder}"])

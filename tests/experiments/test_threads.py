@@ -63,6 +63,7 @@ def test_what_a_user_wrote_keeps_a_pool(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("given", "inline"),
     [
+        (None, True),
         (config("ppo", seeds=2), True),
         (config("i2a"), True),
         (config("dqn", env="atari/Pong"), True),
