@@ -57,6 +57,8 @@ def return_memory() -> None:
 
 INLINE_LAYER = 128
 """Units up to which a dense layer is computed faster by one thread than handed to several."""
+BESIDE_LAYER = 256
+"""The same where runs side by side keep every core busy, so that no other thread has time to spare."""
 
 
 def runs_alone(config: "Common", cores: int) -> bool:
@@ -64,7 +66,7 @@ def runs_alone(config: "Common", cores: int) -> bool:
     shared = actors.apart(config) and (config.engine == "threads" or config.learners > 1 or config.seeds > 1)
     if shared or config.devices > 1:
         return False
-    return cores == 1 or (config.seeds * len(flags.grid(config)) == 1 and is_small(config))
+    return cores == 1 or (not several(config) and is_small(config, INLINE_LAYER))
 
 
 def runs_inline(config: "Common") -> bool:
@@ -74,16 +76,21 @@ def runs_inline(config: "Common") -> bool:
     """
     module = sys.modules[type(config).__module__]
     ours = Path(getattr(module, "__file__", None) or "/").resolve().is_relative_to(Path(__file__).resolve().parents[1])
-    apart = actors.apart(config) or config.devices > 1
-    return ours and ":" not in config.env and not (type(config).factorises or apart) and is_small(config)
+    waits = type(config).factorises or actors.apart(config) or config.devices > 1
+    return several(config) and ours and ":" not in config.env and not waits and is_small(config, BESIDE_LAYER)
 
 
-def is_small(config: "Common") -> bool:
-    """Whether layers are small and no images are seen."""
+def several(config: "Common") -> bool:
+    """Whether there are runs side by side."""
+    return config.seeds * len(flags.grid(config)) > 1
+
+
+def is_small(config: "Common", units: int) -> bool:
+    """Whether layers have so many units at most and no images are seen."""
     hidden = getattr(config.agent, "hidden", ())
     widest = max(hidden, default=0) if isinstance(hidden, tuple) else hidden
     images = config.env.startswith("atari/") or getattr(config.agent, "frames", 1) > 1
-    return widest <= INLINE_LAYER and not images
+    return widest <= units and not images
 
 
 def keep_compiled() -> None:

@@ -29,8 +29,10 @@ def config(experiment, agent=None, **fields):
         (config("acktr"), 1, 1),
         (config("ppo", seeds=2), CORES, 1),
         (config("ppo", sweep=("agent.discount=0.9,0.99",)), CORES, 1),
-        (config("iql", seeds=2, env="bellmax/cross"), CORES, 4 * CORES),  # layers of 256
+        (config("iql", seeds=2, env="bellmax/cross"), CORES, 1),  # layers of 256
+        (config("iql", env="bellmax/cross"), CORES, 4 * CORES),
         (config("iql", {"hidden": (64, 64)}, seeds=2), CORES, 1),
+        (config("iql", {"hidden": (512,)}, seeds=2), CORES, 4 * CORES),
         (config("acktr", seeds=2), CORES, 4 * CORES),  # whose updates call LAPACK
         (config("ppo", seeds=2, env="my_tasks:corridor"), CORES, 4 * CORES),  # which may
         (config("ppo", devices=2), CORES, 4 * CORES),
