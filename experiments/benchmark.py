@@ -86,16 +86,21 @@ class Worker:
         self.process.communicate()
 
 
-TRAINED: tuple[Part, ...] = ("dqn", "ppo", "sac")
-"""Parts whose runs are of small layers, so that commands compute them without a pool of threads (`run.cores`)."""
+THREADS: Mapping[Part, tuple[str, str]] = {
+    **dict.fromkeys(("dqn", "ppo", "sac"), ("alone", "beside")),
+    "data": ("ours", "beside"),
+}
+"""Which worker of ours has the threads that a command has for one run and for several (`run.cores`); "ours" has a pool,
+and the others have none, on one device and on one for each core."""
 
 
 def workers(config: Config) -> dict[str, Worker]:
-    """Both sides' processes; of ours one with a pool of threads, and for `TRAINED` those without."""
+    """Both sides' processes; of ours one with a pool of threads, and those that `THREADS` asks for."""
     code = "from experiments import benchmark; benchmark.serve()"
     started = {"ours": Worker(sys.executable, code)}
-    if set(config.only) & set(TRAINED):
-        for name, devices in (("alone", 1), ("beside", os.cpu_count() or 1)):
+    asked = {name for part in config.only for name in THREADS.get(part, ())}
+    for name, devices in (("alone", 1), ("beside", os.cpu_count() or 1)):
+        if name in asked:
             told = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "NPROC": "1"}
             started[name] = Worker(sys.executable, code, told)
     if config.peers:
@@ -106,7 +111,7 @@ def workers(config: Config) -> dict[str, Worker]:
 
 def measure(case: Case, sides: Mapping[str, Worker], config: Config) -> list[Row]:
     """Prepares the contenders of a case, then times them in turns."""
-    own = "ours" if case.part not in TRAINED else "alone" if case.seeds == 1 else "beside"
+    own = THREADS.get(case.part, ("ours", "ours"))[case.seeds > 1]
     contenders = [(label, sides[own], work) for label, work in case.ours.items()]
     contenders += [(peer, sides["peers"], work) for peer, work in case.peers.items() if peer in config.peers]
     seeds = f"{case.seeds} seed{'s' if case.seeds > 1 else ''}"
