@@ -79,6 +79,7 @@ def board(
     actions = columns if falling else rows * columns
     rules = Rules(restore, _transition(shape, length, falling, win, loss), observe, None, _legal(falling), True)
     forward = rules.transition
+    reply = _transition(shape, length, falling, 1.0, loss)  # tells a win of the other's, whatever one's own pays
 
     def initial(key: Key) -> Array:
         empty = jnp.zeros(shape, jnp.int8)
@@ -91,8 +92,8 @@ def board(
     def answered(key: Key, cells: Array, action: Array) -> tuple[Array, Array, Array]:
         cells, reward, over = forward(key, cells, action)
         wish = jnp.where(_legal(falling)(observe(cells)), jax.random.uniform(key, (actions,)), -1.0)
-        after, paid, ended = forward(key, cells, jnp.argmax(wish).astype(jnp.int32))
-        lost = jnp.where(paid > 0, -loss, 0.0)
+        after, theirs, ended = reply(key, cells, jnp.argmax(wish).astype(jnp.int32))
+        lost = jnp.where(theirs > 0, -loss, 0.0)
         # A game that is over stays as it is, seen by the agent, who moved last.
         after = jnp.where(over, -cells, after)
         return after, jnp.where(over, reward, lost).astype(jnp.float32), over | ended

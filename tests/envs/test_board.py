@@ -104,6 +104,17 @@ def test_the_opponent_answers_and_can_win(name):
     assert ((other - own)[running] >= 0).all() and ((other - own)[running] <= 1).all()
 
 
+@names
+def test_games_are_lost_whatever_a_win_pays(name):
+    """With wins that pay nothing the return is minus the share of games that are lost, as evaluations have it."""
+    plain, worthless = (
+        play(env, 300, 16, policy=legal_policy(env.spec.rules)).timestep
+        for env in (GAMES[name][0]("random"), GAMES[name][0]("random", win=0.0))
+    )
+    assert (plain.reward == -1).sum() > 50
+    np.testing.assert_array_equal(worthless.reward, np.minimum(plain.reward, 0.0))
+
+
 @pytest.mark.parametrize(
     ("options", "told"), [({"opponent": "minimax"}, "one of self, random, got 'minimax'"), ({"win": -1.0}, "win")]
 )
