@@ -244,7 +244,8 @@ class Pool(NamedTuple):
     """`num_envs` lanes of a simulator outside the graph, with the same TimeStep semantics, as numpy arrays [N].
 
     `reset()` starts every lane; `send(actions)` starts a step and returns at once where the simulator can; `recv()`
-    waits for it. `frame()` gives lane 0 as an RGB array, where the simulator can draw.
+    waits for it. Their arrays are the caller's: later steps must not write into them, because JAX may read an array
+    after the call that it was given to. `frame()` gives lane 0 as an RGB array, where the simulator can draw.
     """
 
     num_envs: int

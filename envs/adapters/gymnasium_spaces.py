@@ -121,5 +121,6 @@ def _leaf(id: str, gym: Any, space: Any) -> tuple[Space, Convert]:
     if isinstance(space, spaces.Box):
         dtype = narrowed(space.dtype, space.low, space.high)
         low, high = finite_or_inf(space.low, dtype), finite_or_inf(space.high, dtype)
-        return Box(tuple(space.shape), low, high, dtype), lambda batch: batch.astype(dtype, copy=False)
+        # A copy: a task's own batched implementation may write its next step over what it gave, and JAX reads late.
+        return Box(tuple(space.shape), low, high, dtype), lambda batch: np.array(batch, dtype)
     raise ValueError(f"gymnasium/{id} observes a {type(space).__name__}; allowed: {SEEN}")

@@ -80,10 +80,13 @@ def quieten() -> None:
     """Keeps two things off stderr from here on, whatever thread they come from and however late.
 
     Orbax warns on every save that there is no OCDBT store. And where a disk fills under a save, each of its threads
-    tells in pages of the error that `write` raises, or that the loop which waited for it is closed.
+    and tasks tells in pages of the error that `write` raises, or that the loop which waited for it is closed.
     """
     told = ("OCDBT", "_SignalingThread.run() raised an exception")
     logging.getLogger("absl").addFilter(lambda record: not any(words in record.getMessage() for words in told))
+    logging.getLogger("asyncio").addFilter(
+        lambda record: not all(words in record.getMessage() for words in ("never retrieved", "os_error_code="))
+    )
     before = sys.unraisablehook
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:

@@ -12,16 +12,19 @@ from envs.host import lane_seeds
 
 
 def roll(pool: Pool, steps: int, act: Any = None) -> TimeStep:
-    """Rows `[steps + 1, N]` of a pool under `act(rng)`, random by default."""
+    """Rows `[steps + 1, N]` of a pool under `act(rng)`, random by default, none of which later ones overwrite."""
     rng, space = np.random.default_rng(0), pool.spec.action
     if act is None and isinstance(space, Discrete):
         act = lambda rng: rng.integers(0, space.num, pool.num_envs)  # noqa: E731
     elif act is None:
         act = lambda rng: rng.uniform(-1, 1, (pool.num_envs, *space.shape))  # noqa: E731
     rows = [pool.reset()]
+    seen = [jax.tree.map(np.copy, rows[0])]
     for _ in range(steps):
         pool.send(act(rng))
         rows.append(pool.recv())
+        seen.append(jax.tree.map(np.copy, rows[-1]))
+    jax.tree.map(np.testing.assert_array_equal, rows, seen)
     return jax.tree.map(lambda *x: np.stack(x), *rows)
 
 

@@ -233,6 +233,38 @@ def test_other_vectorizations(vectorization: str) -> None:
     lane.close()
 
 
+class Lender(gym.vector.VectorEnv):
+    """Counts steps in one array, which every step gives and the next one overwrites."""
+
+    metadata = {"autoreset_mode": gym.vector.AutoresetMode.NEXT_STEP}  # noqa: RUF012
+
+    def __init__(self, num_envs: int = 1, **_: Any) -> None:
+        self.num_envs, self.buffer = num_envs, np.zeros((num_envs, 1), np.float32)
+        self.single_observation_space = gym.spaces.Box(0, np.inf, (1,), np.float32)
+        self.single_action_space = gym.spaces.Discrete(2)
+        self.observation_space = gym.vector.utils.batch_space(self.single_observation_space, num_envs)
+        self.action_space = gym.vector.utils.batch_space(self.single_action_space, num_envs)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.buffer[:] = 0
+        return self.buffer, {}
+
+    def step(self, actions: Any) -> Any:
+        self.buffer += 1
+        nothing, never = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
+        return self.buffer, nothing, never, never, {}
+
+
+def test_rows_stay_as_they_were_when_the_task_overwrites_its_own() -> None:
+    """Of tasks that step all lanes themselves, gymnasium copies nothing."""
+    space = gym.spaces.Box(0, np.inf, (1,), np.float32)
+    made = lambda **_: Echo(observation=space, element=np.zeros(1, np.float32))  # noqa: E731
+    gym.register("BellmaxLender-v0", made, vector_entry_point=Lender)
+    rows = roll(gymnasium("BellmaxLender-v0", vectorization="vector_entry_point").pool(2, 0), 4)
+    gym.registry.pop("BellmaxLender-v0")
+    np.testing.assert_array_equal(rows.observation[..., 0], np.arange(len(rows.observation))[:, None].repeat(2, 1))
+
+
 def test_continuous_actions_are_clipped() -> None:
     env = gymnasium("Pendulum-v1")
     assert env.spec.action == Box((1,), -2.0, 2.0)

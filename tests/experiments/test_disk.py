@@ -1,5 +1,7 @@
 """Disks that are full, folders that go away, and links and files where a run does not expect them."""
 
+import asyncio
+import gc
 import json
 import os
 import shutil
@@ -12,7 +14,7 @@ import pytest
 
 from experiments import a2c
 from experiments.reports import files
-from experiments.run import flags, folders, records
+from experiments.run import arrays, flags, folders, records
 from experiments.run import train as training
 from tests.experiments.running import FLAGS, ROOT, call, rows, steps_saved, succeed
 
@@ -77,6 +79,25 @@ def test_disk_that_fills_under_a_save_is_one_line(tmp_path, how):
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("\n") == 1 and done.stdout.endswith(": cannot be written (File too large)\n")
     assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize(("words", "told"), [("[os_error_code='27']", False), ("an array is too large", True)])
+def test_tasks_that_nobody_waits_for_tell_of_nothing_but_the_disk(caplog, words, told):
+    """Of a save's tasks that fail together, one is waited for; of the others asyncio tells when they are collected."""
+    arrays.quieten()
+
+    async def several():
+        async def fail():
+            raise ValueError(words)
+
+        task = asyncio.create_task(fail())
+        await asyncio.sleep(0)
+        del task
+
+    with caplog.at_level("ERROR", "asyncio"):
+        asyncio.run(several())
+        gc.collect()
+    assert ("never retrieved" in caplog.text) == told
 
 
 def spoiled(monkeypatch, at, spoil):
