@@ -30,6 +30,10 @@ class Config:
     """Normals in the mixture of each number of the next z."""
     learning_rate: run.Positive = 1e-3
     """Adam's step size for vision and memory."""
+    fidelity: run.Positive = 100.0
+    """Weight of the squared errors of vectors, whose numbers are standardised; those of images have the paper's 1."""
+    end_weight: run.Positive = 10.0
+    """Factor of the memory's loss where an episode ends by the task's rules, as in the authors' code."""
     population: run.Whole = 32
     """Controllers per generation, 64 in the paper; at least 4, or 0 for 4 + 3 ln(number of parameters)."""
     episodes: run.Count = 4
@@ -59,6 +63,8 @@ class Flags(run.Common):
     With none, one controller is searched for in the run folder itself."""
     transitions: run.Count = 100_000
     """Transitions of random actions that vision and memory learn from."""
+    held: run.Count = 5
+    """Steps for which a random action is held on average before another one is drawn."""
     vision_updates: run.Count = 4_000
     """Gradient steps that vision learns in."""
     vision_batch: run.Count = 128

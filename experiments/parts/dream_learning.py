@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from experiments.world_models import Flags
 
 LANES, CHUNKS = 32, 20
-CHANGE = 0.2
-"""Probability with which a random action gives way to another: they are held for five steps on average."""
 
 
 def played(config: "Flags") -> "Step":
@@ -37,7 +35,7 @@ def played(config: "Flags") -> "Step":
             state, timestep, action = carry
             k_change, k_action = jax.random.split(key)
             other = uniform(env.spec.action, k_action, (LANES,))
-            change = jax.random.uniform(k_change, (LANES,)) < CHANGE
+            change = jax.random.uniform(k_change, (LANES,)) < 1 / config.held
             action = jnp.where(change.reshape((-1,) + (1,) * (action.ndim - 1)), other, action)
             return (*jax.vmap(env.step)(state, action), action), Step(timestep, action)
 
@@ -73,6 +71,7 @@ def learn(config: "Flags", folder: Path, name: str) -> dict[str, Any]:
     from agents import world_models
     from envs import keys
     from experiments.run.checkpoint import Checkpointer
+    from networks.world import standardised
 
     place = folder / name
     if (place / "summary.json").exists():
@@ -83,6 +82,8 @@ def learn(config: "Flags", folder: Path, name: str) -> dict[str, Any]:
     params = dream_networks.begun(config.agent, spec)[name]
     rows = played(config)
     rows = rows._replace(action=inner_actions(spec, rows.action))
+    if name == "vision":
+        params = standardised(vision, params, world_models.flat(rows.timestep.observation))
     seen = dream_networks.saved(folder / "vision", config.agent, spec) if name == "memory" else ()
     updates = config.vision_updates if name == "vision" else config.memory_updates
     each, (long, lanes) = -(-updates // CHUNKS), rows.timestep.reward.shape
@@ -102,9 +103,10 @@ def learn(config: "Flags", folder: Path, name: str) -> dict[str, Any]:
         window = drawn(k_rows, rows)
         if name == "vision":
             shown = jax.tree.map(lambda x: x[0], window.timestep.observation)
-            loss = lambda params: world_models.vision_loss(vision, params, k_loss, shown)  # noqa: E731
+            weight = config.agent.fidelity
+            loss = lambda params: world_models.vision_loss(vision, params, k_loss, shown, weight)  # noqa: E731
         else:
-            given = (actions, k_loss, window)
+            given = (actions, k_loss, window, config.agent.end_weight)
             loss = lambda params: world_models.memory_loss(vision, seen, memory, params, *given)  # noqa: E731
         return world_models.descended(loss, chain, state)
 

@@ -3,7 +3,7 @@
 from networks.world.coders import Decoder, Encoder
 from networks.world.heads import Head, Policy
 from networks.world.latents import Classes, Kind, Normal
-from networks.world.mixture import VAE, Mixture, MixtureMemory
+from networks.world.mixture import VAE, Mixture, MixtureMemory, standardised
 from networks.world.rssm import RSSM, Latent
 from networks.world.style import Layers, Style
 from networks.world.world import World
@@ -24,4 +24,5 @@ __all__ = [
     "Policy",
     "Style",
     "World",
+    "standardised",
 ]

@@ -14,11 +14,13 @@ from envs.base import Array, Key, Tree
 from networks.cores import LSTM
 from networks.distributions import Categorical
 from networks.predictor import Modality
-from networks.world.coders import Decoder, Encoder
+from networks.world.coders import Decoder, Encoder, named, target
 from networks.world.latents import Normal
 from networks.world.style import Style
 
 PLAIN = Style("elu", "none")
+MEAN, STD = "mean_", "std_"
+"""What the names of the statistics of vectors begin with, among the parameters."""
 
 
 class VAE(nn.Module):
@@ -36,18 +38,42 @@ class VAE(nn.Module):
         self.encoder = Encoder(self.modalities, *sizes, symlog=False, style=PLAIN)
         self.decoder = Decoder(self.modalities, *sizes, style=PLAIN)
         self.of_latent = nn.Dense(2 * self.latent)
+        vectors = self.vectors()
+        self.means = {m.name: self.param(MEAN + m.name, nn.initializers.zeros, m.shape) for m in vectors}
+        self.stds = {m.name: self.param(STD + m.name, nn.initializers.ones, m.shape) for m in vectors}
+
+    def vectors(self) -> list[Modality]:
+        """The entries of observations that are standardised."""
+        return [m for m in self.modalities if m.kind == "vector"]
+
+    def scaled(self, observation: Tree) -> dict[str, Array]:
+        """The entries of observations `[N, ...]` by name, vectors less their means and by their standard deviations."""
+        seen = dict(named(observation))
+        for m in self.vectors():
+            mean, std = (jax.lax.stop_gradient(of[m.name])[None] for of in (self.means, self.stds))
+            seen[m.name] = (target(m, seen[m.name], False) - mean) / (std + 1e-3)
+        return seen
 
     def encode(self, observation: Tree) -> Normal:
         """q(z | x) of observations `[N, ...]`."""
-        return Normal(*jnp.split(self.of_latent(self.encoder(observation)), 2, -1))
+        return Normal(*jnp.split(self.of_latent(self.encoder(self.scaled(observation))), 2, -1))
 
     def decode(self, z: Array) -> dict[str, Array]:
-        """What z `[N, Z]` says of each entry of the observation."""
+        """What z `[N, Z]` says of each entry of the observation, as `scaled` has it."""
         return self.decoder(z)
 
     def whole(self, observation: Tree) -> dict[str, Array]:
         """Everything once, for `init`."""
         return self.decode(self.encode(observation).mean)
+
+
+def standardised(vision: VAE, params: Tree, observation: Tree) -> Tree:
+    """Parameters of V whose statistics of vectors are those of observations `[N, ...]`; no gradient moves them."""
+    found = dict(params)
+    for m in vision.vectors():
+        x = target(m, named(observation)[m.name], False)
+        found |= {MEAN + m.name: jnp.mean(x, 0), STD + m.name: jnp.std(x, 0)}
+    return found
 
 
 class Mixture(NamedTuple):
