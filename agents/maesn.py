@@ -4,7 +4,7 @@ Gupta, Mendonca, Liu, Abbeel and Levine, "Meta-reinforcement learning of structu
 2018. A policy π_θ(a|x, z) acts with a latent z that is drawn once for an episode, so that episodes differ as wholes and
 not step by step. Every task of training has a Gaussian of its own for z, and takes a gradient step on that alone:
 
-    (μ_i, ln σ_i)' = (μ_i, ln σ_i) - α ∘ ∇ E[-ln q(z; μ_i, σ_i) Â]                  Â: of whole episodes
+    (μ_i, ln σ_i)' = (μ_i, ln σ_i) - α ∘ ∇ E[-ln q(z; μ_i, σ_i) Â]     Â: of whole episodes, mean 0 and variance 1
 
     min over θ, μ, σ, α of   Σ_i L(θ, μ_i', σ_i'; rollouts after the step) + c KL(N(μ_i, σ_i²) ‖ N(0, 1))
 
@@ -87,6 +87,7 @@ def stepped(latents: Latents, rate: Latents, old: Latents, seen: Seen, hold: boo
     first = (rows.step_type[:-1] == FIRST) if hold else rows.mask
     count = jnp.maximum(jnp.sum(first), 1)
     advantage = rows.advantage - jnp.sum(rows.advantage * first) / count
+    advantage /= jnp.sqrt(jnp.sum(jnp.square(advantage) * first) / count + 1e-8)
 
     def loss(latents: Latents) -> Array:
         before = log_q(old, seen.latent)
@@ -114,7 +115,7 @@ def maesn(
     length: int,
     latent: int,
     *,
-    rate: float | Array = 0.5,
+    rate: float | Array = 1.0,
     kl_cost: float | Array = 0.1,
     clip: float | Array = 0.3,
     epochs: int = 5,
@@ -150,7 +151,7 @@ def maesn(
         nothing = jnp.zeros((lanes, latent))
         policy = network.init(k_params, joined(timestep.observation, nothing))
         whole = (lanes * parallel.size(), latent)
-        spread = Latents(0.1 * jax.random.normal(k_latents, whole), jnp.zeros(whole))
+        spread = Latents(jax.random.normal(k_latents, whole), jnp.zeros(whole))
         rates = Latents(*(jnp.full(latent, rate, jnp.float32) for _ in Latents._fields))
         params = Learned(policy, spread, rates)
         action = policy_of(network, policy, joined(timestep.observation, nothing)).mode()

@@ -11,7 +11,7 @@ SAC's critics and policy are given a z of it. The encoder learns from the critic
 trial, from what the trial has shown so far, and keeps it to the episode's end: posterior sampling, for which a memory
 of two sums is enough.
 
-Windows are drawn from all past play, and what is believed of a row's task comes from a random part of the same trial's
+Windows are drawn from all past play, and what is believed of a row's task comes from half or more of the same trial's
 transitions in its window; the paper keeps a buffer of recent play for that. Ends of episodes within a trial are taken
 for truncations.
 """
@@ -128,8 +128,8 @@ def pearl(
     size: int,
     *,
     discount: float | Array = 0.9,
-    temperature: float | Array = 0.02,
-    kl_cost: float | Array = 0.01,
+    temperature: float | Array = 0.01,
+    kl_cost: float | Array = 1e-4,
     target_rate: float | Array = 0.01,
     blind: bool = False,
     cut: bool = False,
@@ -190,7 +190,7 @@ def pearl(
         seen, arrived = steps.timestep.observation, jax.tree.map(lambda x: x[1:], steps.timestep)
         x, reward = seen["observation"], arrived.observation["last_reward"]
         each = factors(networks.encoder, params.encoder, x[:-1], seen["last_action"][1:], reward, x[1:])
-        share = jax.random.uniform(k_share, (1, reward.shape[1]))
+        share = jax.random.uniform(k_share, (1, reward.shape[1]), minval=0.5)
         kept = real(arrived) & (jax.random.uniform(k_keep, reward.shape[:2]) < share)
         trial = jnp.cumsum(arrived.first(), axis=0)
         belief = believed(each, kept, trial)

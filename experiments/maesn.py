@@ -16,7 +16,7 @@ class Config:
     """Activation of the dense layers."""
     latent: run.Count = 2
     """Size of the latent that is drawn for each episode."""
-    rate: run.Positive = 0.5
+    rate: run.Positive = 1.0
     """Size α of the latents' own steps at first; it is learned."""
     kl_cost: run.NonNegative = 0.1
     """Weight of the divergence of the tasks' latents before their step from N(0, 1)."""
@@ -80,7 +80,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     length = config.rollouts * ((spec.time_limit or 0) + 1)
     seen = spec._replace(observation=Box((spec.observation.shape[0] + config.latent,)))
     agent = maesn(
-        parts.policy(seen, config.hidden, config.activation),
+        parts.policy(seen, config.hidden, config.activation, gain=1.0),  # by a small one z would change nothing
         optimisers.adam(config.learning_rate, config.max_grad_norm),
         length,
         config.latent,

@@ -23,10 +23,11 @@ class Config:
     """Let no gradient of the critics reach the encoder."""
     discount: run.Unit = 0.9
     """Discount γ of later rewards, per step."""
-    temperature: run.NonNegative = 0.02
+    temperature: run.NonNegative = 0.01
     """Temperature α of the entropy bonus."""
-    kl_cost: run.NonNegative = 0.01
-    """Weight β of the divergence of what is believed of a task from N(0, 1)."""
+    kl_cost: run.NonNegative = 1e-4
+    """Weight β of the divergence of what is believed of a task from N(0, 1), beside half the critics' squared errors;
+    1e-4 stands for the authors' 0.1, which is beside the errors of rewards times 100."""
     learning_rate: run.Positive = 1e-3
     """Adam's step size for critics and encoder."""
     policy_learning_rate: run.Positive = 1e-3

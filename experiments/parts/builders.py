@@ -126,33 +126,34 @@ def actor_critic(
     return networks.actor_critic(features(), policy_head(spec), value, core(memory, hidden), critic)
 
 
-def policy_head(spec: "Spec") -> "nn.Module":
-    """Features -> distribution, for discrete, several discrete, or continuous actions.
+def policy_head(spec: "Spec", gain: float = 0.01) -> "nn.Module":
+    """Features -> distribution, for discrete, several discrete, or continuous actions; orthogonal weights of that gain.
 
     Raises:
       ValueError: actions that are no vector.
     """
     import networks
     from envs.base import Box, MultiDiscrete
+    from networks.initializers import orthogonal
 
     if isinstance(spec.action, Box):
         if len(spec.action.shape) != 1 or not spec.action.shape[0]:
             raise ValueError(f"--env {spec.name}: actions are {spec.action}; allowed: discrete ones or a vector")
-        return networks.GaussianPolicy(*spec.action.shape)
+        return networks.GaussianPolicy(*spec.action.shape, kernel_init=orthogonal(gain))
     if isinstance(spec.action, MultiDiscrete):
-        return networks.CategoricalsPolicy(spec.action.nums)
-    return networks.CategoricalPolicy(discrete_actions(spec, "this agent"))
+        return networks.CategoricalsPolicy(spec.action.nums, orthogonal(gain))
+    return networks.CategoricalPolicy(discrete_actions(spec, "this agent"), orthogonal(gain))
 
 
-def policy(spec: "Spec", hidden: tuple[int, ...], activation: str = "tanh") -> "networks.Network":
-    """Observation -> distribution, without memory; images are flattened.
+def policy(spec: "Spec", hidden: tuple[int, ...], activation: str = "tanh", gain: float = 0.01) -> "networks.Network":
+    """Observation -> distribution, without memory; images are flattened. `gain` is that of the last layer.
 
     Raises:
       ValueError: see `policy_head`.
     """
     import networks
 
-    return networks.q_network(torso(spec, hidden, "none", activation), policy_head(spec))
+    return networks.q_network(torso(spec, hidden, "none", activation), policy_head(spec, gain))
 
 
 def unit_box(spec: "Spec", agent: str) -> "Box":

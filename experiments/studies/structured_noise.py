@@ -1,8 +1,8 @@
 """What MAESN explores and how it adapts where rewards are sparse: points whose goals lie on a half circle.
 
 It learns from the distance as reward. Then come new goals, and rewards within 0.2 of them alone: z is drawn from
-N(0, 1) for 20 episodes, and Gaussians of z that begin there take three steps. MAML, which learned from goals like
-these, takes three steps of its parameters.
+N(0, 1) for 20 episodes, and Gaussians of z that begin there take three steps, each on 50 episodes as in the authors'
+tests. MAML, which learned from goals like these, takes three steps of its parameters on as many.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from envs import keys
 from envs.base import Array, Box, Environment, Key
 from envs.tasks.point_goals import RADIUS, point_goals
 from experiments.studies import learned
+from networks.initializers import orthogonal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,26 +34,27 @@ if TYPE_CHECKING:
 
     Policy: TypeAlias = Callable[[Key, TimeStep, Array], tuple[Array, dict[str, Array]]]
 
-LATENT, EPISODES, HORIZON, LANES, BINS = 2, 20, 20, 40, 10
-LENGTH = EPISODES * (HORIZON + 1)
+LATENT, EPISODES, TESTED, HORIZON, LANES, BINS = 2, 20, 50, 20, 40, 10
+LENGTH, LONG = EPISODES * (HORIZON + 1), TESTED * (HORIZON + 1)
+"""Rows of a window of training, and of one of the tests."""
 
 
 def network_of(latent: int = LATENT) -> networks.Network:
     """Observation and latent -> distribution: two layers of 64 units."""
     torso = networks.Torso(Box((2 + latent,)), (64, 64), cnn=None)
-    return networks.q_network(torso, networks.GaussianPolicy(2))
+    return networks.q_network(torso, networks.GaussianPolicy(2, kernel_init=orthogonal(1.0)))
 
 
 def placed(window: Step) -> Array:
-    """Where the points were, `[N, episodes, HORIZON + 1, 2]`, of a window `[LENGTH + 1, N]`."""
+    """Where the points were, `[N, episodes, HORIZON + 1, 2]`, of a window of whole episodes and the row after them."""
     place = jnp.moveaxis(window.timestep.observation[:-1], 0, 1)
-    return place.reshape(place.shape[0], EPISODES, HORIZON + 1, 2)
+    return place.reshape(place.shape[0], -1, HORIZON + 1, 2)
 
 
 def played(
     env: Environment, act: "Policy", key: Key, state: Tree = None, hold: bool = True, lanes: int = LANES
 ) -> tuple[Tree, Step]:
-    """A window `[LENGTH + 1, lanes]` of `act(key, timestep, noise) -> (action, extras)`, and where it ended.
+    """A window `[LONG + 1, lanes]` of `act(key, timestep, noise) -> (action, extras)`, and where it ended.
 
     Args:
       env: the task.
@@ -74,7 +76,7 @@ def played(
         return (*after, noise), Step(timestep, action, {**extras, "noise": noise})
 
     begun = (world, timestep, jnp.zeros((lanes, LATENT)))
-    (world, timestep, noise), rows = jax.lax.scan(body, begun, jax.random.split(k_act, LENGTH))
+    (world, timestep, noise), rows = jax.lax.scan(body, begun, jax.random.split(k_act, LONG))
     _, peek = body((world, timestep, noise), k_act)
     return (world, timestep), jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), rows, peek)
 
@@ -113,10 +115,10 @@ def hits(window: Step, goals: Array) -> Array:
 
 
 def reached(window: Step) -> Array:
-    """The share of ten parts of the half circle whose middle some episode of a lane comes within 0.2 of, `[N]`."""
+    """The share of ten parts of the half circle whose middles 20 episodes of a lane come within 0.2 of, `[N]`."""
     angles = (jnp.arange(BINS) + 0.5) * jnp.pi / BINS
     middles = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=-1)
-    place = placed(window).reshape(-1, EPISODES * (HORIZON + 1), 1, 2)
+    place = placed(window)[:, :EPISODES].reshape(-1, LENGTH, 1, 2)
     distance = jnp.linalg.norm(place - middles[None, None], axis=-1)
     return jnp.mean(jnp.min(distance, axis=1) < RADIUS, axis=-1)
 
@@ -166,7 +168,9 @@ def outcome(seed: int, kind: str = "maesn", iterations: int = 200) -> tuple[floa
         windows = []
         for k in range(4):
             world, window = played(sparse, own_policy(own), jax.random.fold_in(k_test, k), world)
-            own = jax.vmap(adapting(network_of(0), inner))(own, rollouts(window, 0.99, 1.0))
+            rate = inner.rate if k == 0 else inner.rate / 2  # as in the code of MAML's paper
+            adapt = lambda p, rows, rate=rate: adapting(network_of(0), inner)(p, rows, rate)  # noqa: E731
+            own = jax.vmap(adapt)(own, rollouts(window, 0.99, 1.0))
             windows.append(window)
         return jnp.mean(reached(windows[0])), hits(windows[-1], world[0].task)
 

@@ -46,7 +46,7 @@ def test_the_step_is_that_of_whole_episodes():
     rate = Latents(jnp.array([0.5, 0.1]), jnp.array([0.2, 0.3]))
     first = np.asarray(seen.rows.step_type[:-1]) == 0
     z, advantage = np.asarray(seen.latent)[first], np.asarray(seen.rows.advantage)[first]
-    advantage = advantage - advantage.mean()
+    advantage = (advantage - advantage.mean()) / advantage.std()
     after = stepped(latents, rate, latents, seen)
     np.testing.assert_allclose(after.mean, np.array([0.5, 0.1]) * (advantage[:, None] * z).mean(0), rtol=1e-4)
     spread = (advantage[:, None] * (z**2 - 1)).mean(0)
