@@ -59,9 +59,10 @@ def mlsh(
     episodes: int,
     period: int = 10,
     warmup: int = 60,
-    joint: int = 1,
+    joint: int = 2,
     joint_lanes: int = 1,
     rate: float | Array = 0.1,
+    bootstrap: bool = False,
 ) -> Agent:
     """The agent; learns from `replay.on_policy(episodes * (horizon + 1))`, of lanes that each play a task of their own.
 
@@ -77,6 +78,7 @@ def mlsh(
       joint: U.
       joint_lanes: lanes in their joint windows that φ learns from in an update, if there are as many.
       rate: of the running means of returns.
+      bootstrap: expect rewards beyond an episode's end, which is a time limit; the authors' code expects none.
     """
     macro_rows = episodes * (-(-horizon // period) + 1)
     cycle = warmup + joint
@@ -154,6 +156,9 @@ def mlsh(
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         k_fresh, k_high, k_low = jax.random.split(key, 3)
         steps = sample.steps._replace(carry=())
+        if not bootstrap:
+            onward = jnp.where(steps.timestep.last(), 0.0, steps.timestep.discount)
+            steps = steps._replace(timestep=steps.timestep._replace(discount=onward))
         lanes = steps.timestep.reward.shape[1]
         phase = state.phase
         window = choices(steps._replace(timestep=seen_above(steps.timestep)), macro_rows)

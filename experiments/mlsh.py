@@ -20,7 +20,7 @@ class Config:
     """Episodes that each task plays between updates."""
     warmup: run.Whole = 60
     """Windows at the beginning of a task in which its master learns alone."""
-    joint: run.Count = 1
+    joint: run.Count = 2
     """Windows after those, in which the shared policies learn as well."""
     joint_lanes: run.Count = 1
     """Tasks in their joint windows that the shared policies learn from in an update, if there are as many."""
@@ -48,6 +48,8 @@ class Config:
     """Bound ε on how far the ratios of both levels may profit from leaving 1."""
     entropy_cost: run.NonNegative = 0.0
     """Weight of the entropy bonus on both levels."""
+    bootstrap: bool = False
+    """Expect rewards beyond the end of an episode, which is a time limit; the authors' code expects none."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         warmup=config.warmup,
         joint=config.joint,
         joint_lanes=config.joint_lanes,
+        bootstrap=config.bootstrap,
     )
     length, _ = rows(config, spec)
     return run.Parts(agent, replay.on_policy(length), run.Schedule(length))
@@ -146,7 +149,7 @@ PRESETS: run.Presets = {
     "moving-bandits": {"env": "bellmax/moving-bandits"},
     "moving-bandits-short": {
         "env": "bellmax/moving-bandits",
-        "env_options": ("blocks=10",),
+        "env_options": ("blocks=11",),
         "agent.warmup": 9,
     },
 }

@@ -89,11 +89,12 @@ class Scheduler(NamedTuple):
         code = self.prefixes(slots.chosen)[lane, now]
         logits = table.value[now, code] / self.temperature if self.learned else jnp.zeros((lane.size, self.intentions))
         drawn = jax.random.categorical(key, logits).astype(jnp.int32)
-        new = slots.chosen[lane, now] < 0
-        held = jnp.where(new, drawn, slots.chosen[lane, now])
-        scale = jnp.where(new, 1.0, slots.scale[lane, now])
+        acts = (slots.chosen[lane, now] >= 0) | timestep.last()  # no slot begins where no action follows
+        held = jnp.where(slots.chosen[lane, now] >= 0, slots.chosen[lane, now], drawn)
+        chosen = jnp.where(acts, slots.chosen[lane, now], drawn)
+        scale = jnp.where(acts, slots.scale[lane, now], 1.0)
         return held, slots._replace(
-            chosen=slots.chosen.at[lane, now].set(held), scale=slots.scale.at[lane, now].set(scale)
+            chosen=slots.chosen.at[lane, now].set(chosen), scale=slots.scale.at[lane, now].set(scale)
         )
 
     def learn(self, table: Table, steps: Step) -> Table:

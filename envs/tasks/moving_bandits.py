@@ -4,6 +4,7 @@ Frans, Ho, Chen, Abbeel and Schulman, "Meta learning shared hierarchies", ICLR 2
 of their code.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ from envs.base import Array, Box, Discrete, Environment, Key, Spec, episodic
 from envs.families import Family, announced
 
 SIDE = 400.0
-"""Of the square that targets are drawn from; observations are in units of it."""
+"""Of the square that targets are drawn from."""
 MOVES = np.array([[0, 0], [20, 0], [-20, 0], [0, 20], [0, -20]], np.float32)
 CLOSE = 50.0
 """Distance within which a target is reached."""
@@ -42,7 +43,7 @@ def family(horizon: int = 50) -> Family:
             return State(place, state.targets), near.astype(jnp.float32), jnp.bool_(False)
 
         def observe(state: State) -> Array:
-            return jnp.concatenate([state.place, state.targets.ravel()]) / SIDE
+            return math.sqrt(12) * (jnp.concatenate([state.place, state.targets.ravel()]) / SIDE - 0.5)
 
         def render(state: State) -> Array:
             frame = drawing.canvas(160, 160, drawing.GREY)
@@ -60,7 +61,7 @@ def family(horizon: int = 50) -> Family:
     return Family(lambda key: jax.random.randint(key, (), 0, 2), make)
 
 
-def moving_bandits(horizon: int = 50, blocks: int = 61, block: int = 40) -> Environment:
+def moving_bandits(horizon: int = 50, blocks: int = 62, block: int = 40) -> Environment:
     """A trial is many episodes in which the same target pays; targets are drawn anew for each episode.
 
     Args:
@@ -69,9 +70,10 @@ def moving_bandits(horizon: int = 50, blocks: int = 61, block: int = 40) -> Envi
       block: episodes of a block, at least 1.
 
     Returns:
-      Observations `observation` [6], the place and both targets in units of the square's side, and `new_task` [1], 1 in
-      the row that opens a trial and 0 elsewhere. Actions are to stay and to move by a twentieth of the side in one of
-      four directions; the reward is 1 within an eighth of the side of the target that pays, after the move.
+      Observations `observation` [6], the place and both targets from the middle of the square in standard deviations
+      of a target's place, and `new_task` [1], 1 in the row that opens a trial and 0 elsewhere. Actions are to stay and
+      to move by a twentieth of the side in one of four directions; the reward is 1 within an eighth of the side of the
+      target that pays, after the move.
 
     Raises:
       ValueError: an argument out of range.

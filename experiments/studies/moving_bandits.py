@@ -105,7 +105,7 @@ def separated(
     seeds: Sequence[int],
     figure: Literal["gain", "on", "off"] = "gain",
     warmup: int = 60,
-    joint: int = 1,
+    joint: int = 2,
     iterations: int = 4_000,
     rate: float = 3e-4,
 ) -> np.ndarray:

@@ -29,11 +29,12 @@ def network(actions):
 
 
 @cache
-def agent():
+def agent(bootstrap=False):
     settings = {"epochs": 1, "minibatches": 1}
     high = ppo(unsure(network(2), 0.5), optimisers.adam(1e-2), **settings)
     low = ppo(gated(network(5), 2), optimisers.adam(1e-2), **settings)
-    return mlsh(high, low, horizon=HORIZON, episodes=EPISODES, period=2, warmup=WARMUP)
+    sizes = {"horizon": HORIZON, "episodes": EPISODES, "period": 2, "warmup": WARMUP, "joint": 1}
+    return mlsh(high, low, bootstrap=bootstrap, **sizes)
 
 
 @cache
@@ -54,8 +55,8 @@ def played():
 
 
 @cache
-def updated():
-    return jax.jit(agent().update)
+def updated(bootstrap=False):
+    return jax.jit(agent(bootstrap).update)
 
 
 def told(rows, new):
@@ -129,6 +130,21 @@ def test_shared_policies_learn_from_the_lane_that_joins_alone():
     assert any(moved(one, updated()(state, keys.key(1), told(paid, [0, 0, 0]))[0].low.params))
 
 
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_nothing_is_expected_beyond_an_episode_s_end_unless_it_is_said(bootstrap):
+    state, rows = played()
+    state = state._replace(phase=jnp.array([0, WARMUP, 0]))
+    timestep = rows.timestep
+    assert (timestep.discount == 1).all() and timestep.last().any()
+    final = timestep._replace(discount=jnp.where(timestep.last(), 0.0, 1.0))
+    learned = [
+        updated(bootstrap)(state, keys.key(1), told(rows._replace(timestep=each), [0, 0, 0]))[0]
+        for each in (timestep, final)
+    ]
+    for level in ("high", "low"):
+        assert any(moved(*(getattr(each, level).params for each in learned))) == bootstrap
+
+
 def test_a_new_task_begins_with_a_fresh_master():
     state, rows = played()
     after, _ = updated()(state, keys.key(1), told(rows, [0, 1, 0]))
@@ -181,7 +197,7 @@ def test_the_policy_of_the_choice_speaks_and_learns():
         (["--env-options", "block=20"], "blocks are of 20 episodes, but --agent.rollouts is 40; say block=40"),
         (
             ["--agent.warmup", "9"],
-            "a task stays for 61 blocks; --agent.warmup 9 + --agent.joint 1 are 10; say blocks=10",
+            "a task stays for 62 blocks; --agent.warmup 9 + --agent.joint 2 are 11; say blocks=11",
         ),
         (["--agent.joint-lanes", "11"], "--agent.joint-lanes 11: must be at most --num-envs 10"),
         (["--agent.minibatches", "7"], "--agent.minibatches 7: must divide the 2040 rows of a window"),

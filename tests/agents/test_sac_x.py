@@ -39,6 +39,14 @@ def test_slots_count_the_return_of_the_task_from_where_they_began():
     assert slots.chosen[0].tolist() == [found[8], -1, -1] and slots.age[0] == 0
 
 
+def test_an_episode_that_ends_where_a_slot_would_begin_leaves_that_one_out():
+    scheduler = Scheduler(3, slots=3, period=2, learned=False)
+    slots = scheduler.begin(1)
+    for t, kind in enumerate([FIRST, MID, LAST]):
+        _, slots = scheduler.step(scheduler.table(), keys.key(t), slots, row(kind, 1.0))
+    assert slots.chosen[0, 0] >= 0 and slots.chosen[0, 1:].tolist() == [-1, -1]
+
+
 def ended(chosen, returns, last=True, rows=3):
     """A fresh window `[rows + 1, B]` whose second row closes an episode, or none."""
     lanes = len(chosen)

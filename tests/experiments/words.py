@@ -81,7 +81,7 @@ WORDS = {
         *["--agent.epochs", "2"],
     ],
     "mlsh": [
-        *["--env-options", "horizon=6", "blocks=3", "block=2", *THIN, "--agent.rollouts", "2", "--agent.warmup", "2"],
+        *["--env-options", "horizon=6", "blocks=4", "block=2", *THIN, "--agent.rollouts", "2", "--agent.warmup", "2"],
         *["--agent.period", "4", "--agent.epochs", "2", "--agent.minibatches", "2", "--agent.master-minibatches", "2"],
     ],
     "pearl": [
