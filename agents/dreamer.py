@@ -32,7 +32,7 @@ from agents.world.latent_models import fresh
 from agents.world.planning import Planner, nothing
 from agents.world.scalars import Scalar
 from envs import parallel
-from envs.base import Space, select
+from envs.base import Discrete, Space, select
 from networks.world import Latent, World
 
 
@@ -90,6 +90,7 @@ def dreamer(
     values: Scalar,
     behaviour: Behaviour,
     planner: Planner | None = None,
+    noise: float | Array = 0.0,
     remember: bool = True,
     sampled: bool = True,
 ) -> Agent:
@@ -105,6 +106,7 @@ def dreamer(
       values: how the critic tells a value.
       behaviour: how actor and critic learn.
       planner: acts in the actor's place, on `agents.world.latent_models.latent_model`.
+      noise: standard deviation of what is added to continuous actions that explore, 0.3 in v1.
       remember: False infers every state from its row alone, an ablation.
       sampled: False takes the likeliest of latents and imagined actions everywhere, which makes updates exact functions
         of their sample.
@@ -131,7 +133,7 @@ def dreamer(
     def act(params: Any, key: Key, carry: Carry, timestep: TimeStep, explore: bool) -> tuple[Array, Carry, Any]:
         k_latent, k_action = jax.random.split(key)
         code = call(world, params["world"], timestep.observation, method="encode")
-        drawn = k_latent if explore and sampled else None
+        drawn = k_latent if sampled else None  # in evaluations too: policies know no latents but drawn ones
         seen = (carry.state, carry.action, code, opened(timestep), drawn)
         state, *_ = call(world, params["world"], *seen, method="observe")
         plan = carry.plan
@@ -141,6 +143,9 @@ def dreamer(
         else:
             pi = call(actor, params["actor"], state.features)
             action = pi.sample(k_action) if explore else pi.mode()
+            if explore and not isinstance(actions, Discrete):
+                beside = noise * jax.random.normal(jax.random.fold_in(k_action, 1), action.shape)
+                action = jnp.where(noise > 0, jnp.clip(action + beside, -1.0, 1.0), action)
         extras = {"h": state.h, "z": world.rssm.kind.packed(state.z)}
         return action, Carry(state, dreams.encoded(actions, action), plan), extras
 

@@ -37,7 +37,9 @@ class Config:
     units: run.Count = 128
     """Size of the layers of encoder, decoder, heads, actor and critic."""
     layers: run.Count = 2
-    """Layers of encoder, decoder, actor and critic, 3 in v3; heads have one."""
+    """Layers of encoder, decoder, actor and critic, 3 in v3."""
+    head_layers: run.Count = 1
+    """Layers of the heads that tell rewards and ends, 2 in v1 and 4 in v2."""
     prior_layers: run.Count = 1
     """Layers between the deterministic state and its prior; 2 in v3."""
     channels: run.Count = 8
@@ -77,6 +79,8 @@ class Config:
     """The λ of the returns."""
     entropy_cost: run.NonNegative = 3e-4
     """Weight of the entropy bonus."""
+    noise: run.NonNegative = 0.0
+    """Standard deviation of what is added to continuous actions in training, 0.3 in v1."""
     normalise_returns: bool = True
     """Divide advantages by the running range of returns."""
     bootstrap: Literal["critic", "slow"] = "critic"
@@ -183,7 +187,7 @@ def world_of(config: Config, spec: "run.Spec") -> "tuple[World, Modelling]":
     kind = world.Kind(config.latent, config.latent_size, config.classes, 0.01 if config.unimix else 0.0)
     rssm = world.RSSM(kind, config.deter, config.hidden, config.core, config.blocks, config.prior_layers, style)
     rewards = scalars.two_hot(config.bins) if config.two_hot else scalars.normal()
-    sizes = (config.units, config.layers, 1, config.channels)
+    sizes = (config.units, config.layers, config.head_layers, config.channels)
     model = world.World(modalities(spec.observation), rssm, rewards.outputs, *sizes, config.symlog, style)
     balance = dreams.Balance(config.kl_dynamics, config.kl_representation, config.free_nats, config.free_averaged)
     how = dreams.Modelling(rewards, config.discount, balance, config.reconstruction_cost, config.end_cost)
@@ -258,6 +262,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
             slow_cost=config.slow_cost, replay_cost=config.replay_cost, starts=config.starts,
         ),
         planner=planner,
+        noise=config.noise,
         remember=config.remember,
     )  # fmt: skip
     agent = agent if discrete else wrappers.unit_actions(agent, spec.action)
@@ -287,6 +292,7 @@ V1: dict[str, Any] = {
     "replay_cost": 0.0,
     "optimiser": "adam",
     "rate_warmup": 0,
+    "noise": 0.3,
 }
 """The mechanisms of v1, without its sizes and rates."""
 V2: dict[str, Any] = V1 | {
@@ -300,6 +306,7 @@ V2: dict[str, Any] = V1 | {
     "bootstrap": "slow",
     "target_period": 100,
     "target_rate": 1.0,
+    "noise": 0.0,
 }
 """Those of v2 on the DeepMind Control Suite."""
 SWING_UP: dict[str, Any] = {"env": "bellmax/cartpole-swingup", "steps": 50_000}
@@ -318,30 +325,31 @@ def sized(deter: int, hidden: int, classes: int, channels: int) -> dict[str, Any
     """v3 in one of its sizes, with the settings of its state-based control."""
     return parts.merge(
         SWING_UP, deter=deter, hidden=hidden, units=hidden, classes=classes, channels=channels, latent_size=32,
-        layers=3, prior_layers=2, bins=255, learning_rate=4e-5, rate_warmup=1_000, length=64, replay_ratio=512,
+        layers=3, prior_layers=2, bins=255, learning_rate=4e-5, rate_warmup=1_000, length=64, replay_ratio=1024,
         buffer_size=500_000,
     )  # fmt: skip
 
 
 PRESETS: run.Presets = {
     "v1": parts.merge(
-        SWING_UP, **V1, deter=200, hidden=200, latent_size=30, units=300, layers=3, learning_rate=6e-4,
-        batch_size=50, length=50, replay_ratio=250,
+        SWING_UP, **V1, deter=200, hidden=200, latent_size=30, units=300, layers=3, head_layers=2,
+        learning_rate=6e-4, batch_size=50, length=50, replay_ratio=250, warmup=5_000,
     ),
     "v2": parts.merge(
-        SWING_UP, **V2, deter=200, hidden=200, latent_size=32, classes=32, units=400, layers=4, learning_rate=3e-4,
-        batch_size=16, length=50, replay_ratio=160,
+        SWING_UP, **V2, deter=200, hidden=200, latent_size=32, classes=32, units=400, layers=4, head_layers=4,
+        learning_rate=3e-4, batch_size=16, length=50, replay_ratio=160,
     ),
     "v3-size1m": sized(512, 64, 4, 4),
     "v3-size12m": sized(2048, 256, 16, 16),
     "tiny": TINY,
-    "tiny-v1": parts.merge(TINY, SWING_UP, **V1, latent_size=16, **RATES),
-    "tiny-v2": parts.merge(TINY, SWING_UP, **V2, **RATES),
+    "tiny-v1": parts.merge(TINY, SWING_UP, **V1 | {"symlog": True}, latent_size=16, warmup=2_500, **RATES),
+    "tiny-v2": parts.merge(TINY, SWING_UP, **V2 | {"symlog": True}, **RATES),
     "tiny-v3": parts.merge(TINY, SWING_UP),
 }  # fmt: skip
 """`v1` and `v2` have the sizes, rates and updates per step of their authors on the DeepMind Control Suite, `v3-size1m`
 and `v3-size12m` two of the sizes of v3. `tiny-v1` to `tiny-v3` differ in the mechanisms of each version alone, on the
-swing-up, and their updates take some 20 ms of one core; `tiny` is the last of them on CartPole."""
+swing-up, and their updates take some 20 ms of one core; all three take the unbounded numbers of the swing-up by their
+symlog, where v1 and v2 have pictures. `tiny` is the last of them on CartPole."""
 
 experiment = run.Experiment("dreamer", Flags, check, make, PRESETS)
 main = experiment.main

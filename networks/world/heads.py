@@ -34,7 +34,7 @@ class Policy(nn.Module):
 
     `categorical` has `size` actions, with a share `unimix` of the uniform distribution. `bounded` is a normal with its
     mean in [-1, 1] and a standard deviation from 0.1 to 1, whose draws the task cuts at its bounds (v3); `tanh` is a
-    squashed normal (v1).
+    squashed normal, whose standard deviation is 5 at first (v1).
     """
 
     kind: Literal["categorical", "bounded", "tanh"]
@@ -48,7 +48,7 @@ class Policy(nn.Module):
     def __call__(self, features: Array) -> Categorical | Gaussian | TanhGaussian:
         """`[..., F] ->` a distribution of `[...]` or `[..., size]`."""
         outputs = self.size if self.kind == "categorical" else 2 * self.size
-        x = Head(outputs, self.units, self.layers, self.style, 0.01)(features)
+        x = Head(outputs, self.units, self.layers, self.style, 1e-4)(features)  # of the variance: 0.01 of the weights
         if self.kind == "categorical":
             if not self.unimix:
                 return Categorical(x)
@@ -57,4 +57,4 @@ class Policy(nn.Module):
         if self.kind == "bounded":
             return Gaussian(jnp.tanh(mean), jnp.log(0.9 * nn.sigmoid(spread + 2) + 0.1))
         high = jnp.ones_like(mean)
-        return TanhGaussian(5 * jnp.tanh(mean / 5), jnp.log(nn.softplus(spread + 1) + 1e-4), -high, high)
+        return TanhGaussian(5 * jnp.tanh(mean / 5), jnp.log(nn.softplus(spread + 5) + 1e-4), -high, high)

@@ -41,13 +41,14 @@ VERSIONS: dict[str, dict[str, Any]] = {
 """`v3` has discrete actions, `v1` a range of them; the latter with v2's copied critic."""
 
 
-def agent(version: str, remember: bool = True, **behaviour: Any) -> Agent:
+def agent(version: str, remember: bool = True, sampled: bool = False, noise: float = 0.0, **behaviour: Any) -> Agent:
     how = dreams.Modelling(scalars.two_hot(21), 0.9)
     actor = Policy("categorical", 3, 8, 1) if version == "v3" else Policy("bounded", 1, 8, 1)
     return dreamer(
         world(version), actor, Head(21, 8, 1, scale=0.0), optimisers.chain(optax.sgd(0.1)),
         actions=ACTIONS["discrete" if version == "v3" else "continuous"], modelling=how, values=how.rewards,
-        sampled=False, remember=remember, behaviour=Behaviour(**{"horizon": 3, **VERSIONS[version], **behaviour}),
+        noise=noise, sampled=sampled, remember=remember,
+        behaviour=Behaviour(**{"horizon": 3, **VERSIONS[version], **behaviour}),
     )  # fmt: skip
 
 
@@ -109,6 +110,21 @@ def test_a_window_becomes_what_was_acted_with(version: str) -> None:
     assert info.rewrite["h"].shape == (ROWS, LANES, 8)
     for name in ("h", "z"):
         np.testing.assert_allclose(info.rewrite[name], steps.extras[name], atol=1e-5)
+
+
+def test_evaluations_draw_latents_too_and_noise_is_of_training_alone() -> None:
+    state, rows = acted("v1")[0], jax.tree.map(lambda x: x[0], timesteps())
+
+    def first(noise: float, explore: bool, key: int, sampled: bool = True) -> tuple[Any, Any]:
+        it = agent("v1", sampled=sampled, noise=noise)
+        action, _, extras = it.act(it.actor(state), jax.random.key(key), it.begin(LANES), rows, explore)
+        return np.asarray(action), np.asarray(extras["z"])
+
+    (greedy, z), (_, other), (_, fixed) = first(0.0, False, 0), first(0.0, False, 1), first(0.0, False, 0, False)
+    assert (z != other).all() and (z != fixed).all()
+    np.testing.assert_array_equal(first(0.3, False, 0)[0], greedy)
+    plain, noisy = first(0.0, True, 0)[0], first(0.3, True, 0)[0]
+    assert (plain != noisy).any() and (np.abs(noisy) <= 1).all()
 
 
 def test_the_context_decides_until_an_episode_opens() -> None:
