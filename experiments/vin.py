@@ -22,6 +22,8 @@ class Config:
     """Sizes of the reactive network's dense layers."""
     learning_rate: run.Positive = 3e-3
     """Step size of the Adam optimiser."""
+    anneal: bool = True
+    """Lower the step size to 0 linearly over the run."""
     max_grad_norm: run.Limit = 10.0
     """Global norm that gradients are clipped to."""
     beta: run.Unit = 1.0
@@ -88,8 +90,10 @@ def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     from envs.experts import expert_of
 
     expert: Any = expert_of(spec.name)
+    updates = size.steps / (config.unroll * size.num_envs * size.devices) * config.updates
+    rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = dagger.dagger(
-        bc(network(config, spec), optimisers.adam(config.learning_rate, config.max_grad_norm)),
+        bc(network(config, spec), optimisers.adam(rate, config.max_grad_norm)),
         dagger.of_function(expert.act),
         updates=config.updates,
         beta=lambda round_: jnp.asarray(config.beta, jnp.float32),
@@ -104,6 +108,7 @@ PRESETS: run.Presets = {
         "eval_every": 20_000,
         "eval_episodes": 1_000,
         "eval_env_options": ("decisions=true",),
+        "agent.updates": 32,
     }
 }
 """`maps` is that of docs/results/vin.md: single decisions on maps of 8 × 8 are evaluated."""

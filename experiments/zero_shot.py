@@ -43,6 +43,8 @@ class Config:
     """Steps in each environment per update of skills and teachers, where tasks are lists."""
     learning_rate: run.Positive = 2e-3
     """Step size of Adam, of teachers and skills, or with lists of the meta controller."""
+    anneal: bool = True
+    """Lower the step size of the controller of lists to 0 linearly over the run."""
     max_grad_norm: run.Limit = 1.0
     """Global norm that gradients are clipped to."""
     hidden: run.Count = 64
@@ -55,7 +57,7 @@ class Config:
     """Weight of the values' loss."""
     entropy_cost: run.NonNegative = 0.01
     """Weight of the entropy."""
-    update_cost: run.NonNegative = 0.01
+    update_cost: run.NonNegative = 0.001
     """Reward that deciding anew costs the controller of lists."""
     always: bool = False
     """Let the controller of lists decide anew in every step."""
@@ -117,12 +119,14 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
         rows=config.skill_unroll,
         updates=config.skill_updates,
     )
+    updates = size.steps / (config.unroll * size.num_envs * size.devices)
+    rate = parts.linear(config.learning_rate, 0.0, updates) if config.anneal else config.learning_rate
     agent = zero_shot(
         Meta(spec.subtasks, words, config.hidden, kind=config.encoder, always=config.always),
         subtask,
         skill,
         lambda key: jax.lax.stop_gradient(practice(key).params),
-        optimisers.adam(config.learning_rate, config.max_grad_norm),
+        optimisers.adam(rate, config.max_grad_norm),
         discount=config.discount,
         lambda_=config.gae_lambda,
         value_cost=config.value_cost,

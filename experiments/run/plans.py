@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Size(NamedTuple):
-    """What `build` may need to know of the run beside the agent's own flags."""
+    """What `make` may need to know of the run beside the agent's own flags."""
 
     num_envs: int
     """Lanes on each device."""

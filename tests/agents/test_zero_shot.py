@@ -17,6 +17,7 @@ from agents.skills import Analogies
 from envs import keys
 from envs.tasks.instruction_grid import instruction_grid
 from envs.tasks.probes import action as probe
+from experiments import run
 from experiments import zero_shot as command
 from networks.instructions import Chosen, Memory, Meta, Skill, Subtask, moved, named
 from tests.experiments.running import call
@@ -217,7 +218,7 @@ def test_a_subtask_goes_on_until_it_is_decided_anew(update, expected, line):
 
 def test_the_command_learns_lists_by_skills_that_it_taught_first():
     config = command.Config(lists=True, hidden=8, teacher_updates=2, teacher_envs=2, skill_updates=2, skill_envs=2)
-    agent = command.make(config, ENV.spec, None).agent  # type: ignore[arg-type]
+    agent = command.make(config, ENV.spec, run.Size(2, 1, 64)).agent
     _, timestep = jax.vmap(ENV.reset)(jax.random.split(keys.key(0), 2))
     state = jax.eval_shape(agent.init, keys.key(0), timestep)
     assert state.skills["subtask"]["table"].shape == (24, config.embedding_size)
