@@ -36,11 +36,19 @@ class State(NamedTuple):
 
 
 class Transitions(NamedTuple):
-    """Replayed rows with their targets, `[T, N]`."""
+    """Replayed rows, what they led to, and what the policy does there, `[T, N]`."""
 
     steps: Step
-    target: Array
+    arrived: TimeStep
+    action: Array
     mask: Array
+
+
+class Fitted(NamedTuple):
+    """Q_w and its target, as they are fitted to replayed windows."""
+
+    q: a2c.State
+    target: Any
 
 
 def q_prop(
@@ -57,7 +65,7 @@ def q_prop(
     minibatches: int = 4,
     q_epochs: int = 4,
     q_minibatches: int = 16,
-    target_rate: float | Array = 0.1,
+    target_rate: float | Array = 0.005,
     replayed: int = 0,
 ) -> Agent:
     """The Q-Prop agent; learns from `replay.fresh_and_replayed(on_policy(T), uniform(capacity, replayed, T))`.
@@ -75,7 +83,7 @@ def q_prop(
       minibatches: gradient steps per pass.
       q_epochs: passes of Q_w over the replayed windows of a sample.
       q_minibatches: gradient steps per pass; divides T · replayed.
-      target_rate: how far the target of Q_w moves towards it after each sample.
+      target_rate: how far the target of Q_w moves towards it after each of its gradient steps.
       replayed: windows of the past, the last lanes of a sample; 0 fits Q_w to the fresh ones.
     """
 
@@ -97,9 +105,9 @@ def q_prop(
     def mean_action(params: Any, key: Key, timestep: TimeStep) -> Array:
         return network.apply(params, key, (), timestep.observation, timestep.first())[0][0].mode()
 
-    def q_loss(q: Any, key: Key, batch: Transitions) -> tuple[Array, dict[str, Array]]:
+    def q_loss(q: Any, key: Key, batch: Transitions, target: Array) -> tuple[Array, dict[str, Array]]:
         q_tm1 = q_of(q, key, batch.steps.timestep.observation, batch.steps.action)
-        error = batch.target - q_tm1
+        error = target - q_tm1
         terms = {"q_loss": losses.squared(error), "td_error": jnp.abs(error), "q_mean": q_tm1}
         means = {name: parallel.masked_mean(term, batch.mask) for name, term in terms.items()}
         return means["q_loss"], means
@@ -108,15 +116,16 @@ def q_prop(
         k_target, k_passes = jax.random.split(key)
         arrived = jax.tree.map(lambda x: x[1:], steps.timestep)
         action = mean_action(state.params, k_target, arrived)
-        next_q = q_of(state.target, k_target, arrived.observation, action)
-        target = arrived.reward + discount * arrived.discount * next_q
-        batch = Transitions(recurrence.before(steps), target, valid(steps))
+        batch = Transitions(recurrence.before(steps), arrived, action, valid(steps))
 
-        def step(learned: a2c.State, key: Key, batch: Transitions) -> tuple[a2c.State, dict[str, Array]]:
-            return a2c.descend(q_optimiser, q_loss, learned, key, batch, part="q_")
+        def step(fitted: Fitted, key: Key, batch: Transitions) -> tuple[Fitted, dict[str, Array]]:
+            after = q_of(fitted.target, key, batch.arrived.observation, batch.action)
+            target = batch.arrived.reward + discount * batch.arrived.discount * after
+            q, told = a2c.descend(q_optimiser, q_loss, fitted.q, key, batch, target, part="q_")
+            return Fitted(q, optax.incremental_update(q.params, fitted.target, target_rate)), told
 
-        q, metrics = passes(step, state.q, k_passes, batch, q_epochs, q_minibatches)
-        return state._replace(q=q, target=optax.incremental_update(q.params, state.target, target_rate)), metrics
+        fitted, metrics = passes(step, Fitted(state.q, state.target), k_passes, batch, q_epochs, q_minibatches)
+        return state._replace(q=fitted.q, target=fitted.target), metrics
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         k_policy, k_slope, k_critic, k_q = jax.random.split(key, 4)

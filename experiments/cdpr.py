@@ -154,7 +154,7 @@ PRESETS: run.Presets = {
         "env": "bellmax/sign-grid",
         "steps": 60_000,
         "agent.inner": (
-            *("hidden=128,128", "learning-rate=1e-3", "discount=0.9", "batch-size=64", "updates=1"),
+            *("hidden=128,128", "learning-rate=1e-3", "discount=0.9", "batch-size=128", "updates=8"),
             *("buffer-size=20000", "warmup=1000", "epsilon-fraction=0.3", "target-rate=0.02"),
         ),
     },

@@ -10,6 +10,8 @@ from experiments import parts, run
 class Config(parts.off_policy.Learning):
     """Flags of the agent."""
 
+    max_grad_norm: run.Limit = 1.0
+    """Global norm that gradients are clipped to."""
     precision: Literal["full", "diagonal", "identity"] = "full"
     """Curvature P of the advantage: any, along the dimensions, or the same for all actions everywhere."""
     noise: Literal["gaussian", "ornstein-uhlenbeck"] = "gaussian"
@@ -52,7 +54,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     correlated = config.noise == "ornstein-uhlenbeck"
     agent = naf(
         networks.q_network(torso, networks.QuadraticQ(actions, config.precision)),
-        optimisers.adam(config.learning_rate),
+        optimisers.adam(config.learning_rate, config.max_grad_norm),
         discount=config.discount,
         noise=action_noise.ornstein_uhlenbeck(actions, config.sigma, config.theta)
         if correlated

@@ -16,12 +16,12 @@ class Config(trpo.Config):
     """The λ of the generalised advantage."""
     q_learning_rate: run.Positive = 1e-3
     """Adam's step size for the action values."""
-    q_epochs: run.Count = 4
+    q_epochs: run.Count = 8
     """Passes over the replayed windows of a sample."""
-    q_minibatches: run.Count = 32
+    q_minibatches: run.Count = 256
     """Gradient steps per pass, each on a minibatch."""
-    target_rate: run.Share = 0.1
-    """How far the target moves towards the action values after each sample."""
+    target_rate: run.Share = 0.005
+    """How far the target moves towards the action values after each of their gradient steps."""
     replayed: run.Count = 16
     """Windows of the past that are drawn per sample."""
     buffer_size: run.Count = 100_000

@@ -3,7 +3,7 @@
 The ablations of the paper: `--agent.no-double`, `--agent.no-dueling`, `--agent.priorities none`, `--agent.n-step 1`,
 `--agent.objective expected`, and `--agent.noisy none --agent.epsilon-start 1 --agent.epsilon-end 0.02`.
 
-σ₀ is 0.1 but for Atari, where it is the paper's 0.5: in a network without convolutions even the first layer is noisy.
+σ₀ is 0.1, as in Dopamine and DQN Zoo; the paper writes 0.5.
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Flags(dqn.Flags):
 
 
 check, make = dqn.check, dqn.make
-NOISY = {"sigma": 0.5, "epsilon_start": 0.0, "epsilon_end": 0.0, "epsilon_steps": 0}
+NOISY = {"sigma": 0.1, "epsilon_start": 0.0, "epsilon_end": 0.0, "epsilon_steps": 0}
 PARTS = {"double": True, **parts.presets.ATOMS, **parts.presets.PRIORITIES, **NOISY}
 PRESETS: run.Presets = {
     "atari": parts.merge(parts.presets.DOPAMINE, learning_rate=6.25e-5, adam_eps=1.5e-4, **PARTS),

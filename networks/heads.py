@@ -343,7 +343,7 @@ class QuadraticQ(nn.Module):
         lower = jnp.broadcast_to(jnp.eye(self.size).reshape((1,) * (len(shape) - 2) + shape[-2:]), shape)
         if self.precision != "identity":
             log_diagonal = linear(features, self.size, *init, name="log_diagonal")
-            lower = lower * jnp.exp(jnp.clip(log_diagonal, -5.0, 5.0))[..., None]
+            lower = lower * jnp.exp(5 * jnp.tanh(log_diagonal / 5))[..., None]  # bounded, with a gradient everywhere
         if self.precision == "full":
             entries = linear(features, self.size**2, *init, name="below").reshape(shape)
             lower = lower + jnp.tril(entries, -1)

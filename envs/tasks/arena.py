@@ -1,4 +1,4 @@
-"""A line with an object at one end of it whose ways can be learned: where does an agent spend its time?
+"""A line with an object in the middle of it whose ways can be learned: where does an agent spend its time?
 
 After the arenas with objects of Haber et al., "Learning to play with intrinsically-motivated, self-aware agents",
 NeurIPS 2018, on one dimension: everywhere else what an action does is simple.
@@ -27,7 +27,7 @@ class State(NamedTuple):
 def arena(
     length: int = 20, objects: int = 2, shapes: int = 16, ways: Ways = "lawful", seed: int = 0, time_limit: int = 200
 ) -> Environment:
-    """The last `objects` places touch an object, which every action taken there turns into another of its shapes.
+    """The `objects` middle places touch an object, which every action taken there turns into another of its shapes.
 
     Args:
       length: places, of which the agent starts at any.
@@ -52,10 +52,13 @@ def arena(
         raise ValueError(f"arena: ways is {ways!r}; allowed: {', '.join(get_args(Ways))}")
     rng = np.random.default_rng(seed)
     after = jnp.asarray(np.stack([rng.permutation(shapes) for _ in range(ACTIONS)]), jnp.int32)
-    first = length - objects
+    first = (length - objects) // 2
+
+    def touching(place: Array) -> Array:
+        return (place >= first) & (place < first + objects)
 
     def observe(state: State) -> Array:
-        seen = jax.nn.one_hot(state.shape, shapes) * (state.place >= first)
+        seen = jax.nn.one_hot(state.shape, shapes) * touching(state.place)
         return jnp.concatenate([jax.nn.one_hot(state.place, length), seen])
 
     def initial(key: Key) -> State:
@@ -65,12 +68,12 @@ def arena(
 
     def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Array]:
         turned = after[action, state.shape] if ways == "lawful" else jax.random.randint(key, (), 0, shapes)
-        shape = jnp.where(state.place >= first, turned, state.shape)
+        shape = jnp.where(touching(state.place), turned, state.shape)
         step = jnp.where(action == 0, -1, jnp.where(action == 1, 1, 0))
         return State(jnp.clip(state.place + step, 0, length - 1), shape), jnp.float32(0), jnp.bool_(False)
 
     def render(state: State) -> Array:
-        places = jnp.where(jnp.arange(length) >= first, 1, 0).at[state.place].set(2)
+        places = jnp.where(touching(jnp.arange(length)), 1, 0).at[state.place].set(2)
         shown = jnp.where(jnp.arange(length) == state.shape * length // shapes, 3, 0)
         colours = (drawing.GREY, drawing.BLUE, drawing.ORANGE, drawing.GREEN)
         return drawing.grid(jnp.stack([shown, places]), colours)

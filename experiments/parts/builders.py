@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # experiments import this module for `--help`, which must not
 Precision = checks.Precision
 READ = 32
 """Numbers that the LSTM which reads a text makes of it."""
+BOARD = 5
+"""Cells a side below which an image is a board that dense layers read whole."""
 
 
 def discrete_actions(spec: "Spec", agent: str) -> int:
@@ -55,7 +57,8 @@ def torso(
     **kwargs: Any,
 ) -> "nn.Module":
     """A `networks.Torso` for the task's observations; images go through the torso named `cnn`,
-    if not "none"; "auto" chooses by their size. A text is read by an LSTM.
+    if not "none"; "auto" chooses by their size, and none for boards of fewer than five cells a side. A text is read by
+    an LSTM.
 
     Raises:
       ValueError: sizes of layers that are not positive, or images that are too small for the torso.
@@ -66,7 +69,8 @@ def torso(
     import networks
 
     checks.check_images(spec, cnn)
-    cnn = checks.chosen(spec, cnn)
+    board = cnn == "auto" and (checks.least_side(spec) or BOARD) < BOARD
+    cnn = "none" if board else checks.chosen(spec, cnn)
     options = {
         "cnn": None if cnn == "none" else cnn,
         "activation": getattr(nn, activation),

@@ -97,6 +97,7 @@ def dream(config: Any, folder: Path) -> dict[str, Any]:
         "eval_returns": awake.tolist(),
         "temperature": config.temperature,
         "generations": chunks * GENERATIONS,
+        "env_steps": 0,  # of the task, which is played in to judge alone
     }
     run.records.write_json(place / "summary.json", summary)
     return summary

@@ -32,7 +32,7 @@ def player(kind: str, iterations: int, beta: float) -> Callable[[Key], Array]:
     )
 
     def touched(rows: TimeStep) -> Array:
-        return jnp.mean(jnp.argmax(rows.observation[..., :LENGTH], -1) >= LENGTH - OBJECTS)
+        return jnp.mean(jnp.any(rows.observation[..., LENGTH:] > 0, -1))  # where the object is in touch its shape shows
 
     storage = replay.uniform(4000, 32, 3)
     return jax.jit(lambda key: trained(env, agent, storage, key, LANES, UNROLL, iterations, touched))

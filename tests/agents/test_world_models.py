@@ -1,5 +1,6 @@
 """World Models: what the controller reads, what it dreams, and its stages."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from agents.world_models import Parts, State
 from envs.base import Box, Discrete
 from experiments import world_models as command
 from experiments.parts import dream_learning
+from experiments.reports import evidence
 from networks.predictor import modalities
 from networks.world import VAE, MixtureMemory, standardised
 from tests.experiments.running import call, succeed
@@ -210,6 +212,9 @@ def test_stages_are_made_once_and_taken_up(tmp_path: Any) -> None:
     found = succeed("world_models", *TINY, "--stages", "vision", "memory", "controller", "dream", "--out", run).result
     assert set(found) == {"vision", "memory", "controller", "dream"}
     assert np.isfinite(found["dream"]["eval_returns"]).all() and np.isfinite(found["controller"]["eval_iqm"])
+    claim = replace(evidence.claims.load("world_models_dream"), seeds=(0,))
+    record = evidence.records.of_run(run, claim, "")
+    assert record.steps == (0,) and record.values == ((pytest.approx(found["dream"]["kept"][0], rel=1e-5),),)
     again = succeed("world_models", "--resume", run).result
     assert again["vision"] == found["vision"] and again["dream"] == found["dream"]
     assert again["controller"]["eval_returns"] == found["controller"]["eval_returns"]
