@@ -26,6 +26,6 @@ def test_a_claim_comes_to_its_recorded_verdict(name: str, tmp_path: Path, monkey
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
     claim, before = claims.load(name), recorded(name)
-    after = {arm: command.made(claim, arm) for arm in before}
+    after = {arm: command.made(claim, arm)[0] for arm in before}
     told, found = (verdicts.results(claim, arms) for arms in (before, after))
     assert {arm: found[arm].verdict for arm in before} == {arm: told[arm].verdict for arm in before}, found
