@@ -89,10 +89,10 @@ class Scheduler(NamedTuple):
         code = self.prefixes(slots.chosen)[lane, now]
         logits = table.value[now, code] / self.temperature if self.learned else jnp.zeros((lane.size, self.intentions))
         drawn = jax.random.categorical(key, logits).astype(jnp.int32)
-        acts = (slots.chosen[lane, now] >= 0) | timestep.last()  # no slot begins where no action follows
-        held = jnp.where(slots.chosen[lane, now] >= 0, slots.chosen[lane, now], drawn)
-        chosen = jnp.where(acts, slots.chosen[lane, now], drawn)
-        scale = jnp.where(acts, slots.scale[lane, now], 1.0)
+        chosen, scale = slots.chosen[lane, now], slots.scale[lane, now]
+        held = jnp.where(chosen < 0, drawn, chosen)
+        opens = (chosen < 0) & ~timestep.last()  # no slot begins where no action follows
+        chosen, scale = jnp.where(opens, drawn, chosen), jnp.where(opens, 1.0, scale)
         return held, slots._replace(
             chosen=slots.chosen.at[lane, now].set(chosen), scale=slots.scale.at[lane, now].set(scale)
         )

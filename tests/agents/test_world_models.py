@@ -76,7 +76,7 @@ def test_the_controller_reads_z_and_what_the_memory_made_of_the_rows_before() ->
 
 
 def test_vision_tells_small_numbers_beside_large_ones() -> None:
-    """A sine beside a place forty times as far: what is read back misses either by less than a tenth of its spread."""
+    """A sine beside a place forty times as far: what is read back misses either by less than a fifth of its spread."""
     vision = VAE(modalities(Box((2,))), 4, 32, 1)
     key = jax.random.key(0)
     rows = jnp.stack([30 * jax.random.normal(key, (4096,)), jnp.sin(jax.random.uniform(key, (4096,), maxval=9.0))], 1)
