@@ -8,6 +8,9 @@ sweeping", 1993; Sutton and Barto, "Reinforcement learning" (2018), sections 8.2
 and n times the same with the modelled (r, γ, s') of a pair (s, a) seen before: drawn uniformly, or, sweeping, that of
 the largest |error| above θ, whose predecessors then get their errors. Dyna-Q+ adds κ √τ(s, a) to a modelled reward, τ
 the time since the pair was tried, and may draw any action of a state it has visited.
+
+It acts ε-greedily, or by π(a|s) ∝ e^(β Q(s, a)), whose inverse temperature β is one of the numbers that adapt in
+Schweighofer and Doya, "Meta-learning in reinforcement learning", Neural Networks 2003 (`agents.doya`).
 """
 
 from functools import partial
@@ -42,6 +45,7 @@ def dyna_q(
     learning_rate: float | Array = 0.1,
     discount: float | Array = 0.95,
     epsilon: float | Array = 0.1,
+    beta: float | Array | None = None,
     kappa: float | Array | None = None,
     theta: float | Array | None = None,
 ) -> Agent:
@@ -54,6 +58,7 @@ def dyna_q(
       learning_rate: α.
       discount: γ.
       epsilon: probability of a random action. Otherwise the best one is taken, ties broken at random.
+      beta: β of a softmax of the values, by which it acts instead while it explores; None for none.
       kappa: κ of Dyna-Q+; None for none.
       theta: θ of prioritised sweeping; None to draw uniformly.
     """
@@ -67,6 +72,8 @@ def dyna_q(
     def act(q: Array, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Array, Any, Any]:
         k_ties, k_explore = jax.random.split(key)
         values = q[timestep.observation]
+        if beta is not None and explore:
+            return jax.random.categorical(k_explore, beta * values), carry, ()
         best = values >= jnp.max(values, -1, keepdims=True)
         ties = jnp.where(best, jax.random.uniform(k_ties, values.shape), -1.0)
         action = epsilon_greedy(k_explore, ties, jnp.float32(epsilon if explore else 0.0))
@@ -148,7 +155,8 @@ def dyna_q(
         state, errors = jax.lax.scan(one, state, (jnp.ravel(real), flat))
         terms = {"td_error": errors.reshape(real.shape), "q_mean": state.q[rows[1], rows[2]]}
         metrics = {name: parallel.masked_mean(x, real) for name, x in terms.items()}
-        fixed = {"epsilon": epsilon, "learning_rate": learning_rate}
+        explores = {"epsilon": epsilon} if beta is None else {"inverse_temperature": beta}
+        fixed = {**explores, "learning_rate": learning_rate}
         metrics |= {name: jnp.asarray(x, jnp.float32) for name, x in fixed.items()}
         return state, Info({"loss": jnp.mean(errors), **metrics})
 

@@ -73,13 +73,12 @@ def log_q(latents: Latents, z: Array) -> Array:
     return jnp.sum(-0.5 * jnp.square(scaled) - latents.log_std[None], axis=-1)
 
 
-def stepped(latents: Latents, rate: Latents, old: Latents, seen: Seen, hold: bool = True) -> Latents:
+def stepped(latents: Latents, rate: Latents, seen: Seen, hold: bool = True) -> Latents:
     """The latents of one task after their step.
 
     Args:
       latents: before it, `[latent]`.
       rate: α, `[latent]`.
-      old: the latents that z was drawn from.
       seen: `[T, ...]`, of that task.
       hold: whether z was drawn once for an episode.
     """
@@ -90,8 +89,7 @@ def stepped(latents: Latents, rate: Latents, old: Latents, seen: Seen, hold: boo
     advantage /= jnp.sqrt(jnp.sum(jnp.square(advantage) * first) / count + 1e-8)
 
     def loss(latents: Latents) -> Array:
-        before = log_q(old, seen.latent)
-        return jnp.sum(losses.surrogate(log_q(latents, seen.latent), before, advantage) * first) / count
+        return -jnp.sum(log_q(latents, seen.latent) * advantage * first) / count
 
     return jax.tree.map(lambda x, a, g: x - a * g, latents, rate, jax.grad(loss)(latents))
 
@@ -116,6 +114,7 @@ def maesn(
     latent: int,
     *,
     rate: float | Array = 1.0,
+    spread_rate: float | Array = 1.0,
     kl_cost: float | Array = 0.1,
     clip: float | Array = 0.3,
     epochs: int = 5,
@@ -132,7 +131,8 @@ def maesn(
       optimiser: an `agents.common.optimisers` chain.
       length: T, rows of a window, which holds whole episodes.
       latent: size of z.
-      rate: α at first.
+      rate: α of means at first.
+      spread_rate: α of the logarithms of standard deviations at first.
       kl_cost: c.
       clip: PPO's ε.
       epochs: gradient steps after each trial of two windows.
@@ -152,7 +152,7 @@ def maesn(
         policy = network.init(k_params, joined(timestep.observation, nothing))
         whole = (lanes * parallel.size(), latent)
         spread = Latents(jax.random.normal(k_latents, whole), jnp.zeros(whole))
-        rates = Latents(*(jnp.full(latent, rate, jnp.float32) for _ in Latents._fields))
+        rates = Latents(*(jnp.full(latent, x, jnp.float32) for x in (rate, spread_rate)))
         params = Learned(policy, spread, rates)
         action = policy_of(network, policy, joined(timestep.observation, nothing)).mode()
         row = Step(timestep, action, {"log_prob": timestep.reward, "latent": nothing, "noise": nothing})
@@ -177,9 +177,9 @@ def maesn(
         action, log_prob = policy_of(network, policy, joined(timestep.observation, z)).sample_and_log_prob(k_action)
         return action, noise, {"log_prob": log_prob, "latent": z, "noise": noise}
 
-    def loss(params: Learned, old: Learned, seen: Seen, after: Seen) -> tuple[Array, Array]:
-        def of_task(latents: Latents, was: Latents, seen: Seen, after: Seen) -> tuple[Array, Array]:
-            now = stepped(latents, params.rate, was, seen, hold)
+    def loss(params: Learned, seen: Seen, after: Seen) -> tuple[Array, Array]:
+        def of_task(latents: Latents, seen: Seen, after: Seen) -> tuple[Array, Array]:
+            now = stepped(latents, params.rate, seen, hold)
             z = now.mean[None] + jnp.exp(now.log_std[None]) * after.noise
             rows = after.rows
             log_prob = policy_of(network, params.policy, joined(rows.observation, z)).log_prob(rows.action)
@@ -187,8 +187,7 @@ def maesn(
             return masked(each, rows), prior_kl(latents)
 
         lanes = after.noise.shape[0]
-        latents = mine(params.latents, lanes), mine(old.latents, lanes)
-        each, kl = jax.tree.map(jnp.mean, jax.vmap(of_task)(*latents, seen, after))
+        each, kl = jax.tree.map(jnp.mean, jax.vmap(of_task)(mine(params.latents, lanes), seen, after))
         return each + kl_cost * kl, kl
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
@@ -198,7 +197,7 @@ def maesn(
 
         def descend(_: Any, learned: tuple) -> tuple:
             params, opt_state, _ = learned
-            (value, kl), gradient = jax.value_and_grad(loss, has_aux=True)(params, state.params, before, now)
+            (value, kl), gradient = jax.value_and_grad(loss, has_aux=True)(params, before, now)
             params, opt_state, told = optimisers.step(optimiser, gradient, opt_state, params)
             found = {**dict.fromkeys(names, 0.0), **parallel.mean({"loss": value, "kl": kl}), **told}
             return params, opt_state, {name: jnp.asarray(found[name], jnp.float32) for name in names}
@@ -207,7 +206,7 @@ def maesn(
         # A loop of no trips, rather than a condition, is left out in runs side by side as well, which are in step.
         params, opt_state, told = jax.lax.fori_loop(0, jnp.where(learns, epochs, 0), descend, begun)
         rate_of = state.params.rate
-        own = jax.vmap(lambda latents, seen: stepped(latents, rate_of, latents, seen, hold))(state.adapted, now)
+        own = jax.vmap(lambda latents, seen: stepped(latents, rate_of, seen, hold))(state.adapted, now)
         adapted = jax.tree.map(lambda a, b: jnp.where(learns, a, b), mine(params.latents, own.mean.shape[0]), own)
         seen = jax.tree.map(lambda a, b: jnp.where(learns, a, b), state.seen, window)
         gains = state.gains.at[learns.astype(jnp.int32)].set(parallel.mean(jnp.mean(now.rows.gain)))

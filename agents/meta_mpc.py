@@ -28,7 +28,8 @@ from envs.base import Box
 
 KEYS = ("state", "goals", "load")
 """What an observation holds: the state `[D]`, its first number a place that dynamics do not depend on and its third the
-load's offset from it; where the load is to be after each step of a plan `[H]`; and the load's number `[1]`."""
+load's offset from it; where the load is to be after each step of a plan `[H]`; and the load's number `[1]`, from 0 to
+the bound of its space."""
 GRID = 61
 Latent = Literal["inferred", "prior", "wrong", "pooled"]
 
@@ -140,6 +141,7 @@ def meta_mpc(
     optimiser: optax.GradientTransformation,
     latent_optimiser: optax.GradientTransformation,
     *,
+    dims: int,
     loads: int,
     plan: Callable[[Model], planning.Planner],
     hidden: tuple[int, ...] = (64, 64),
@@ -155,6 +157,7 @@ def meta_mpc(
       actions: of the task.
       optimiser: of θ, an `agents.common.optimisers` chain.
       latent_optimiser: of the posteriors.
+      dims: D, numbers of the state.
       loads: K, that are trained with.
       plan: model -> planner.
       hidden: sizes of a member's layers.
@@ -166,26 +169,22 @@ def meta_mpc(
         furthest from it; or "pooled" for a model that is never told any.
     """
     (size,) = actions.shape
-
-    def net(dims: int) -> Net:
-        return Net(hidden, dims)
+    net = Net(hidden, dims)
+    planner = plan(imagination(net))
 
     def init(key: Key, timestep: TimeStep) -> State:
-        dims = timestep.observation["state"].shape[-1]
+        del timestep
         example = jnp.zeros((1, dims + size))
-        nets = jax.vmap(lambda k: net(dims).init(k, example))(jax.random.split(key, members))
-        latents = Latents(jnp.zeros(loads), jnp.full(loads, -1.0, jnp.float32))
+        nets = jax.vmap(lambda k: net.init(k, example))(jax.random.split(key, members))
+        latents = Latents(jnp.zeros(loads), jnp.full(loads, -2.0, jnp.float32))
         moments = fresh_moments(jnp.zeros(dims - 1 + size)), fresh_moments(jnp.zeros(dims))
         return State(Fitted(nets, latents, *moments), optimiser.init(nets), latent_optimiser.init(latents))
 
-    def planner(dims: int) -> planning.Planner:
-        return plan(imagination(net(dims)))
-
-    def begun(lanes: int, dims: int) -> Memory:
+    def begun(lanes: int) -> Memory:
         rows = jnp.zeros((lanes, window, dims - 1 + size))
         changes, known = jnp.zeros((lanes, window, dims)), jnp.zeros((lanes, window), bool)
         action = jnp.zeros((lanes, size))
-        return Memory(jnp.zeros((lanes, dims)), action, rows, changes, known, planner(dims).begin(lanes))
+        return Memory(jnp.zeros((lanes, dims)), action, rows, changes, known, planner.begin(lanes))
 
     def noticed(memory: Memory, state: Array) -> Memory:
         """With the transition that led to a state."""
@@ -197,8 +196,8 @@ def meta_mpc(
             known=put(memory.known, jnp.ones(len(state), bool)),
         )
 
-    def chosen(fitted: Fitted, memory: Memory, dims: int) -> Array:
-        z = inferred(net(dims), fitted, memory, width)
+    def chosen(fitted: Fitted, memory: Memory) -> Array:
+        z = inferred(net, fitted, memory, width)
         means = fitted.latents.mean
         if latent == "wrong":
             return means[jnp.argmax(jnp.abs(means[None] - z[:, None]), axis=-1)]
@@ -206,12 +205,12 @@ def meta_mpc(
 
     def act(fitted: Fitted, key: Key, carry: Any, timestep: TimeStep, explore: bool) -> tuple[Tree, Any, Any]:
         state, goals = timestep.observation["state"], timestep.observation["goals"]
-        lanes, dims = state.shape
+        lanes = len(state)
         if explore:
             return planning.uniform(actions, key, (lanes,)), carry, ()
-        memory = select(timestep.first(), begun(lanes, dims), noticed(carry, state))
-        z = chosen(fitted, memory, dims)
-        action, plans = planner(dims).plan(fitted, key, memory.plan, {"state": state, "goals": goals, "z": z})
+        memory = select(timestep.first(), begun(lanes), noticed(carry, state))
+        z = chosen(fitted, memory)
+        action, plans = planner.plan(fitted, key, memory.plan, {"state": state, "goals": goals, "z": z})
         return action, memory._replace(before=state, action=action, plan=plans), ()
 
     def error(fitted: Fitted, key: Key, batch: tuple) -> Array:
@@ -219,7 +218,7 @@ def meta_mpc(
         mean, log_deviation = fitted.latents
         noise = jax.random.normal(key, load.shape)
         z = mean[load] + jnp.exp(log_deviation[load]) * noise if latent != "pooled" else jnp.zeros(load.shape)
-        return parallel.masked_mean(nll(net(changes.shape[-1]), fitted, rows, changes, z, width), mask)
+        return parallel.masked_mean(nll(net, fitted, rows, changes, z, width), mask)
 
     def update(state: State, key: Key, sample: Sample) -> tuple[State, Info]:
         steps = sample.steps
@@ -232,7 +231,7 @@ def meta_mpc(
         flat = jax.tree.map(lambda x: x.reshape((-1, *x.shape[2:])), (rows, changes, load, mask))
         half = flat[3].shape[0] // 2
         first, second = (jax.tree.map(lambda x, s=s: x[s], flat) for s in (slice(half), slice(half, None)))
-        k_first, k_second = jax.random.split(key)
+        k_first, k_second = (parallel.own_key(each) for each in jax.random.split(key))
 
         def of_nets(nets: Any) -> Array:
             return error(fitted._replace(nets=nets), k_first, first)
@@ -252,4 +251,4 @@ def meta_mpc(
         metrics = {"loss": loss, "latent_spread": spread, "kl": jnp.mean(kl(latents)), **told, **more}
         return State(fitted._replace(latents=latents), opt, latent_opt), Info(metrics)
 
-    return Agent(init, lambda state: state.fitted, lambda lanes: begun(lanes, 4), act, update)
+    return Agent(init, lambda state: state.fitted, begun, act, update)

@@ -129,7 +129,7 @@ def pearl(
     *,
     discount: float | Array = 0.9,
     temperature: float | Array = 0.01,
-    kl_cost: float | Array = 1e-4,
+    kl_cost: float | Array = 0.01,
     target_rate: float | Array = 0.01,
     blind: bool = False,
     cut: bool = False,

@@ -1,4 +1,4 @@
-"""What players of two-armed bandits lose, computed exactly: the best player there is, and Thompson's.
+"""What players of two-armed bandits lose, computed exactly: the best player there is, Thompson's and Gittins'.
 
 The arms are those of `envs.tasks.bandits` that pay 1 or nothing. What has been seen of independent arms with uniform
 priors is how often each was pulled and paid, so the value of play is found from the last pull backwards (Bellman's
@@ -58,6 +58,90 @@ def greedy_regret(pulls: int = 100) -> float:
         return np.where(left == right, 0.5, left > right)
 
     return 2 / 3 * pulls - _value(pulls, chance)
+
+
+def gittins_regret(pulls: int = 100) -> float:
+    """The expected regret on two independent arms of who pulls what has the higher index, or either if equal.
+
+    Indices are those of `gittins_index` for the pulls that are left of the trial, without a discount. Where later
+    rewards count for less and there is no end, nobody does better than who goes by the index; with an end it is close.
+
+    Args:
+      pulls: of a trial.
+    """
+    paid = np.concatenate([np.arange(pulled + 1) for pulled in range(pulls)])
+    missed = np.concatenate([np.arange(pulled, -1, -1) for pulled in range(pulls)])
+    index = (paid + 1) / (paid + missed + 2)
+    indices = [index]  # by pulls that are left, of all arms [pulled * (pulled + 1) / 2 + paid] that can occur then
+    for left in range(1, pulls + 1):
+        arms = (pulls - left + 1) * (pulls - left + 2) // 2
+        indices.append(_grown(paid[:arms] + 1, missed[:arms] + 1, left, 1.0, indices[-1][:arms]))
+
+    def chance(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+        left = pulls - int((a + b + c + d).flat[0] - 4)
+        one, two = (indices[left][(x + y - 2) * (x + y - 1) // 2 + x - 1] for x, y in ((a, b), (c, d)))
+        return np.where(np.isclose(one, two, rtol=0, atol=1e-9), 0.5, one > two)
+
+    return 2 / 3 * pulls - _value(pulls, chance)
+
+
+def gittins_index(a: np.ndarray | int, b: np.ndarray | int, pulls: int, discount: float = 1.0) -> np.ndarray:
+    """Gittins' index: the most that an arm pays per pull until a time that may be chosen by what is seen.
+
+    It is the maximum over such times τ, of at least 1 and at most `pulls`, of the expected sum of discount^t r_t over
+    that of discount^t, t < τ. Gittins, "Bandit processes and dynamic allocation indices", Journal of the Royal
+    Statistical Society B 41, 1979.
+
+    Args:
+      a: the belief about what the arm pays with is Beta(a, b); above 0, of any shape that broadcasts.
+      b: likewise.
+      pulls: that are left, at least 1. The index of an arm without an end is greater than that of one with so many
+        pulls, by at most discount ** pulls / (1 - discount).
+      discount: γ of later pulls, above 0 and at most 1.
+
+    Returns:
+      Indices in [0, 1], float64 of the shape of a and b, exact but for the last digits.
+
+    Raises:
+      ValueError: an argument out of range.
+    """
+    a, b = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
+    for name, belief in (("a", a), ("b", b)):
+        if not (belief > 0).all():
+            raise ValueError(f"{name}: must be above 0, got {belief.min()}")
+    if pulls < 1:
+        raise ValueError(f"pulls: must be at least 1, got {pulls}")
+    if not 0 < discount <= 1:
+        raise ValueError(f"discount: must be above 0 and at most 1, got {discount}")
+    return _grown(a.ravel(), b.ravel(), pulls, discount, (a / (a + b)).ravel()).reshape(a.shape)
+
+
+def _grown(a: np.ndarray, b: np.ndarray, pulls: int, discount: float, index: np.ndarray) -> np.ndarray:
+    """Gittins' indices `[arms]` from others that are not above them.
+
+    The best time to leave an arm for what pays an index for sure gives a ratio that is the next index, and is the same
+    once it is Gittins'; that takes a few steps (Dinkelbach, "On nonlinear fractional programming", Management Science
+    13, 1967).
+    """
+    index, live = index.copy(), np.arange(len(index))
+    while live.size:
+        ratio = _ratio(a[live], b[live], pulls, discount, index[live])
+        grows = ratio > index[live] + 1e-12
+        index[live] = ratio
+        live = live[grows]
+    return index
+
+
+def _ratio(a: np.ndarray, b: np.ndarray, pulls: int, discount: float, index: np.ndarray) -> np.ndarray:
+    """What arms pay per pull until the best time to leave each for what pays its `index` for sure, `[arms]`."""
+    pay = time = np.zeros((len(a), pulls + 1))  # from a pull on, by how many of those before it paid
+    for pulled in reversed(range(pulls)):
+        p = (a[:, None] + np.arange(pulled + 1)) / (a + b + pulled)[:, None]
+        pay = p + discount * (pay[:, :-1] + p * (pay[:, 1:] - pay[:, :-1]))
+        time = 1 + discount * (time[:, :-1] + p * (time[:, 1:] - time[:, :-1]))
+        stays = (pay > index[:, None] * time) | (pulled == 0)
+        pay, time = pay * stays, time * stays
+    return (pay / time)[:, 0]
 
 
 @lru_cache(maxsize=1)

@@ -52,6 +52,11 @@ def catch(observation: Array) -> Array:
     return (jnp.sign(jnp.sum(place[..., :-1], axis=-1) - place[..., -1]) + 1).astype(jnp.int32)
 
 
+def point_mass(observation: dict[str, Array]) -> Array:
+    """Moves to the goal as fast as it may, by saturated proportional control: it gets there by the straightest way."""
+    return jnp.clip(observation["desired_goal"] - observation["observation"], -1.0, 1.0)
+
+
 def walk(layout: str, observation: dict[str, Array]) -> Array:
     """Walks through the cells of an OGBench maze to the goal, by the shortest way."""
     from envs.tasks import ogbench_maze
@@ -65,6 +70,7 @@ EXPERTS = {
     "mountain-car": Expert(mountain_car, ("MountainCar-v0",)),
     "mountain-car-continuous": Expert(mountain_car_continuous, ("MountainCarContinuous-v0",)),
     "catch": Expert(catch, ("catch",)),
+    "point-mass": Expert(point_mass, ("point-mass",)),
     "shortest-path": Expert(grid_maps.shortest, ("grid-maps",)),
     "pointmaze-medium": Expert(partial(walk, "medium"), ("pointmaze-medium",)),
     "pointmaze-large": Expert(partial(walk, "large"), ("pointmaze-large",)),

@@ -49,6 +49,7 @@ PRESETS: run.Presets = {
         learning_rate=2.5e-4 / 4,
         adam_eps=1.5e-7,
         max_grad_norm=40.0,
+        double=True,
         dueling=True,
         n_step=3,
         batch_size=512,

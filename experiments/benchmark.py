@@ -87,7 +87,7 @@ class Worker:
 
 
 THREADS: Mapping[Part, tuple[str, str]] = {
-    **dict.fromkeys(("dqn", "ppo", "sac"), ("alone", "beside")),
+    **dict.fromkeys(("dqn", "ppo", "sac", "trials"), ("alone", "beside")),
     "data": ("ours", "beside"),
 }
 """Which worker of ours has the threads that a command has for one run and for several (`run.cores`); "ours" has a pool,

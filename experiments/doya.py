@@ -16,7 +16,8 @@ class Config:
     inner: tuple[str, ...] = ("discount=0.6", "planning=32", "learning-rate=0.5", "epsilon=0.05")
     """Flags of that agent, as name=value; the `--help` of its own command shows them as `--agent.`."""
     adapt: tuple[str, ...] = ("discount",)
-    """Real-numbered flags of that agent that adapt, such as discount, learning-rate or epsilon."""
+    """Real-numbered flags of that agent that adapt, such as discount, learning-rate or epsilon, or inverse-temperature
+    of dyna_q with softmax=true."""
     mu: run.NonNegative = 1.0
     """Step size μ by which meta-parameters follow the noise that does good; with 0 they stay."""
     noise: run.NonNegative = 0.7

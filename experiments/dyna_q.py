@@ -11,12 +11,16 @@ class Config:
 
     planning: run.Whole = 50
     """Number n of planning steps after each real one; 0 is Q-learning."""
-    learning_rate: run.Positive = 0.1
+    learning_rate: run.Share = 0.1
     """Step size α of the table's updates."""
     discount: run.Unit = 0.95
     """Discount γ of later rewards, per step."""
     epsilon: run.Unit = 0.1
     """Probability of a random action."""
+    softmax: bool = False
+    """Act by a softmax of the values while exploring, rather than by a random action now and then."""
+    inverse_temperature: run.NonNegative = 10.0
+    """Inverse temperature β of the softmax; with 0 all actions are alike."""
     bonus: bool = False
     """Add Dyna-Q+'s bonus κ √τ to modelled rewards of what was not tried for τ steps."""
     kappa: run.NonNegative = 1e-3
@@ -61,6 +65,7 @@ def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
         learning_rate=config.learning_rate,
         discount=config.discount,
         epsilon=config.epsilon,
+        beta=config.inverse_temperature if config.softmax else None,
         kappa=config.kappa if config.bonus else None,
         theta=config.theta if config.sweep else None,
     )

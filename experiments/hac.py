@@ -1,8 +1,9 @@
 """The hierarchical actor-critic, levels of DDPG that learn with hindsight: `python -m experiments.hac --help`.
 
 The defaults are those of the released code (Levy et al., 2019) where they are not the task's: an update is one batch of
-every level, and there are 40 after each episode; values are bounded by the number of steps. The released code has no
-target networks, and in a run without them the values of the lower level came to saturate (docs/results/hac.md).
+every level, and there are 40 for the rows of a longest episode; values are bounded by the number of steps; episodes end
+where the task's goal is reached, as no level has anything to do from there on. The released code has no target
+networks, and in a run without them the values of the lower level came to saturate (docs/results/hac.md).
 """
 
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class Flags(run.Common):
 
     env: str = "bellmax/point-maze"
     """Task with goals, as suite/id, whose observation has a vector `observation`."""
+    env_options: tuple[str, ...] = ("ends=true",)
+    """Options that the task is made with, as name=value."""
     num_envs: run.Count = 1
     """Environments (lanes) per seed."""
     agent: Config = field(default_factory=Config)

@@ -110,25 +110,22 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
 
 
 POINTS: dict[str, Any] = {"env": "bellmax/point-goals"}
+HALF_CIRCLE = POINTS | {"env_options": ("goals=half-circle", "sparse=true", "horizon=20"), "steps": 1_600_000}
 CHEETAH: dict[str, Any] = {
     "env_options": ("told=false", "episodes=40"),
     "steps": 64_000_000,
     "num_envs": 40,
-    "agent.hidden": (100, 100),
     "agent.inner_rate": 0.1,
-    "agent.outer": "trpo",
+}
+CHEETAHS: dict[str, dict[str, Any]] = {
+    "cheetah-velocity": CHEETAH | {"env": "meta/HalfCheetahVelocity"},
+    "cheetah-direction": CHEETAH | {"env": "meta/HalfCheetahDirection"},
 }
 PRESETS: run.Presets = {
     "points": POINTS,
     "points-trpo": POINTS | {"agent.outer": "trpo"},
-    "half-circle": POINTS
-    | {
-        "env_options": ("goals=half-circle", "sparse=true", "horizon=20"),
-        "steps": 1_600_000,
-        "agent.exploration": 1.0,
-    },
-    "cheetah-velocity": CHEETAH | {"env": "meta/HalfCheetahVelocity"},
-    "cheetah-direction": CHEETAH | {"env": "meta/HalfCheetahDirection"},
+    "half-circle": HALF_CIRCLE | {"agent.exploration": 1.0},
+    **{name: task | {"agent.hidden": (100, 100), "agent.outer": "trpo"} for name, task in CHEETAHS.items()},
 }
 """`points` are the goals of Finn et al. (2017) with half of their tasks in a batch and PPO's steps in place of TRPO's,
 which `points-trpo` has. `half-circle` is E-MAML on rewards close to the goal alone. The cheetahs

@@ -25,12 +25,11 @@ class Config:
     """Discount γ of later rewards, per step."""
     temperature: run.NonNegative = 0.01
     """Temperature α of the entropy bonus."""
-    kl_cost: run.NonNegative = 1e-4
-    """Weight β of the divergence of what is believed of a task from N(0, 1), beside half the critics' squared errors;
-    1e-4 stands for the authors' 0.1, which is beside the errors of rewards times 100."""
-    learning_rate: run.Positive = 1e-3
+    kl_cost: run.NonNegative = 0.01
+    """Weight β of the divergence of beliefs about a task from N(0, 1), beside half the critics' squared errors."""
+    learning_rate: run.Positive = 5e-4
     """Adam's step size for critics and encoder."""
-    policy_learning_rate: run.Positive = 1e-3
+    policy_learning_rate: run.Positive = 5e-4
     """Adam's step size for the policy."""
     target_rate: run.Share = 0.01
     """How far the target moves towards the critics with every update."""
@@ -55,7 +54,7 @@ class Flags(run.Common):
     suites."""
     env_options: tuple[str, ...] = ("goals=half-circle", "horizon=20", "episodes=3", "told=true")
     """Options that the task is made with, as name=value."""
-    steps: run.Steps = 200_000
+    steps: run.Steps = 768_000
     """Environment steps that each seed trains for."""
     num_envs: run.Count = 16
     """Environments (lanes) per seed."""
@@ -89,16 +88,18 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     from agents.common import optimisers, wrappers
     from agents.pearl import Networks, pearl
     from envs.base import Box
+    from networks.initializers import orthogonal
 
     shown, actions = spec.observation["observation"].shape[0], spec.action.shape[0]
 
     def seeing(width: int, head: "nn.Module") -> "run.Network":
         return networks.q_network(networks.Torso(Box((width,)), config.hidden, cnn=None), head)
 
+    encoder = networks.GaussianPolicy(config.latent, state_dependent=True, kernel_init=orthogonal(1.0))
     critic = seeing(shown + actions + config.latent, networks.Value())
     agent = pearl(
         Networks(
-            seeing(2 * shown + actions + 1, networks.GaussianPolicy(config.latent, state_dependent=True)),
+            seeing(2 * shown + actions + 1, encoder),
             seeing(shown + config.latent, networks.TanhGaussianPolicy(actions)),
             networks.ensemble(critic, 2),
         ),
@@ -122,7 +123,25 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     )
 
 
-experiment = run.Experiment("pearl", Flags, check, make)
+CHEETAH: dict[str, Any] = {
+    "env_options": ("episodes=2",),
+    "steps": 2_000_000,
+    "agent.hidden": (300, 300, 300),
+    "agent.discount": 0.99,
+    "agent.learning_rate": 3e-4,
+    "agent.policy_learning_rate": 3e-4,
+    "agent.target_rate": 0.005,
+    "agent.batch_size": 4,
+    "agent.buffer_size": 1_000_000,
+}
+PRESETS: run.Presets = {
+    "cheetah-velocity": CHEETAH | {"env": "meta/HalfCheetahVelocity"},
+    "cheetah-direction": CHEETAH | {"env": "meta/HalfCheetahDirection"},
+}
+"""The cheetahs with the authors' networks, discount and step sizes, in trials of two episodes; no figures of theirs are
+recorded here."""
+
+experiment = run.Experiment("pearl", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -110,7 +110,8 @@ PRESETS: run.Presets = {
     "two-step": {"env": "bellmax/two-step", "steps": 5_000_000, "agent.discount": 0.9},
     "harlow": {
         "env": "bellmax/harlow",
-        "eval_env_options": ("pays=second",),
+        "env_options": ("features=10", "objects=trained"),
+        "eval_env_options": ("pays=second", "objects=held-out"),
         "steps": 5_000_000,
         "agent.unroll": 7,
         "num_envs": 512,

@@ -20,6 +20,8 @@ CHEETAH = "HalfCheetah-v4"
 SIMULATED, COST = 0.1, 0.05
 """What the squared torques cost in the simulator, and in the paper's tasks."""
 ML1 = "ML1/"
+GOALS = 2**32
+"""How many numbers there are that a lane of Meta-World is seeded with, each for one goal."""
 
 
 class Family(NamedTuple):
@@ -28,8 +30,8 @@ class Family(NamedTuple):
     base: str
     draw: Callable[[np.random.Generator], float]
     pays: Pays
-    goes_on: bool = True
-    """Whether a task can stay for several episodes; if not, the simulator draws it anew with every one."""
+    seeds: bool = False
+    """Whether a task is the number that a lane of the simulator is seeded with, since its goal cannot be set."""
 
 
 def _speed(action: np.ndarray, reward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +48,10 @@ def _velocity(task: np.ndarray, action: np.ndarray, reward: np.ndarray) -> np.nd
 def _direction(task: np.ndarray, action: np.ndarray, reward: np.ndarray) -> np.ndarray:
     speed, torques = _speed(action, reward)
     return task * speed - COST * torques
+
+
+def _goal(rng: np.random.Generator) -> float:
+    return float(rng.integers(GOALS))
 
 
 CHEETAHS = {
@@ -66,7 +72,7 @@ def meta(
     id: str,
     *,
     episodes: int = 1,
-    told: bool = True,
+    told: bool | None = None,
     tasks: int = 0,
     seed: int = 0,
     time_limit: int | None = None,
@@ -76,14 +82,20 @@ def meta(
 
     "HalfCheetahVelocity" pays minus the distance of the speed to one drawn in [0, 2] m/s, "HalfCheetahDirection" the
     speed forwards or backwards, both less 0.05 times the squared torques. "ML1/Push-v3" and the like are skills of
-    Meta-World with their own rewards, whose goal no observation shows; it is drawn anew with every episode.
+    Meta-World with their own rewards; a task is a goal, which no observation shows, and where objects begin.
+
+    Meta-World in envpool takes no goal. Every reset of a lane draws one, by a generator that is seeded once, when the
+    lane is made. So goals that come again, for `episodes` other than 1 or for `tasks`, are seeds of lanes that are made
+    anew for each episode: the goal of a seed is then the first that it draws. Making a lane takes much longer than a
+    reset, so where no goal comes again the simulator draws them.
 
     Args:
       id: one of `ids()`.
-      episodes: of a trial; 1 for Meta-World.
+      episodes: of a trial; 0 for a task that stays in its lane for good.
       told: whether a trial is one episode, whose observations tell the last action, its reward and where an episode
-        begins, as `envs.wrappers.trial` has it; if not, episodes are episodes, and the task stays for so many.
-      tasks: how many there are in the set; 0 for a fresh one in every trial. Of the cheetahs.
+        begins, as `envs.wrappers.trial` has it; if not, episodes are episodes, and the task stays for so many. By
+        default told, but for tasks that stay for good.
+      tasks: how many there are in the set; 0 for a fresh one in every trial.
       seed: which they are.
       time_limit: steps of an episode; 200 for cheetahs, as in the paper, and 500 for Meta-World, by default.
       num_threads: of the simulator, see `envs.adapters.envpool`.
@@ -94,18 +106,18 @@ def meta(
     skill = id.startswith(ML1)
     if id not in CHEETAHS and not (skill and id in ids()):
         raise unknown("meta task", id, ids())
-    for name, value, least in (("episodes", episodes, 1), ("tasks", tasks, 0), ("seed", seed, 0)):
-        if value < least:
-            raise ValueError(f"{name} is {value}; allowed: {least} or more")
+    for name, value in (("episodes", episodes), ("tasks", tasks), ("seed", seed)):
+        if value < 0:
+            raise ValueError(f"{name} is {value}; allowed: 0 or more")
+    told = episodes > 0 if told is None else told
+    if told and not episodes:
+        raise ValueError("told is True; allowed with episodes=0: False, a trial without an end is no episode")
     limit = (500 if skill else 200) if time_limit is None else time_limit
     if limit < 1:
         raise ValueError(f"time_limit is {limit}; allowed: 1 or more")
-    kept = Family(id.replace(ML1, "MetaWorld/"), lambda rng: 0.0, lambda task, action, reward: reward, False)
-    family = CHEETAHS.get(id, kept)
-    if not family.goes_on and (episodes, tasks) != (1, 0):
-        raise ValueError(
-            f"episodes is {episodes}, tasks is {tasks}; allowed for {id}: 1 and 0, its simulator draws goals"
-        )
+    goals = Family(id.replace(ML1, "MetaWorld/"), _goal, lambda task, action, reward: reward, seeds=True)
+    family = CHEETAHS.get(id, goals)
+    repeats = family.seeds and (episodes, tasks) != (1, 0)
     inner = envpool(family.base, num_threads=num_threads, max_episode_steps=limit)
     assert isinstance(inner.spec.observation, Box) and isinstance(inner.spec.action, Box)
     space: Any = inner.spec.observation
@@ -118,22 +130,37 @@ def meta(
     )
 
     def pool(num_envs: int, seed: int | Sequence[int]) -> Pool:
-        lanes = inner.pool(num_envs, seed)
         trials = _Trials(family, drawn, episodes, told, lane_seeds(seed, num_envs), inner.spec.action.shape)
+        lanes: list[Pool] = [] if repeats else [inner.pool(num_envs, seed)]
+
+        def close() -> None:
+            while lanes:
+                lanes.pop().close()
+
+        def opened() -> TimeStep:
+            if repeats:
+                close()
+                lanes.append(inner.pool(num_envs, [int(task) for task in trials.tasks]))
+            return lanes[0].reset()
+
+        def reset() -> TimeStep:
+            trials.begin()
+            return trials.seen(opened())
 
         def send(actions: Any) -> None:
-            trials.sent = np.asarray(actions, np.float32)
-            lanes.send(trials.sent)
+            trials.send(np.asarray(actions, np.float32))
+            if not (repeats and trials.last.any()):
+                lanes[0].send(trials.sent)
 
-        return Pool(
-            num_envs=num_envs,
-            reset=lambda: trials.seen(lanes.reset(), begins=True),
-            send=send,
-            recv=lambda: trials.seen(lanes.recv()),
-            spec=spec,
-            close=lanes.close,
-            frame=lanes.frame,
-        )
+        def recv() -> TimeStep:  # episodes of Meta-World are of one length, so all lanes open theirs together
+            return trials.seen(opened() if repeats and trials.last.any() else lanes[0].recv())
+
+        def frame() -> Any:
+            picture = lanes[0].frame
+            assert picture is not None
+            return picture()
+
+        return Pool(num_envs, reset, send, recv, spec, close, frame)
 
     def drawn(rng: np.random.Generator) -> float:
         return family.draw(np.random.default_rng((seed, int(rng.integers(tasks)))) if tasks else rng)
@@ -149,29 +176,39 @@ class _Trials:
     ) -> None:
         self.family, self.draw, self.episodes, self.told = family, draw, episodes, told
         self.random = [np.random.default_rng(int(seed)) for seed in seeds]
-        self.tasks, self.ended = np.zeros(len(seeds), np.float32), np.zeros(len(seeds), np.int32)
+        self.tasks, self.ended = np.zeros(len(seeds)), np.zeros(len(seeds), np.int32)
+        self.last = self.over = np.zeros(len(seeds), bool)  # of the newest row: an episode ends, and its trial
         self.sent = self.nothing = np.zeros((len(seeds), *shape), np.float32)
 
-    def seen(self, row: TimeStep, begins: bool = False) -> TimeStep:
+    def begin(self) -> None:
+        """Every lane begins a trial."""
+        self.over = np.ones(len(self.over), bool)
+        self.send(self.nothing)
+
+    def send(self, actions: np.ndarray) -> None:
+        """Takes the actions, and draws the task of each trial that opens with the next row."""
+        self.sent = actions
+        for lane in np.flatnonzero(self.over):
+            self.tasks[lane] = self.draw(self.random[lane])
+        self.ended = np.where(self.over, 0, self.ended)
+
+    def seen(self, row: TimeStep) -> TimeStep:
         """The simulator's row as the trial's."""
         kind, discount = np.asarray(row.step_type), np.asarray(row.discount)
-        opens, last = kind == FIRST, kind == LAST
-        if begins:
-            self.sent = self.nothing
-        anew = opens if begins else opens & (self.ended == self.episodes)
-        for lane in np.flatnonzero(anew):
-            self.tasks[lane] = self.draw(self.random[lane])
-        self.ended = np.where(anew, 0, self.ended) + last
-        paid = self.family.pays(self.tasks, self.sent, np.asarray(row.reward))
+        opens, self.last = kind == FIRST, kind == LAST
+        anew = opens & (self.ended == 0)
+        self.ended = self.ended + self.last
+        self.over = self.last & (self.ended == self.episodes)
+        paid = self.family.pays(self.tasks.astype(np.float32), self.sent, np.asarray(row.reward))
         reward = np.where(opens, 0.0, paid).astype(np.float32)
         if not self.told:
             return host_rows(kind, reward, discount, row.observation)
-        over = last & (self.ended == self.episodes)
         told = {
             "observation": row.observation,
             "last_action": np.where(opens[:, None], 0.0, self.sent).astype(np.float32),
             "last_reward": reward[:, None],
             "new_episode": opens[:, None].astype(np.float32),
         }
-        kind = np.where(anew, FIRST, np.where(over, LAST, MID)).astype(np.int8)
-        return host_rows(kind, reward, np.where(over, 0.0, np.where(last, 1.0, discount)).astype(np.float32), told)
+        kind = np.where(anew, FIRST, np.where(self.over, LAST, MID)).astype(np.int8)
+        ends = np.where(self.over, 0.0, np.where(self.last, 1.0, discount)).astype(np.float32)
+        return host_rows(kind, reward, ends, told)

@@ -125,7 +125,7 @@ def continuous_cross(time_limit: int = 100) -> Environment:
 
 
 def continuous_cross_trajectories(
-    east: int = 90, north: int = 10, noise: float = 0.3, seed: int = 0
+    east: int = 90, north: int = 10, noise: float = 0.1, seed: int = 0
 ) -> list[Trajectory]:
     """Ways through `continuous_cross`, straight but for normal noise in the actions, steering back to the middle.
 

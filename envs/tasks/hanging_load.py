@@ -45,8 +45,9 @@ def hanging_load(lengths: Sequence[float] = LENGTHS) -> Environment:
     Returns:
       Observation: a dict of "state" `[4]`, the cart's position and velocity, the load's offset from it and that one's
       rate; "goals" `[6]`, where the load is to be after each of the next steps; and "load" `[1]`, the number of the
-      cable, which is for training alone. The action `[1]` is the velocity commanded, up to 0.8 m/s. The reward is minus
-      the distance of load and path, over the 28 steps after the first 5 s, so that the return is minus its mean.
+      cable, whose upper bound is that of the last one, and which is for training alone. The action `[1]` is the
+      velocity commanded, up to 0.8 m/s. The reward is minus the distance of load and path, over the 28 steps after the
+      first 5 s, so that the return is minus its mean.
 
     Raises:
       ValueError: for no length, or one that is not positive.
@@ -94,6 +95,6 @@ def hanging_load(lengths: Sequence[float] = LENGTHS) -> Environment:
         frame = drawing.segment(frame, (x, y), tip, 0.03, drawing.ORANGE)
         return drawing.rectangle(frame, (x, y), (0.15, 0.05), drawing.BLACK)
 
-    space = {"state": Box((4,)), "goals": Box((AHEAD,), -1.0, 1.0), "load": Box((1,))}
+    space = {"state": Box((4,)), "goals": Box((AHEAD,), -1.0, 1.0), "load": Box((1,), 0.0, len(cables) - 1.0)}
     spec = Spec("hanging_load", space, Box((1,), -SPEED, SPEED), STEPS, fps=1 / TIME)
     return episodic(initial, transition, observe, spec, render)

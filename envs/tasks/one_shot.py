@@ -1,7 +1,7 @@
 """One-shot imitation of sines: a demonstration is shown once, from another point of view and without its actions.
 
-A task is y = A sin(x + φ). What is shown is its curve, whose points (x / 5, y / 2) are turned by an angle that nobody
-tells; the action is y at a given x.
+A task is y = A sin(x + φ). What is shown is its curve, whose points (x / 5, y / 2) are turned by a fixed angle that is
+not told; the action is y at a given x.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs import drawing
+from envs import drawing, keys
 from envs.base import Array, Box, Environment, Key, Spec, episodic
 
 REACH, HEIGHT = 5.0, 2.0
@@ -24,13 +24,15 @@ class State(NamedTuple):
     x: Array
 
 
-def one_shot(points: int = 20, queries: int = 1, angle: float = 1.0) -> Environment:
+def one_shot(points: int = 20, queries: int = 1, angle: float = 1.0, tasks: int = 0, seed: int = 0) -> Environment:
     """A new task in each episode, of `queries` steps; the reward is minus the squared error of the action.
 
     Args:
       points: of the curve that is shown, at least 4.
       queries: numbers that are asked, one after the other.
-      angle: by which what is shown is turned, in radians.
+      angle: by which what is shown is turned, in radians; the same for all tasks.
+      tasks: how many there are in the set; 0 for a fresh one in every episode.
+      seed: which they are.
 
     Returns:
       Observation: a dict of "stream" `[points, 2]`, what is shown in the order of time; "demo" `[points, 2]`, positions
@@ -38,9 +40,9 @@ def one_shot(points: int = 20, queries: int = 1, angle: float = 1.0) -> Environm
       action.
 
     Raises:
-      ValueError: for fewer than 4 points or 1 query.
+      ValueError: for fewer than 4 points or 1 query, or fewer tasks than 0.
     """
-    for name, value, least in (("points", points, 4), ("queries", queries, 1)):
+    for name, value, least in (("points", points, 4), ("queries", queries, 1), ("tasks", tasks, 0)):
         if value < least:
             raise ValueError(f"one_shot: {name} must be at least {least}, got {value}")
     shown = np.linspace(-REACH, REACH, points, dtype=np.float32)
@@ -52,6 +54,9 @@ def one_shot(points: int = 20, queries: int = 1, angle: float = 1.0) -> Environm
 
     def initial(key: Key) -> State:
         amplitude, phase, x = jax.random.uniform(key, (3,))
+        if tasks:
+            number = jax.random.randint(jax.random.fold_in(key, 1), (), 0, tasks)
+            amplitude, phase = jax.random.uniform(jax.random.fold_in(keys.key(seed), number), (2,))
         return State(0.5 + 1.5 * amplitude, jnp.pi * phase, REACH * (2 * x - 1))
 
     def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Array]:

@@ -91,6 +91,7 @@ def point_maze(
     speed: float = 0.2,
     threshold: float = 0.5,
     time_limit: int | None = None,
+    ends: bool = False,
 ) -> Environment:
     """A point that moves by `speed` times the action and slides along walls. Episodes are truncated at their limit.
 
@@ -103,6 +104,7 @@ def point_maze(
       speed: units per step, less than a cell.
       threshold: distance to the goal that counts as success.
       time_limit: steps, by default 100, 200 or 300 by layout.
+      ends: end an episode where the goal is reached.
 
     Returns:
       Observation: `observation` (position), `achieved_goal` (the same) and `desired_goal`, float32 [2]. Action float32
@@ -121,7 +123,7 @@ def point_maze(
     limit = LIMITS[layout] if time_limit is None else time_limit
     if limit < 1:
         raise ValueError(f"point_maze: time_limit must be at least 1, got {limit}")
-    rules = goals.near(threshold, reward)
+    rules = goals.near(threshold, reward, ends)
     plan = floor_plan(layout)
     blocked, free = jnp.asarray(plan), jnp.asarray(np.argwhere(~plan), jnp.float32)
 
@@ -142,7 +144,8 @@ def point_maze(
     def transition(key: Key, state: State, action: Array) -> tuple[State, Array, Array]:
         del key
         position = slide(blocked, state.position, speed * jnp.clip(action, -1.0, 1.0))
-        return State(position, state.goal), rules.reward(position, state.goal), jnp.bool_(False)
+        done = rules.reached(position, state.goal) & rules.terminates
+        return State(position, state.goal), rules.reward(position, state.goal), done
 
     def render(state: State) -> Array:
         return picture(blocked, state.goal, state.position, 0.35)

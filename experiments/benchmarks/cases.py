@@ -14,6 +14,7 @@ Part = Literal[
     "scale",
     "minds",
     "population",
+    "trials",
     "replay",
     "learning",
     "data",
@@ -66,6 +67,7 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
         "scale": scale_cases,
         "minds": mind_cases,
         "population": population_cases,
+        "trials": trial_cases,
         "replay": replay_cases,
         "learning": learning_cases,
         "data": data_cases,
@@ -195,6 +197,13 @@ def population_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
     }
     goals = {plain: 1 / 1.1}
     yield Case("population", "PPO in graph, evaluated 4 times", 16, "env steps/s", own, against=plain, goals=goals)
+
+
+def trial_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """Training on tasks that are drawn for every trial, by a preset of its command."""
+    work = {"experiment": "rl2", "preset": settings.TRIALS, "seeds": 1, "steps": scaled(600_000, 1)}
+    own = {f"preset {settings.TRIALS}": Work("trials", work)}
+    yield Case("trials", "RL2 in graph", 1, "trials/s", own)
 
 
 def replay_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

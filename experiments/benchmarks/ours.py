@@ -72,6 +72,23 @@ def in_graph(
     return run
 
 
+def trials(experiment: str, preset: str, seeds: int, steps: int) -> Run:
+    """Training by a preset, as `in_graph`; units are trials, each of the row that opens it and its steps."""
+    import dataclasses
+
+    import envs
+    from experiments.run import flags
+
+    chosen = import_module(f"experiments.{experiment}").experiment
+    given = flags.preset(chosen.flags, preset, chosen.presets)
+    options = envs.parse_options(given.env_options)
+    limit = envs.make(given.env, **options).spec.time_limit
+    if limit is None:
+        raise ValueError(f"preset is {preset!r}; allowed: one whose trials have a greatest length")
+    train = in_graph(experiment, given.env, seeds, steps, given.num_envs, dataclasses.asdict(given.agent), options)
+    return lambda: train() / (limit + 1)
+
+
 def population(
     agent: str, env: str, seeds: int, steps: int, num_envs: int, config: Mapping[str, Any], turns: bool
 ) -> Run:
@@ -229,7 +246,7 @@ def first_chunk(experiment: str, env: str) -> Run:
 
 
 PIECES: tuple[Any, ...] = (
-    in_graph, population, environment, on_host, compilation, command, first_chunk,
+    in_graph, trials, population, environment, on_host, compilation, command, first_chunk,
     components.replay_of, components.learning, components.critics, components.returns, from_data.offline_updates,
     apart.steps_apart, apart.samples_apart, apart.memory_apart,
 )  # fmt: skip

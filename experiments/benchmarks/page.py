@@ -72,6 +72,7 @@ TITLES: Mapping[str, str] = {
     "scale": "Actors apart from the learner",
     "minds": "Agents that imagine, remember or reward themselves, against plainer ones",
     "population": "Populations",
+    "trials": "Trials of tasks that are drawn",
     "replay": "Replay",
     "learning": "Learning steps, and what a part of one costs",
     "data": "Learning from recorded transitions",

@@ -153,6 +153,8 @@ MINDS: dict[str, tuple[str, dict[str, Any], int, int, dict[str, tuple[str, dict[
         {f"MuZero, {n} simulation{'s' * (n > 1)}": ("muzero", {"simulations": n, "updates": 4}) for n in (1, 16, 50)},
     ),
 }
+TRIALS = "bandit-two"
+"""The preset of experiments.rl2 whose trials are counted."""
 MIND_GOALS = {"standard agent": 0.1, "RL-LSTM": 0.2, "PPO": 0.5, "PPO alone": 1 / 1.05, "MuZero, 1 simulation": 0.1}
 # Of experiments.dqn: DQN without any part of Rainbow, and with one or all of them.
 PLAIN = {"hidden": (128, 128), "layer_norm": False, "double": False, "n_step": 1, "batch_size": 128}

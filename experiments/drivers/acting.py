@@ -132,15 +132,19 @@ def acting(
             pools[name] = tasks[name].pool(lanes * width * len(everyone), everyone)
         return pools[name]
 
+    def later(generation: int) -> int:
+        """What is added to seeds of a restored run's lanes, for new episodes; tasks that stay for good stay as well."""
+        return 0 if env.spec.episodes == 0 else 7919 * generation
+
     def start(keys: Key, generation: int) -> RunState:
         """Resets the lanes; returns a fresh run on them, whose only use on a restored run is its buffer of rows."""
-        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, 7919 * generation).reset())
+        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, later(generation)).reset())
         run, now["rows"] = begin_all(hypers, devices.place(lay, keys), now["timestep"])
         return run
 
     def begun(generation: int) -> Live:
         keys = devices.place(lay, run_keys.key(np.arange(lay.runs)))
-        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, 7919 * generation).reset())
+        now["timestep"] = devices.lanes_in(lay, pool("train", num_envs, later(generation)).reset())
         live, now["rows"] = begin_lanes_all(hypers, keys, now["timestep"])
         return jax.tree.map(jnp.copy, live)  # equal zeros may share a buffer, and are donated
 

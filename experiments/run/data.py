@@ -116,11 +116,14 @@ def online(config: Any, parts: "Parts") -> "Parts":
     """The parts of a run that learned from a dataset alone, with a replay of what is played and a step per update.
 
     Raises:
-      ValueError: its replay has no windows of what is played.
+      ValueError: its replay has no windows of what is played, or the data's part would not be of the best alone.
     """
+    swept = any(word.startswith("agent.top=") for word in config.sweep)
+    if swept or getattr(config.agent, "top", 1.0) != 1.0:
+        raise ValueError("--agent.top: with --online rows are drawn from all of the data alike; must be 1")
     if parts.replay.played is None:
         raise ValueError(
-            "--online: this agent learns from longer pieces of recorded episodes alone, and cannot act too"
+            "--online: this agent learns from longer pieces or goals of recorded episodes alone, and cannot act too"
         )
     memory = parts.replay.played(config.online_buffer // config.devices)
     act = parts.agent.act

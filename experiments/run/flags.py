@@ -218,10 +218,17 @@ def parse(
         about = inspect.getdoc(kind) or ""
         if presets:
             about += f"\n\nPresets: {', '.join(presets)}. `--preset NAME --help` shows what one sets."
-        default = preset(kind, given(argv, "--preset"), presets)
+        default = for_task(preset(kind, given(argv, "--preset"), presets), given(argv, "--env"))
         return tyro.cli(kind, args=argv, prog=prog, description=about, default=default)
     stored = stored_for_resume(kind, folder, name or prog.rpartition(".")[2])
     return resumable(stored, tyro.cli(kind, args=argv, prog=prog, default=stored), folder)
+
+
+def for_task(default: Any, env: str) -> Any:
+    """Defaults without the options of their task where another one is asked for, which may not have them."""
+    if not env or env == default.env:
+        return default
+    return dataclasses.replace(default, env_options=(), eval_env_options=())
 
 
 def stored_for_resume(kind: type[Config], folder: str, name: str) -> Config:

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 
 from agents.base import Tree
 from experiments.drivers import devices
@@ -54,7 +55,7 @@ AGENT = "0/agent/"
 
 
 def begun(folder: Path, seeds: int, shared: bool, lay: devices.Layout, agent: Tree) -> Tree:
-    """The agents of a run that another one begins with.
+    """The agents of a run that another one begins with. Schedules of step sizes begin anew.
 
     Args:
       folder: of the run to start from.
@@ -90,7 +91,10 @@ def begun(folder: Path, seeds: int, shared: bool, lay: devices.Layout, agent: Tr
         own = x[0] if shared else x.reshape(-1, *x.shape[2:])[:seeds]
         return np.broadcast_to(own, (lay.runs, *own.shape[1:])) if seeds == 1 else own
 
-    return jax.tree.unflatten(jax.tree.structure(agent), [of_runs(found[name]) for name in leaves])
+    agents = jax.tree.unflatten(jax.tree.structure(agent), [of_runs(found[name]) for name in leaves])
+    scheduled = lambda x: isinstance(x, optax.ScaleByScheduleState)  # noqa: E731
+    anew = lambda x: jax.tree.map(np.zeros_like, x) if scheduled(x) else x  # noqa: E731
+    return jax.tree.map(anew, agents, is_leaf=scheduled)
 
 
 def layouts(runs: int) -> list[tuple[int, int]]:

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -16,26 +17,39 @@ def opened(path: Path, seed: int, sampler: str = "tpe", prune: bool = False) -> 
 
     Args:
       path: the file.
-      seed: of the sampler.
+      seed: of the sampler, with which the number of trials is mixed that a study to be gone on with holds.
       sampler: "tpe" or "random".
       prune: whether trials below the median may end early.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        chosen: Any = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(path))),
         study_name="tune",
         direction="maximize",
-        sampler=optuna.samplers.RandomSampler(seed=seed) if sampler == "random" else chosen,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4) if prune else optuna.pruners.NopPruner(),
         load_if_exists=True,
     )
+    study.sampler = sampler_of(sampler, seed, len(study.trials))
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params)
     return study
+
+
+def sampler_of(sampler: str, seed: int, held: int) -> optuna.samplers.BaseSampler:
+    """The sampler of a study that holds so many trials, whose draws are then not those that the trials came from.
+
+    Args:
+      sampler: "tpe" or "random".
+      seed: of the draws; that of a new study as it is, and otherwise mixed with the number of trials.
+      held: trials that the study has.
+    """
+    drawn = int(np.random.SeedSequence((seed, held)).generate_state(1)[0]) if held else seed
+    if sampler == "random":
+        return optuna.samplers.RandomSampler(seed=drawn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
 
 
 def ended(study: optuna.Study) -> list[Any]:

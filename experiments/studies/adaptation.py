@@ -94,6 +94,7 @@ def curve(
     episodes: int = EPISODES,
     horizon: int = HORIZON,
     sparse: bool = False,
+    learning_rate: float = 1e-3,
 ) -> np.ndarray:
     """Mean returns on 40 new tasks after 0 to 3 steps of their own, `[4]`.
 
@@ -104,11 +105,12 @@ def curve(
       episodes: of each task before a step, and after the last one.
       horizon: of an episode.
       sparse: goals on a half circle, which pay within 0.2 of them alone.
+      learning_rate: Adam's step size.
     """
     inner, outer = KINDS[kind]
     length = episodes * (horizon + 1)
     env = points(sparse, horizon, 2 * episodes)
-    agent = maml(network_of(), optimisers.adam(1e-3, 1.0), length, inner, outer)
+    agent = maml(network_of(), optimisers.adam(learning_rate, 1.0), length, inner, outer)
 
     def whole(key: Key) -> Array:
         k_learn, k_test = jax.random.split(key)

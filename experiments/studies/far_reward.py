@@ -19,13 +19,24 @@ SHORT = 3
 """Steps of an episode after which the end is out of reach of most."""
 
 
-def agent(mu: float, start: float = START, sigma: float = 0.7) -> Agent:
-    """Dyna-Q whose discount adapts; its planning lets values follow the discount while a noise lasts."""
+THREE = {"discount": START, "inverse_temperature": 5.0, "learning_rate": 0.5}
+"""What γ, β and α begin with where all three adapt."""
+
+
+def agent(mu: float, start: float = START, sigma: float = 0.7, three: bool = False) -> Agent:
+    """Dyna-Q whose discount adapts; its planning lets values follow the discount while a noise lasts.
+
+    With `three` it acts by a softmax, whose inverse temperature adapts too, as does the step size.
+    """
 
     def make(values: Mapping[str, Array]) -> Agent:
+        if three:
+            gamma, beta, alpha = (values[name] for name in THREE)
+            return dyna_q(LENGTH, 2, n=16, learning_rate=alpha, discount=gamma, beta=beta)
         return dyna_q(LENGTH, 2, n=32, learning_rate=0.5, discount=values["discount"], epsilon=0.05)
 
-    return adapted(make, {"discount": start}, ["discount"], mu=mu, sigma=sigma, hold=300, settle=SETTLE)
+    begun = THREE if three else {"discount": start}
+    return adapted(make, begun, ["discount", "learning_rate"], mu=mu, sigma=sigma, hold=300, settle=SETTLE)
 
 
 def play(
@@ -55,6 +66,7 @@ def learned(
     mu: float = 1.0,
     steps: int = 60_000,
     reach: bool = False,
+    three: bool = False,
 ) -> np.ndarray:
     """What becomes of a discount that begins too small for the far reward.
 
@@ -66,11 +78,12 @@ def learned(
       mu: μ; with 0 the discount stays what it is.
       steps: of each lane.
       reach: leave the end within reach.
+      three: adapt inverse temperature and step size as well.
 
     Returns:
       `[seeds]`.
     """
-    learner = agent(mu)
+    learner = agent(mu, three=three)
     world, other = far_reward(), far_reward(time_limit=100 if reach else SHORT)
 
     def run(key: Key) -> Array:
@@ -80,7 +93,7 @@ def learned(
         if figure == "return":
             k_settle, k_judge = jax.random.split(k_second)
             still = state._replace(noise=jnp.zeros_like(state.noise))
-            still, _ = play(world, agent(0.0, sigma=0.0), still, k_settle, 1_000)
+            still, _ = play(world, agent(0.0, sigma=0.0, three=three), still, k_settle, 1_000)
             return jnp.mean(play(world, learner, still, k_judge, 400, learn=False)[1][1]) * LENGTH
         if figure == "after":
             _, (discounts, _) = play(other, learner, state, k_second, steps)

@@ -20,6 +20,7 @@ from envs import keys
 from envs.base import Array, Box, Key
 from envs.tasks.point_goals import SPEED, point_goals
 from experiments.studies import learned
+from networks.initializers import orthogonal
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -38,7 +39,7 @@ def networks_of(hidden: tuple[int, ...] = (64, 64)) -> Networks:
         return networks.q_network(networks.Torso(Box((width,)), hidden, cnn=None), head)
 
     return Networks(
-        seeing(7, networks.GaussianPolicy(LATENT, state_dependent=True)),
+        seeing(7, networks.GaussianPolicy(LATENT, state_dependent=True, kernel_init=orthogonal(1.0))),
         seeing(2 + LATENT, networks.TanhGaussianPolicy(2)),
         networks.ensemble(seeing(4 + LATENT, networks.Value()), 2),
     )
@@ -84,7 +85,7 @@ def outcome(seed: int, kind: str = "pearl", iterations: int = 3000) -> np.ndarra
       iterations: of four steps in 16 lanes, each with an update.
     """
     env = point_goals("half-circle", horizon=HORIZON, episodes=EPISODES, told=True)
-    chains = optimisers.adam(1e-3), optimisers.adam(1e-3)
+    chains = optimisers.adam(5e-4), optimisers.adam(5e-4)
     agent = pearl(networks_of(), *chains, LATENT, 2, **KINDS[kind])
     storage = replay.uniform(200_000, 32, ROWS - 1)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import networks
 import replay
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 LATENT, EPISODES, TESTED, HORIZON, LANES, BINS = 2, 20, 50, 20, 40, 10
 LENGTH, LONG = EPISODES * (HORIZON + 1), TESTED * (HORIZON + 1)
-"""Rows of a window of training, and of one of the tests."""
+"""Rows of a window of MAML's training, and of MAESN's and of the tests."""
+EPOCHS = 2
+"""Gradient steps on the rollouts of a trial of MAESN's."""
 
 
 def network_of(latent: int = LATENT) -> networks.Network:
@@ -134,9 +137,37 @@ def adapted(params: Tree, key: Key, hold: bool) -> tuple[Array, Array]:
         state, window = played(env, act, jax.random.fold_in(key, k), state, hold)
         drawn = (jnp.moveaxis(window.extras[name][:-1], 0, 1) for name in ("latent", "noise"))
         seen = Seen(rollouts(window, 0.99, 1.0), *drawn)
-        latents = jax.vmap(lambda x, rows: stepped(x, params.rate, x, rows, hold))(latents, seen)
+        # From the third step on, half of the one before, as in the authors' tests.
+        rate = jax.tree.map(lambda a, k=k: a * 0.5 ** max(k - 1, 0), params.rate)
+        latents = jax.vmap(lambda x, rows, a=rate: stepped(x, a, rows, hold))(latents, seen)
         windows.append(window)
     return jnp.mean(reached(windows[0])), hits(windows[-1], state[0].task)
+
+
+@cache
+def of_latents(seed: int, iterations: int) -> dict[str, tuple[float, float]]:
+    """What `outcome` says of the same policy, with z drawn for each episode, for each step, and held at 0."""
+    storage = replay.on_policy(LONG)
+
+    def whole(key: Key) -> dict[str, tuple[Array, Array]]:
+        k_learn, k_test = jax.random.split(key)
+        env = point_goals("half-circle", horizon=HORIZON, episodes=0)
+        falling = optax.linear_schedule(3e-3, 0.0, iterations * EPOCHS)
+        chain = optimisers.adam(falling, 1.0)
+        agent = maesn(network_of(), chain, LONG, LATENT, spread_rate=0.3, epochs=EPOCHS)
+        state, _ = learned(env, agent, storage, k_learn, LANES, LONG, 2 * iterations, lambda rows: ())
+        params = state.params
+        never = Latents(jnp.zeros((LANES, LATENT)), jnp.full((LANES, LATENT), -30.0))
+        sparse = point_goals("half-circle", sparse=True, horizon=HORIZON, episodes=0)
+        (world, _), window = played(sparse, latent_policy(params.policy, never), k_test)
+        return {
+            "maesn": adapted(params, k_test, True),
+            "per-step": adapted(params, k_test, False),
+            "none": (jnp.mean(reached(window)), hits(window, world.task)),
+        }
+
+    found = jax.jit(whole)(keys.key(seed))
+    return {kind: (float(coverage), float(share)) for kind, (coverage, share) in found.items()}
 
 
 @cache
@@ -145,19 +176,16 @@ def outcome(seed: int, kind: str = "maesn", iterations: int = 200) -> tuple[floa
 
     Args:
       seed: of the run.
-      kind: "maesn"; "per-step", with z drawn for every step; or "maml".
+      kind: "maesn"; "per-step", the same policy with z drawn for every step; "none", with a z of 0 that takes no step;
+        or "maml".
       iterations: trials of training, from the distance as reward.
     """
+    if kind != "maml":
+        return of_latents(seed, iterations)[kind]
     storage = replay.on_policy(LENGTH)
-    hold = kind != "per-step"
 
     def whole(key: Key) -> tuple[Array, Array]:
         k_learn, k_test = jax.random.split(key)
-        if kind != "maml":
-            env = point_goals("half-circle", horizon=HORIZON, episodes=0)
-            agent = maesn(network_of(), optimisers.adam(3e-3, 1.0), LENGTH, LATENT, hold=hold)
-            state, _ = learned(env, agent, storage, k_learn, LANES, LENGTH, 2 * iterations, lambda rows: ())
-            return adapted(state.params, k_test, hold)
         inner = Inner()
         env = point_goals("half-circle", horizon=HORIZON, episodes=2 * EPISODES)
         agent = maml(network_of(0), optimisers.adam(3e-3, 1.0), LENGTH, inner, Outer())

@@ -9,7 +9,7 @@ import envs
 from agents.base import MID, Sample, Step, TimeStep
 from agents.common import optimisers
 from agents.daml import daml, one_step, spans
-from envs import keys
+from envs import keys, parallel
 from tests.experiments.running import call
 
 
@@ -77,6 +77,19 @@ def test_an_update_trains_policy_and_rates_and_the_loss_if_it_is_learned(learned
     for _ in range(30):
         after, later = jax.jit(agent.update)(after, keys.key(0), sample(0))
     assert later.metrics["loss"] < info.metrics["loss"]
+
+
+def test_two_devices_with_half_of_the_tasks_each_learn_what_one_learns_from_all():
+    agent, state = learner(), learner().init(keys.key(0), shown(0))
+    one, two = sample(1).steps, sample(2).steps
+    whole = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), one, two)
+    apart = jax.tree.map(lambda a, b: jnp.stack([a, b]), one, two)
+    learn = lambda window: agent.update(state, keys.key(0), Sample(window))[0]  # noqa: E731
+    wanted, update = jax.jit(learn)(whole), jax.vmap(learn, axis_name=parallel.AXIS)
+    for place in range(2):
+        found = jax.tree.map(lambda x, place=place: x[place], jax.jit(update)(apart))
+        for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_other_tasks_are_refused_in_a_line(tmp_path):

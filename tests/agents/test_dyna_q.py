@@ -8,6 +8,7 @@ from agents.base import Sample, Step
 from agents.dyna_q import dyna_q
 from envs import keys
 from envs.tasks.dyna_maze import dyna_maze
+from experiments import run
 from experiments.studies.dyna_maze import mean_length, shortcut_episodes
 
 SEEDS = range(30)
@@ -38,6 +39,36 @@ def test_the_bonus_finds_a_shortcut_that_opens():
     plain, curious = (shortcut_episodes(range(10), kappa) for kappa in (0.0, 1e-3))
     # By the new way an episode takes 10 steps and a little, by the old one 16.
     assert (curious > 33).all() and (plain < 30).mean() >= 0.4, (plain, curious)
+
+
+def test_the_softmax_draws_actions_in_proportion_to_their_exponentials():
+    values, lanes = jnp.array([[0.0, 0.2, -0.1], [1.0, 0.5, 0.9]]), 20_000
+    timestep = jax.vmap(dyna_maze().reset)(jax.random.split(keys.key(0), lanes))[1]
+    for beta in (0.0, 2.0, 30.0):
+        agent = dyna_q(2, 3, beta=beta)
+        for place, row in enumerate(np.asarray(values)):
+            seen = timestep._replace(observation=jnp.full(lanes, place))
+            action, _, _ = agent.act(values, keys.key(place), (), seen, True)
+            wanted = np.exp(beta * row) / np.exp(beta * row).sum()
+            np.testing.assert_allclose(np.bincount(action, minlength=3) / lanes, wanted, atol=0.015)
+            greedy, _, _ = agent.act(values, keys.key(place), (), seen, False)
+            assert (greedy == row.argmax()).all()
+    assert action.dtype == agent.act(values, keys.key(0), (), seen, False)[0].dtype
+
+
+def test_the_command_acts_by_a_softmax_where_it_is_told_to():
+    from experiments import dyna_q as command
+
+    spec, size = dyna_maze().spec, run.Size(4, 1, 100)
+    timestep = jax.vmap(dyna_maze().reset)(jax.random.split(keys.key(0), 4))[1]
+    told = []
+    for config in (command.Config(), command.Config(softmax=True, inverse_temperature=3.0)):
+        agent = command.make(config, spec, size).agent
+        rows = jax.tree.map(lambda x: jnp.stack([x, x]), Step(timestep, jnp.zeros(4, jnp.int32)))
+        _, info = agent.update(agent.init(keys.key(0), timestep), keys.key(0), Sample(rows))
+        told.append(info.metrics)
+    assert told[0]["epsilon"] == np.float32(0.1) and "inverse_temperature" not in told[0]
+    assert told[1]["inverse_temperature"] == 3.0 and "epsilon" not in told[1]
 
 
 def test_a_transition_and_n_planning_steps_by_hand():

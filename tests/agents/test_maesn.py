@@ -10,7 +10,8 @@ from agents.base import Sample
 from agents.common import optimisers
 from agents.common.linear_baseline import rollouts
 from agents.maesn import Latents, Seen, log_q, maesn, prior_kl, stepped
-from envs.base import Box
+from envs import keys
+from envs.base import Box, blank
 from experiments import maesn as command
 from experiments.run import flags, prepare
 from experiments.studies import structured_noise
@@ -47,11 +48,11 @@ def test_the_step_is_that_of_whole_episodes():
     first = np.asarray(seen.rows.step_type[:-1]) == 0
     z, advantage = np.asarray(seen.latent)[first], np.asarray(seen.rows.advantage)[first]
     advantage = (advantage - advantage.mean()) / advantage.std()
-    after = stepped(latents, rate, latents, seen)
+    after = stepped(latents, rate, seen)
     np.testing.assert_allclose(after.mean, np.array([0.5, 0.1]) * (advantage[:, None] * z).mean(0), rtol=1e-4)
     spread = (advantage[:, None] * (z**2 - 1)).mean(0)
     np.testing.assert_allclose(after.log_std, np.array([0.2, 0.3]) * spread, rtol=1e-4, atol=1e-6)
-    by_step = stepped(latents, rate, latents, seen, hold=False)
+    by_step = stepped(latents, rate, seen, hold=False)
     assert not np.allclose(by_step.mean, after.mean)
 
 
@@ -85,7 +86,7 @@ def test_a_trial_steps_once_and_learns_once(whole):
     seen = seen_of(with_latents(1, start.adapted))
     for task in range(TASKS):
         own = jax.tree.map(lambda x, task=task: x[task], start.adapted)
-        expected = stepped(own, start.params.rate, own, jax.tree.map(lambda x, task=task: x[task], seen))
+        expected = stepped(own, start.params.rate, jax.tree.map(lambda x, task=task: x[task], seen))
         np.testing.assert_allclose(after.adapted.mean[task], expected.mean, rtol=1e-4, atol=1e-6)
     jax.tree.map(np.testing.assert_array_equal, learned.adapted, learned.params.latents)
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), start.params, learned.params)
@@ -134,6 +135,19 @@ def test_refusals(words, message):
         config = flags.parse(command.Flags, words, "maesn")
         flags.check(config)
         command.check(config.agent, prepare.environment(config).spec, prepare.size_of(config))
+
+
+@pytest.mark.parametrize("id", ["HalfCheetahVelocity", "HalfCheetahDirection", "ML1/Reach-v3"])
+def test_it_is_built_for_tasks_of_simulators_that_stay_for_good(id):
+    words = ["--env", f"meta/{id}", "--env-options", "episodes=0", "time_limit=9", "--agent.rollouts", "3"]
+    config = flags.parse(command.Flags, words, "maesn")
+    flags.check(config)
+    spec = prepare.environment(config).spec
+    command.check(config.agent, spec, prepare.size_of(config))
+    built = command.make(config.agent, spec, prepare.size_of(config))
+    assert built.schedule.unroll == 3 * (9 + 1)
+    state = jax.eval_shape(built.agent.init, keys.key(0), blank(spec, 4))
+    assert {x.shape for x in state.adapted} == {(4, 2)}
 
 
 def test_two_devices_with_half_of_the_tasks_each_learn_what_one_learns_from_all():

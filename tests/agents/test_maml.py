@@ -8,12 +8,15 @@ import pytest
 import networks
 from agents.base import Sample, Step, TimeStep
 from agents.common import linear_baseline, optimisers
+from agents.common.linear_baseline import Rollouts
 from agents.maml import Inner, Outer, adapting, inner_loss, maml, objective, policy_of
 from agents.trpo import Region
 from envs import parallel
 from envs.base import Box
 from experiments import maml as command
 from experiments.run import flags, prepare
+from networks.base import Network
+from networks.distributions import Gaussian
 
 TASKS, EPISODES, HORIZON = 3, 2, 4
 LENGTH = EPISODES * (HORIZON + 1)
@@ -159,6 +162,93 @@ def test_pretraining_exploration_and_penalty_change_what_is_learned():
         assert float(jnp.abs(slope(Inner(), outer)[0] - plain).max()) > 1e-3
     # The divergence from itself is at its minimum, so that its penalty has no gradient at first.
     np.testing.assert_allclose(slope(Inner(), Outer(kl_cost=10.0))[0], plain, rtol=1e-3, atol=1e-4)
+
+
+STEPS, ROWS, RATE, CLIP = 2, 6, 0.3, 0.2
+
+
+def linear():
+    """Observation `[T, B, 2]` -> a normal whose mean is W x, without a network."""
+
+    def apply(params, key, carry, observation, first):
+        mean = observation @ params["w"].T
+        return Gaussian(mean, jnp.broadcast_to(params["s"], mean.shape)), carry
+
+    return Network(lambda key, observation: {}, apply, lambda lanes: ())
+
+
+def made_up(lead, seed):
+    """Rollouts `[*lead, ROWS]` of numbers that nobody played, in numpy's float64."""
+    rng, shape = np.random.default_rng(seed), (*lead, ROWS)
+    normal = lambda *more: rng.normal(size=(*shape, *more))  # noqa: E731
+    return Rollouts(
+        normal(2), normal(2), normal(), -3 + 0.3 * normal(), normal(), normal(), 1 + normal() ** 2,
+        np.broadcast_to(np.arange(ROWS) % 3 < 2, shape), np.ones((*lead, ROWS + 1)), rng.normal(size=lead),
+    )  # fmt: skip
+
+
+def log_density(params, rows):
+    """ln π of the actions `[T]`, and (a - μ) / σ `[T, 2]`."""
+    z = (rows.action - rows.observation @ params["w"].T) / np.exp(params["s"])
+    return (-(z**2) / 2 - params["s"] - np.log(2 * np.pi) / 2).sum(-1), z
+
+
+def stepped(params, rows):
+    """One step down -ln π Â, whose derivatives by W and by ln σ are written out."""
+    z, weight = log_density(params, rows)[1], (rows.advantage * rows.mask / rows.mask.sum())[:, None]
+    slope_w = -(weight * z / np.exp(params["s"])).T @ rows.observation
+    slope_s = -(weight * (z**2 - 1)).sum(0)
+    return {"w": params["w"] - RATE * slope_w, "s": params["s"] - RATE * slope_s}
+
+
+def divergence(old, new, rows):
+    """The mean of KL(π_old ‖ π_new): ln σ_new / σ_old + (σ_old² + (μ_old - μ_new)²) / 2 σ_new² - ½."""
+    gap = rows.observation @ (old["w"] - new["w"]).T
+    each = new["s"] - old["s"] + (np.exp(2 * old["s"]) + gap**2) / (2 * np.exp(2 * new["s"])) - 0.5
+    return (each.sum(-1) * rows.mask).sum() / rows.mask.sum()
+
+
+def by_hand(params, old, seen, after, exploration, kl_cost):
+    """What E-MAML's credit, ProMP's penalty and PPO's surrogate are worth, each the mean over tasks."""
+    credit = (after.gain - after.gain.mean()) / after.gain.std()
+    total = np.zeros(3)
+    for task in range(TASKS):
+        now, then = params, old
+        for k in range(STEPS):
+            rows = jax.tree.map(lambda x, at=(k, task): x[at], seen)
+            if k == 0:
+                ratio = np.exp(log_density(params, rows)[0] - rows.log_prob)
+                total[0] -= exploration * credit[task] * (ratio * rows.mask).sum() / rows.mask.sum()
+            total[1] += kl_cost * divergence(then, now, rows)
+            now, then = stepped(now, rows), stepped(then, rows)
+        rows = jax.tree.map(lambda x, task=task: x[task], after)
+        ratio = np.exp(log_density(now, rows)[0] - rows.log_prob)
+        kept = np.minimum(ratio * rows.advantage, np.clip(ratio, 1 - CLIP, 1 + CLIP) * rows.advantage)
+        total[2] -= (kept * rows.mask).sum() / rows.mask.sum()
+    return total / TASKS
+
+
+@pytest.mark.parametrize(("exploration", "kl_cost"), [(1.3, 0.0), (0.0, 0.7), (1.3, 0.7)])
+def test_credit_and_penalty_have_the_values_and_slopes_that_they_have_by_hand(exploration, kl_cost):
+    """E-MAML's credit for what was played first, and ProMP's KL(π_old ‖ π) before each of two steps."""
+    rng = np.random.default_rng(0)
+    old, aim = ({"w": rng.normal(size=(2, 2)), "s": 0.3 * rng.normal(size=2)} for _ in range(2))
+    params = jax.tree.map(lambda a, b: a + 0.2 * b, old, aim)
+    seen, after = made_up((STEPS, TASKS), 1), made_up((TASKS,), 2)
+    single = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, None if x.dtype == bool else jnp.float32), tree)  # noqa: E731
+    loss = objective(linear(), Inner(RATE, STEPS), Outer("ppo", 5, CLIP, kl_cost, exploration))
+    of = jax.jit(jax.value_and_grad(lambda x: loss(x, *single((old, seen, after)))[0]))
+    value, slope = of(single(params))
+    parts = by_hand(params, old, seen, after, exploration, kl_cost)
+    assert (abs(parts[:2]) > 0.02).tolist() == [exploration > 0, kl_cost > 0] and abs(parts[2]) > 0.02
+    np.testing.assert_allclose(value, parts.sum(), rtol=1e-4)
+    for name, place in (("w", (0, 1)), ("w", (1, 0)), ("s", (0,)), ("s", (1,))):
+        moved = []
+        for change in (-1e-5, 1e-5):
+            other = {key: x.copy() for key, x in params.items()}
+            other[name][place] += change
+            moved.append(by_hand(other, old, seen, after, exploration, kl_cost).sum())
+        np.testing.assert_allclose(slope[name][place], (moved[1] - moved[0]) / 2e-5, rtol=1e-3, atol=1e-4)
 
 
 def test_trpo_keeps_its_bound():

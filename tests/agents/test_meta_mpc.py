@@ -9,13 +9,16 @@ import pytest
 
 import envs
 from agents import meta_mpc
-from agents.base import Sample, Step
+from agents.base import Sample, Step, TimeStep
 from agents.common import optimisers
 from agents.common.moments import Moments
 from agents.meta_mpc import Fitted, Latents, Memory
 from agents.world import planning
-from envs import keys
+from envs import keys, parallel
+from envs.base import Box
 from envs.tasks.hanging_load import GRAVITY, hanging_load
+from experiments import meta_mpc as command
+from experiments.run import Size
 from tests.experiments.running import call
 
 
@@ -92,7 +95,7 @@ def test_rewards_are_the_distance_to_the_path_that_was_shown():
 def learner(latent="inferred"):
     plan = partial(planning.cem, actions=hanging_load().spec.action, horizon=2, population=4, elites=2, iterations=1)
     return meta_mpc.meta_mpc(
-        hanging_load().spec.action, optimisers.adam(1e-2), optimisers.adam(1e-2), loads=5, plan=plan,
+        hanging_load().spec.action, optimisers.adam(1e-2), optimisers.adam(1e-2), dims=4, loads=5, plan=plan,
         hidden=(8,), members=2, window=4, latent=latent,
     )  # fmt: skip
 
@@ -124,6 +127,34 @@ def test_updates_fit_the_ensemble_and_tell_loads_apart():
     assert all(np.isfinite(x).all() for x in found)
 
 
+def halves(agent, state, steps):
+    """States and losses after one update, of all lanes, and of two devices with half of them each."""
+    update = lambda window: agent.update(state, keys.key(0), Sample(window))  # noqa: E731
+    apart = jax.tree.map(lambda x: jnp.stack([x[:, : x.shape[1] // 2], x[:, x.shape[1] // 2 :]]), steps)
+    whole, told = jax.jit(update)(steps)
+    both, each = jax.jit(jax.vmap(update, axis_name=parallel.AXIS))(apart)
+    return whole, told.metrics["loss"], both, each.metrics["loss"]
+
+
+def test_two_devices_with_half_of_the_lanes_each_learn_what_one_learns_from_all():
+    agent, steps = learner("pooled"), jax.jit(played)()
+    state = agent.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+    whole, loss, both, losses = halves(agent, state, steps)
+    np.testing.assert_allclose(losses.mean(), loss, rtol=1e-4)
+    for a, b in zip(jax.tree.leaves(both), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_array_equal(a[0], a[1])
+        np.testing.assert_allclose(a[0], b, rtol=1e-3, atol=1e-5)
+
+
+def test_each_device_draws_numbers_of_its_own_from_the_posteriors():
+    agent, steps = learner(), jax.jit(played)()
+    state = agent.init(keys.key(0), jax.tree.map(lambda x: x[0], steps.timestep))
+    twice = jax.tree.map(lambda x: jnp.concatenate([x, x], axis=1), steps)
+    _, _, both, losses = halves(agent, state, twice)
+    assert losses[0] != losses[1]
+    jax.tree.map(lambda x: np.testing.assert_array_equal(x[0], x[1]), both)
+
+
 @pytest.mark.parametrize("latent", ["inferred", "prior", "wrong", "pooled"])
 def test_streams_remember_their_own_episode(latent):
     agent, steps = learner(latent), jax.jit(partial(played, lanes=3, steps=5))()
@@ -145,7 +176,42 @@ def test_flags_that_do_not_go_together_are_refused(tmp_path):
     for words, told in (
         (["--env", "bellmax/catch"], "--env bellmax/catch: its observations are"),
         (["--agent.elites", "300"], "--agent.elites 300: must be from 1 to --agent.population 200"),
+        (
+            ["--env-options", "lengths=0.2,0.3,0.4,0.5,0.6,0.7,0.8"],
+            "--agent.loads 5: must be at least 7, the loads of bellmax/hanging-load",
+        ),
+        (["--agent.loads", "4"], "--agent.loads 4: must be at least 5, the loads of bellmax/hanging-load"),
     ):
         outcome = call("meta_mpc", *words, "--out", tmp_path / "run")
         assert outcome.code == 2 and outcome.err.count("\n") == 1 and told in outcome.err
     assert envs.make("bellmax/hanging-load", lengths=0.82).spec.time_limit == 48
+
+
+def test_the_number_of_loads_is_read_off_the_task():
+    size = Size(20, 1, 11_000)
+
+    def refused(loads, spec):
+        with pytest.raises(ValueError, match=r"--agent.loads|--env") as found:
+            command.check(command.Config(loads=loads), spec, size)
+        return str(found.value)
+
+    spec = hanging_load((0.2, 0.3, 0.4)).spec
+    command.check(command.Config(loads=3), spec, size)
+    assert refused(2, spec) == "--agent.loads 2: must be at least 3, the loads of hanging_load"
+    open_ended = spec._replace(observation={**spec.observation, "load": Box((1,))})
+    assert refused(3, open_ended).endswith("must be a Box up to the number of its last load")
+
+
+def test_a_state_may_have_any_number_of_entries():
+    """What is remembered at first has the shapes of what comes after it."""
+    actions = hanging_load().spec.action
+    plan = partial(planning.cem, actions=actions, horizon=2, population=4, elites=2, iterations=1)
+    agent = meta_mpc.meta_mpc(
+        actions, optimisers.adam(1e-2), optimisers.adam(1e-2), dims=6, loads=2, plan=plan, hidden=(8,), members=2,
+        window=4,
+    )  # fmt: skip
+    seen = {"state": jnp.zeros((3, 6)), "goals": jnp.zeros((3, 6)), "load": jnp.zeros((3, 1))}
+    timestep = TimeStep(jnp.ones(3, jnp.int8), jnp.zeros(3), jnp.ones(3), seen)
+    actor, carry = agent.actor(agent.init(keys.key(0), timestep)), agent.begin(3)
+    shapes = jax.eval_shape(partial(agent.act, explore=False), actor, keys.key(1), carry, timestep)[1]
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, carry) and carry.rows.shape == (3, 4, 6)

@@ -7,7 +7,7 @@ import pytest
 
 from agents.base import FIRST, LAST
 from envs import bandit_values, families, keys, make
-from envs.tasks import bandits, harlow, moving_bandits, point_goals, random_mdps, two_step
+from envs.tasks import bandits, harlow, moving_bandits, one_shot, point_goals, random_mdps, two_step
 from tests.envs.contract import check_environment, play
 
 MAKERS = {
@@ -82,6 +82,17 @@ def test_a_set_has_its_tasks_and_shares_none_with_another():
     assert len(seen()) > 100
 
 
+def test_a_set_of_sines_shares_none_with_another():
+    def seen(**options):
+        _, first = jax.jit(jax.vmap(one_shot.one_shot(5, **options).reset))(jax.random.split(keys.key(0), 200))
+        assert len(np.unique(first.observation["x"])) > 190  # what is asked is no part of a task
+        return {tuple(x) for x in np.round(first.observation["demo"][..., 1], 4).tolist()}
+
+    train, held_out = seen(tasks=5), seen(tasks=5, seed=1)
+    assert len(train) == len(held_out) == 5 and not train & held_out
+    assert len(seen()) > 190
+
+
 def test_bandits_pay_what_their_arms_do_and_evaluations_tell_the_regret():
     env = bandits.bandits("medium", pulls=50)
     played = play(env, steps=1000, lanes=4)
@@ -140,6 +151,18 @@ def test_harlow_shows_two_objects_of_which_one_pays():
     np.testing.assert_array_equal(judged, np.where(since == 2, reward > 0, 0.0))
 
 
+def test_objects_that_are_held_out_are_never_trained_on():
+    drawn = {}
+    for kind in ("all", "trained", "held-out"):
+        draw = harlow.family(5, 4, kind).draw
+        pairs = np.asarray(jax.vmap(draw)(jax.random.split(keys.key(0), 2000)))
+        assert pairs.shape == (2000, 2, 5) and (pairs[:, 0] != pairs[:, 1]).any(-1).all()
+        drawn[kind] = [{tuple(x) for x in pairs[:, i].tolist()} for i in (0, 1)]
+    assert [len(x) for x in drawn["all"]] == [32, 32]
+    (right, wrong), (new_right, new_wrong) = drawn["trained"], drawn["held-out"]
+    assert right == wrong and new_right == new_wrong and len(right) == len(new_right) == 16 and not right & new_right
+
+
 def test_a_point_that_arrives_stays_and_is_paid_nothing_more():
     env = point_goals.family("square", False, 8).make(jnp.array([0.1, 0.0]))
     state, _ = env.reset(keys.key(0))
@@ -172,11 +195,48 @@ def test_bandit_values():
         f(20)
         for f in (
             lambda n: bandit_values.bayes_regret(pulls=n),
+            bandit_values.gittins_regret,
             bandit_values.greedy_regret,
             bandit_values.thompson_regret,
         )
     ]
     assert lost == sorted(lost)
+
+
+def test_gittins_indices():
+    """With a discount they are those of the tables in Gittins, Glazebrook and Weber, "Multi-armed bandit allocation
+    indices" (2011), by the number of pulls that paid and that did not, a prior's two among them."""
+    paid, missed = np.array([[1, 2]]), np.array([[1], [2]])
+    np.testing.assert_allclose(
+        bandit_values.gittins_index(paid, missed, 100, 0.9), [[0.7029, 0.8001], [0.5001, 0.6346]], atol=6e-5
+    )
+    np.testing.assert_allclose(bandit_values.gittins_index(1, 1, 1000, 0.99), 0.8699, atol=6e-5)
+    # Of two pulls the second is made where the first paid: (1/2 + 1/2 x 2/3) / (1 + 1/2). With one it is the mean.
+    np.testing.assert_allclose(bandit_values.gittins_index(1, 1, 2), 5 / 9, rtol=1e-12)
+    assert bandit_values.gittins_index(3, 1, 1) == 0.75
+    longer = [bandit_values.gittins_index(paid, missed, n) for n in (1, 2, 5, 20)]
+    assert (np.diff(longer, axis=0) > 0).all()
+
+
+def test_who_goes_by_gittins_loses_little_more_than_the_best():
+    for pulls in (1, 2, 3):
+        assert abs(bandit_values.gittins_regret(pulls) - bandit_values.bayes_regret(pulls=pulls)) < 1e-12
+    best, found = bandit_values.bayes_regret(pulls=30), bandit_values.gittins_regret(30)
+    assert best + 1e-4 < found < 1.005 * best
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 1, 5), "a: must be above 0, got 0"),
+        ((1, [2, -1], 5), "b: must be above 0, got -1"),
+        ((1, 1, 0), "pulls: must be at least 1, got 0"),
+        ((1, 1, 5, 1.5), "discount: must be above 0 and at most 1, got 1.5"),
+    ],
+)
+def test_bad_gittins_indices(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        bandit_values.gittins_index(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +250,8 @@ def test_bandit_values():
         ("two-step", {"common": 1.5}, "common must be at least 0 and at most 1, got 1.5"),
         ("two-step", {"choices": 0}, "choices must be at least 1, got 0"),
         ("harlow", {"features": 0}, "features must be at least 1 and at most 20, got 0"),
+        ("harlow", {"features": 1, "objects": "trained"}, "features must be at least 2 and at most 20, got 1"),
+        ("harlow", {"objects": "new"}, "objects is 'new'; allowed: all, trained, held-out"),
         ("harlow", {"choices": 1}, "choices must be at least 2, got 1"),
         ("harlow", {"pays": "third"}, "pays is 'third'; allowed: reward, second"),
         ("random-mdps", {"states": 1}, "states must be at least 2, got 1"),

@@ -9,7 +9,7 @@ import pytest
 
 import envs
 from agents.base import FIRST, LAST
-from envs import goals
+from envs import experts, goals
 from envs.base import Discrete
 from envs.tasks import four_rooms as rooms
 from envs.tasks import point_maze
@@ -24,6 +24,7 @@ TASKS = {
     "four_rooms": lambda: rooms.four_rooms(slip=0.3, time_limit=20),
     "four_rooms_switch": lambda: rooms.four_rooms("doorway", switch=2, time_limit=9, reward="cost"),
     "point_maze": lambda: point_maze.point_maze("medium", goal="any", start="any", speed=0.8, time_limit=20),
+    "point_maze_that_ends": lambda: point_maze.point_maze(goal="any", start="any", ends=True, time_limit=20),
     "drifting_worker": lambda: drifting_worker(switch=5),
     "integer_line": lambda: integer_line(4, time_limit=9),
     "point_mass": lambda: point_mass(4, time_limit=9),
@@ -42,6 +43,7 @@ def test_contract_and_rewards(name):
         np.testing.assert_allclose(np.asarray(again.reward(achieved, desired))[moved], reward[moved], atol=1e-6)
     if again.terminates:
         np.testing.assert_array_equal(np.asarray(again.reached(achieved, desired))[moved], discount[moved] == 0)
+        assert name != "point_maze_that_ends" or 0 < np.mean(discount[moved] == 0) < 1
     goal = seen["desired_goal"].reshape(*kind.shape, -1)
     changed = (goal[1:] != goal[:-1]).any(-1)
     assert not changed[kind[1:] != FIRST].any(), "a goal must stay for its episode"
@@ -111,6 +113,16 @@ def test_the_goal_moves_after_so_many_episodes_and_stays_there():
         assert all(r > 7 and c > 6 for r, c in free[goal[3:]])
         later |= set(goal[3:].tolist())
     assert len(later) > 10
+
+
+def test_the_expert_of_the_point_mass_is_at_the_goal_when_episodes_end():
+    played = play(
+        point_mass(4, time_limit=9), steps=60, lanes=8, policy=lambda row: experts.point_mass(row.observation)
+    )
+    seen, last = played.timestep.observation, played.timestep.step_type == LAST
+    away = np.abs(seen["observation"] - seen["desired_goal"]).max(-1)
+    assert last.sum() > 30 and away[last].max() < 1e-5 < away[played.timestep.step_type == FIRST].max()
+    assert experts.expert_of("bellmax/point-mass") is experts.EXPERTS["point-mass"]
 
 
 def test_a_goal_that_is_not_told_is_not_seen():

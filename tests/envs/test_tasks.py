@@ -291,6 +291,7 @@ def test_render_shows_the_state(make):
         (lambda: hanging_load(()), ["lengths", "()"]),
         (lambda: hanging_load((0.5, -1.0)), ["lengths", "-1.0"]),
         (lambda: one_shot(queries=0), ["queries", "0"]),
+        (lambda: one_shot(tasks=-1), ["tasks", "-1", "at least 0"]),
         (lambda: far_reward(time_limit=0), ["time_limit", "0"]),
         (lambda: memory_chain(0), ["length", "0"]),
         (lambda: memory_chain(3, bits=0), ["bits", "0"]),

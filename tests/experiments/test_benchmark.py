@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,25 @@ def test_trainings_count_their_steps(work: str, env: str) -> None:
     run = ours.WORK[work](agent="dqn", env=env, seeds=2, steps=40, num_envs=4, config=TINY)
     assert run() == 2 * 40
     assert run() == 2 * 40
+
+
+def test_trials_are_counted_by_their_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def in_graph(*arguments: object) -> worker.Run:
+        asked["arguments"] = arguments
+        return lambda: 2 * 25_856.0
+
+    monkeypatch.setattr(ours, "in_graph", in_graph)
+    (case,) = benchmark_cases.cases(("trials",), 1.0)
+    (work,) = case.ours.values()
+    assert case.unit == "trials/s" and ours.WORK[work.function](**work.arguments)() == 2 * 256
+    agent, env, seeds, steps, num_envs, config, options = asked["arguments"]
+    assert (agent, env, seeds, steps, num_envs, options) == ("rl2", "bellmax/bandits", 1, 600_000, 256, {})
+    assert config["unroll"] == 101 and config["memory"] == "gru"
+    monkeypatch.undo()
+    small = {**config, "hidden": (4,), "epochs": 1, "minibatches": 1}
+    assert ours.in_graph(agent, env, seeds, 404, 4, small, {"pulls": 100})() == 404
 
 
 def test_every_case_is_of_work_that_there_is() -> None:

@@ -10,6 +10,7 @@ import envs
 from envs import keys
 from experiments.drivers import devices, in_graph
 from experiments.run import flags, prepare
+from experiments.run import train as training
 from tests.experiments.running import CATCH, FLAGS, assert_same_state, call, crash_after, rows, saved, succeed, summary
 
 # Of the runs below, which are about where things lie and not about learning.
@@ -134,6 +135,45 @@ def test_layouts():
 
 
 CIRCLE = ["--env-options", "goals=half-circle", "horizon=3"]
+SMALL = ["--agent.hidden", "4", "--agent.batch-size", "8", "--agent.buffer-size", "64", "--agent.warmup", "16"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("daml", ["--env-options", "points=4", "--agent.hidden", "4", "--agent.filters", "2"]),
+        (
+            "meta_mpc",
+            [
+                *[*SMALL, "--agent.members", "1", "--agent.updates", "1", "--agent.population", "4"],
+                *["--agent.elites", "2", "--agent.horizon", "1", "--agent.iterations", "1", "--agent.window", "2"],
+            ],
+        ),
+        pytest.param(
+            "pearl",
+            [*CIRCLE, "episodes=2", "told=true", *SMALL, "--agent.latent", "2"],
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_meta_learners_learn_the_same_on_both_devices(tmp_path, monkeypatch, name, words):
+    seen = []
+
+    def saving(session):
+        seen.append(on_each(session.state.agent, 2))
+        save(session)
+
+    save = training.Session.save
+    monkeypatch.setattr(training.Session, "save", saving)
+    words = [*words, "--num-envs", 4, "--devices", 2, "--eval-episodes", 2, "--quiet", "--steps", 128]
+    succeed(name, *words, "--log-every", 64, "--checkpoint-every", 64, "--out", tmp_path / "run")
+    first, *_, last = seen
+    for a, b in zip(*last, strict=True):
+        assert a.tobytes() == b.tobytes()
+    assert any(a.tobytes() != b.tobytes() for a, b in zip(first[0], last[0], strict=True))
+    train = [float(row["loss"]) for row in rows(tmp_path / "run") if row["kind"] == "train"]
+    assert len(train) == 2 and np.isfinite(train).all()
+    assert len(succeed("evaluate", tmp_path / "run", "--episodes", 2).result["eval_returns"]) == 1
 
 
 @pytest.mark.parametrize(

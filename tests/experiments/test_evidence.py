@@ -253,6 +253,7 @@ def test_one_number_is_made_of_a_curve(claim: Claim, scores: list) -> None:
         (Gate(at_least=4, over="every"), False),
         (Gate(at_least=9, over="seeds", seeds=1), True),
         (Gate(at_least=9, over="seeds", seeds=2), False),
+        (Gate(at_least=9, over="seeds", seeds=3), False),
         (Gate(at_most=3, over="seeds", seeds=1), True),
         (Gate(at_most=8, over="every"), False),
         (Gate(at_most=6, over="mean"), True),

@@ -196,6 +196,14 @@ def test_resume_takes_the_flags_of_the_run(tmp_path):
     assert (config.resume, config.out, config.steps) == (str(folder), "", 4096)
 
 
+def test_another_task_is_not_given_the_options_of_the_default_one():
+    kind = import_module("experiments.maesn").Flags
+    assert flags.parse(kind, [], "x").env_options and flags.parse(kind, [], "x").eval_env_options
+    other = flags.parse(kind, ["--env", "bellmax/grid", "--env-options", "size=4"], "x")
+    assert (other.env_options, other.eval_env_options) == (("size=4",), ())
+    assert flags.parse(kind, ["--env", "bellmax/point-goals"], "x") == flags.parse(kind, [], "x")
+
+
 def test_grid():
     kind = import_module("experiments.dqn").Flags
     argv = ["--sweep", "agent.learning-rate=1e-3,3e-4", "agent.discount=0.9,0.99,1"]

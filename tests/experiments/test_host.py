@@ -13,8 +13,9 @@ import envs
 import replay
 from agents.base import Agent
 from envs import keys
-from envs.base import Box, Discrete, Spec, episodic
+from envs.base import Box, Discrete, HostEnvironment, Spec, episodic
 from experiments.drivers import base, devices, host, in_graph
+from experiments.drivers.acting import acting
 from experiments.drivers.contract import Parts, Schedule
 from tests.experiments.running import succeed
 
@@ -101,6 +102,24 @@ def test_episodes_that_evaluations_cut_are_counted(outside, limit, monkeypatch, 
             "warning: gymnasium/counting has no time limit: evaluations cut its episodes at 20 steps"
         )
         assert told.endswith("; --env-options max_episode_steps=N limits them\n") and told.count("\n") == 1
+
+
+@pytest.mark.parametrize(("episodes", "other"), [(None, True), (2, True), (0, False)])
+def test_lanes_of_a_restored_run_have_other_seeds_but_where_tasks_stay_for_good(episodes, other):
+    env, make = counting(30)
+    env, seeds = env._replace(spec=env.spec._replace(episodes=episodes)), []
+
+    def pool(num_envs, seed):
+        seeds.append(seed)
+        return envs.pool_of(env).pool(num_envs, seed)
+
+    for generation in (0, 3):
+        numbers: dict[str, Any] = {"num_envs": 2, "eval_episodes": 2, "evaluation_env": None, "backend": "pmap"}
+        lay, hypers = devices.layout(1), {"run": np.zeros((1, 1), np.int32)}
+        side = acting(HostEnvironment(pool, env.spec), make, hypers, lay, seeds=[5], **numbers)
+        side.start(keys.key(np.arange(1)), generation)
+        side.close()
+    assert seeds[0] == [5] and (seeds[1] != [5]) == other
 
 
 def test_the_option_that_limits_a_task():

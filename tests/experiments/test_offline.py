@@ -168,6 +168,26 @@ def test_a_run_begins_with_the_agents_of_another(whole, catch, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_schedules_begin_anew_where_a_run_begins_with_the_agents_of_another(tmp_path):
+    words = ["--dataset", path_of("bellmax/pendulum"), *TINY, "--updates", 40, "--quiet"]
+    succeed("iql", *words, "--out", tmp_path / "before")
+    succeed("iql", *words, "--start-from", tmp_path / "before", "--online", "--out", tmp_path / "on")
+    rates = {
+        name: [float(row["policy_learning_rate"]) for row in rows(tmp_path / name) if row["policy_learning_rate"]]
+        for name in ("before", "on")
+    }
+    assert rates["on"] == rates["before"] and rates["on"][0] > 0.9 * 3e-4 and rates["on"][-1] < 0.1 * rates["on"][0]
+
+
+def test_the_best_of_the_data_alone_are_not_drawn_beside_what_is_played(catch, tmp_path):
+    words = ["--dataset", catch, *TINY, "--online", "--updates", 20, "--out", tmp_path / "run"]
+    for more in (["--agent.top", "0.5"], ["--sweep", "agent.top=0.5,1"]):
+        outcome = call("bc", *words, *more)
+        assert outcome.code == 2 and outcome.err.count("\n") == 1
+        assert "--agent.top: with --online rows are drawn from all of the data alike; must be 1" in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_was_learned_offline_goes_on_online(whole, catch, tmp_path):
     words = ["--dataset", catch, *TINY, "--start-from", whole[0], "--online", "--online-envs", 3, "--quiet"]
     for name, updates in (("whole", 60), ("part", 40)):

@@ -8,8 +8,10 @@ from experiments.run import flags, prepare
 from tests.experiments.test_presets import typed
 
 EXPERIMENTS = {
-    name: import_module(f"experiments.{name}").experiment for name in ("ppo", "a2c", "trpo", "acer", "impala")
+    name: import_module(f"experiments.{name}").experiment
+    for name in ("ppo", "a2c", "trpo", "acer", "impala", "maesn", "pearl", "meta_mpc")
 }
+PLAIN = {name: EXPERIMENTS[name] for name in ("ppo", "a2c", "trpo", "acer", "impala")}
 ALL = [(name, preset) for name, experiment in EXPERIMENTS.items() for preset in experiment.presets]
 
 
@@ -25,10 +27,36 @@ def test_a_preset_is_a_run(name, preset):
 
 
 def test_every_policy_gradient_that_should_have_presets_has_them():
-    assert all("cartpole" in experiment.presets for experiment in EXPERIMENTS.values())
-    assert [name for name, experiment in EXPERIMENTS.items() if "atari" in experiment.presets] == [
+    assert all("cartpole" in experiment.presets for experiment in PLAIN.values())
+    assert [name for name, experiment in PLAIN.items() if "atari" in experiment.presets] == [
         "ppo",
         "a2c",
         "impala",
     ]
-    assert [name for name, experiment in EXPERIMENTS.items() if "mujoco" in experiment.presets] == ["ppo", "trpo"]
+    assert [name for name, experiment in PLAIN.items() if "mujoco" in experiment.presets] == ["ppo", "trpo"]
+
+
+CONSTRUCTION = {
+    "promp": {"surrogate": "lvc", "kl_cost": 5e-4, "outer": "ppo", "exploration": 0.0, "pretrain": False},
+    "ape_x": {"double": True, "dueling": True, "priorities": "proportional", "n_step": 3, "ladder": 7.0},
+    "gorila": {"double": False, "dueling": False, "n_step": 1},
+    "c51": {"objective": "categorical"},
+    "qr_dqn": {"objective": "quantile"},
+    "iqn": {"objective": "implicit"},
+    "rainbow": {
+        "objective": "categorical", "double": True, "dueling": True, "noisy": "factorised", "n_step": 3,
+        "priorities": "proportional", "epsilon_start": 0.0, "epsilon_end": 0.0,
+    },
+    "td3": {"critics": 2, "delay": 2, "smoothing": 0.2},
+    "ape_x_dpg": {"n_step": 5, "priorities": "proportional"},
+    "awac": {"explicit": False},
+}  # fmt: skip
+"""What makes a command its own, of those whose presets have parts in common with another's."""
+
+
+@pytest.mark.parametrize("name", CONSTRUCTION)
+def test_what_presets_have_in_common_leaves_what_makes_a_command_its_own(name):
+    experiment = import_module(f"experiments.{name}").experiment
+    for preset in ("", *experiment.presets):
+        agent = flags.preset(experiment.flags, preset, experiment.presets).agent
+        assert {field: getattr(agent, field) for field in CONSTRUCTION[name]} == CONSTRUCTION[name], preset

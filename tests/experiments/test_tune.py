@@ -65,6 +65,26 @@ def test_a_study_is_resumed_with_more_trials(searched, tmp_path):
     assert outcome.code == 0, outcome
     assert outcome.result["trials"] == 6
     assert table(folder)[:5] == table(searched[0])
+    assert len({row["learning_rate"] for row in table(folder)}) == 6
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_resumed_study_draws_values_that_it_has_not_had(sampler, tmp_path):
+    pytest.importorskip("optuna")
+    from experiments.run import searches
+
+    def asked(path, count):
+        study = searches.opened(path, 3, sampler)
+        trials = [study.ask() for _ in range(count)]
+        values = [trial.suggest_float("x", 1e-4, 1.0, log=True) for trial in trials]
+        for trial, value in zip(trials, values, strict=True):
+            study.tell(trial, value)
+        return values
+
+    first, second, third = (asked(tmp_path / "study.log", 4) for _ in range(3))
+    assert len({*first, *second, *third}) == 12
+    assert asked(tmp_path / "other.log", 4) == first
+    assert asked(tmp_path / "other.log", 4) == second  # what a study draws depends on its seed and trials alone
 
 
 def test_a_study_that_was_stopped_tries_again_what_was_under_way(tmp_path, monkeypatch):

@@ -51,13 +51,13 @@ def scores(claim: Claim, record: Record) -> np.ndarray:
 
 
 def over(values: np.ndarray, gate: Gate | None) -> float:
-    """One number of several seeds; of "seeds", that which decides whether so many of them meet the gate."""
+    """One number of several seeds; of "seeds", that which decides whether so many of them, or all, meet the gate."""
     if not values.size:
         return float("nan")
     kind = gate.over if gate else "iqm"
     if gate and kind in ("every", "seeds"):
         ordered = np.sort(values) if gate.at_most is not None else -np.sort(-values)
-        return float(ordered[(gate.seeds if kind == "seeds" else values.size) - 1])
+        return float(ordered[min(gate.seeds if kind == "seeds" else values.size, values.size) - 1])
     if kind == "median" or np.isinf(values).any():
         return float(np.median(values))
     return float(values.mean()) if kind == "mean" else stats.iqm(values)
