@@ -218,14 +218,19 @@ def parse(
         about = inspect.getdoc(kind) or ""
         if presets:
             about += f"\n\nPresets: {', '.join(presets)}. `--preset NAME --help` shows what one sets."
-        default = for_task(preset(kind, given(argv, "--preset"), presets), given(argv, "--env"))
+        chosen = given(argv, "--preset")
+        default = preset(kind, chosen, presets)
+        default = default if chosen else for_task(default, given(argv, "--env"))
         return tyro.cli(kind, args=argv, prog=prog, description=about, default=default)
     stored = stored_for_resume(kind, folder, name or prog.rpartition(".")[2])
     return resumable(stored, tyro.cli(kind, args=argv, prog=prog, default=stored), folder)
 
 
 def for_task(default: Any, env: str) -> Any:
-    """Defaults without the options of their task where another one is asked for, which may not have them."""
+    """Defaults without the options of their task where another one is asked for, which may not have them.
+
+    A preset's stay, since they may be of a suite, as those of Atari's games are.
+    """
     if not env or env == default.env:
         return default
     return dataclasses.replace(default, env_options=(), eval_env_options=())

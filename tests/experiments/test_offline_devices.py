@@ -90,6 +90,6 @@ def test_data_is_learned_from_beside_a_simulator(count, tmp_path):
 
 def test_what_learns_from_contexts_cannot_act_too(tmp_path):
     outcome = call("dt", "--dataset", path_of("bellmax/catch"), "--online", "--out", tmp_path / "run")
-    told = "--online: this agent learns from longer pieces of recorded episodes alone, and cannot act too"
+    told = "--online: this agent learns from longer pieces or goals of recorded episodes alone, and cannot act too"
     assert outcome.code == 2 and outcome.err == f"error: {told}\n"
     assert not (tmp_path / "run").exists()
