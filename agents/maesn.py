@@ -89,7 +89,7 @@ def stepped(latents: Latents, rate: Latents, seen: Seen, hold: bool = True) -> L
     advantage /= jnp.sqrt(jnp.sum(jnp.square(advantage) * first) / count + 1e-8)
 
     def loss(latents: Latents) -> Array:
-        return -jnp.sum(log_q(latents, seen.latent) * advantage * first) / count
+        return jnp.sum(losses.policy_gradient(log_q(latents, seen.latent), advantage) * first) / count
 
     return jax.tree.map(lambda x, a, g: x - a * g, latents, rate, jax.grad(loss)(latents))
 

@@ -7,11 +7,8 @@ import pytest
 from experiments.run import flags, prepare
 from tests.experiments.test_presets import typed
 
-EXPERIMENTS = {
-    name: import_module(f"experiments.{name}").experiment
-    for name in ("ppo", "a2c", "trpo", "acer", "impala", "maesn", "pearl", "meta_mpc")
-}
-PLAIN = {name: EXPERIMENTS[name] for name in ("ppo", "a2c", "trpo", "acer", "impala")}
+PLAIN = ("ppo", "a2c", "trpo", "acer", "impala")
+EXPERIMENTS = {name: import_module(f"experiments.{name}").experiment for name in (*PLAIN, "maesn", "pearl", "meta_mpc")}
 ALL = [(name, preset) for name, experiment in EXPERIMENTS.items() for preset in experiment.presets]
 
 
@@ -27,13 +24,13 @@ def test_a_preset_is_a_run(name, preset):
 
 
 def test_every_policy_gradient_that_should_have_presets_has_them():
-    assert all("cartpole" in experiment.presets for experiment in PLAIN.values())
-    assert [name for name, experiment in PLAIN.items() if "atari" in experiment.presets] == [
+    assert all("cartpole" in EXPERIMENTS[name].presets for name in PLAIN)
+    assert [name for name in PLAIN if "atari" in EXPERIMENTS[name].presets] == [
         "ppo",
         "a2c",
         "impala",
     ]
-    assert [name for name, experiment in PLAIN.items() if "mujoco" in experiment.presets] == ["ppo", "trpo"]
+    assert [name for name in PLAIN if "mujoco" in EXPERIMENTS[name].presets] == ["ppo", "trpo"]
 
 
 CONSTRUCTION = {
