@@ -176,6 +176,7 @@ def meta_mpc(
         del timestep
         example = jnp.zeros((1, dims + size))
         nets = jax.vmap(lambda k: net.init(k, example))(jax.random.split(key, members))
+        # From wide posteriors, whose draws cross each other, the loads come out of order.
         latents = Latents(jnp.zeros(loads), jnp.full(loads, -2.0, jnp.float32))
         moments = fresh_moments(jnp.zeros(dims - 1 + size)), fresh_moments(jnp.zeros(dims))
         return State(Fitted(nets, latents, *moments), optimiser.init(nets), latent_optimiser.init(latents))
