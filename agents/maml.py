@@ -11,7 +11,7 @@ and whose second derivatives are not: "plain", -ln π Â, as in the paper's code
 (Foerster et al., 2018). L' is PPO's clipped surrogate in some epochs of Adam, with a penalty on KL(π_old ‖ π_θ) before
 the step, which is ProMP's, or TRPO's one step under a bound on the KL after it. E-MAML (Stadie et al., "Some
 considerations on learning to explore via meta-reinforcement learning", 2018) also credits what was played before the
-step with the returns after it.
+step with the returns after it. Any other agent's loss of a policy can stand for L and for L'.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,8 @@ from envs import parallel
 from networks.base import Network
 
 Surrogate = Literal["plain", "lvc", "dice"]
+Loss = Callable[[Any, Rollouts], Array]
+"""An agent's own loss per step: `(distribution [T], rollouts [T]) -> [T]`, whose mean is taken within episodes."""
 
 
 class Inner(NamedTuple):
@@ -38,7 +40,7 @@ class Inner(NamedTuple):
 
     rate: float | Array = 0.5  # α
     steps: int = 1
-    surrogate: Surrogate = "plain"
+    surrogate: Surrogate | Loss = "plain"  # what they descend on
     first_order: bool = False  # no derivative is taken of the steps' gradients
     discount: float | Array = 0.99
     lambda_: float | Array = 1.0
@@ -54,6 +56,7 @@ class Outer(NamedTuple):
     exploration: float | Array = 0.0  # weight of E-MAML's credit
     pretrain: bool = False  # learn from the rollouts before the steps alone, as if there were none
     region: Region = Region()  # of TRPO
+    surrogate: Loss | None = None  # in place of the clipped one of PPO and the plain one of TRPO
 
 
 class State(NamedTuple):
@@ -85,7 +88,10 @@ def inner_loss(network: Network, inner: Inner) -> Callable[[Any, Rollouts], Arra
     """L of the rollouts `[T]` of one task."""
 
     def loss(params: Any, rows: Rollouts) -> Array:
-        log_prob = policy_of(network, params, rows.observation).log_prob(rows.action)
+        policy = policy_of(network, params, rows.observation)
+        if callable(inner.surrogate):
+            return masked(inner.surrogate(policy, rows), rows)
+        log_prob = policy.log_prob(rows.action)
         if inner.surrogate == "dice":
             scaled = rows.reward / rows.spread, rows.baseline / rows.spread
             return masked(losses.dice(log_prob, *scaled, inner.discount, rows.step_type), rows)
@@ -127,7 +133,9 @@ def objective(network: Network, inner: Inner, outer: Outer) -> Callable[..., tup
                 old, params = jax.lax.stop_gradient(adapt(old, rows)), adapt(params, rows)
         was, is_now = (policy_of(network, each, after.observation) for each in (old, params))
         log_prob = is_now.log_prob(after.action)
-        if outer.kind == "ppo":
+        if outer.surrogate is not None:
+            each = outer.surrogate(is_now, after)
+        elif outer.kind == "ppo":
             each = losses.clipped_surrogate(log_prob, after.log_prob, after.advantage, outer.clip)
         else:
             each = losses.surrogate(log_prob, after.log_prob, after.advantage)

@@ -111,7 +111,32 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     return plain._replace(agent=agent)
 
 
-experiment = run.Experiment("doya", Flags, check, make)
+PRESETS: run.Presets = {
+    "three": {
+        "agent.inner": ("softmax=true", "discount=0.6", "inverse-temperature=5", "learning-rate=0.5", "planning=16"),
+        "agent.adapt": ("discount", "inverse-temperature", "learning-rate"),
+        "agent.mu": 0.5,
+        "steps": 3_200_000,
+    },
+    "network": {
+        "agent.around": "a2c",
+        "agent.inner": (
+            "discount=0.6",
+            "entropy-cost=0.02",
+            "learning-rate=3e-3",
+            "anneal=false",
+            "hidden=32",
+            "unroll=8",
+        ),
+        "agent.hold": 600,
+        "agent.mid": 200.0,
+        "agent.long": 2000.0,
+        "steps": 16_000_000,
+    },
+}
+"""three: γ, β and α of a Dyna-Q that acts by a softmax. network: γ of an A2C with a hidden layer."""
+
+experiment = run.Experiment("doya", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def tune(config: Config, words: list[str]) -> dict[str, Any]:
         return searches.told(study, trial, steps, score, last, config.prune)
 
     trials.train(made, config.together, ask, tell)
-    return report(study, config, folder)
+    return report(study, config, words, folder)
 
 
 def begun(config: Config, words: list[str]) -> tuple[Config, list[str], Path]:
@@ -159,8 +159,8 @@ def rates(agent: object) -> tuple[str, ...]:
     return tuple(f"agent.{name.replace('_', '-')}={x / 10:g}..{x * 10:g}" for name, x in found.items() if x)
 
 
-def report(study: "Study", config: Config, folder: Path) -> dict[str, Any]:
-    """Writes trials.csv and best.json, and prints the best trial as flags of the command.
+def report(study: "Study", config: Config, own: list[str], folder: Path) -> dict[str, Any]:
+    """Writes trials.csv and best.json, and prints the command of the best trial, whose other flags are `own`.
 
     Raises:
       ValueError: no trial came to its end.
@@ -177,7 +177,7 @@ def report(study: "Study", config: Config, folder: Path) -> dict[str, Any]:
     found = {"trial": best.number, "score": best.value, "flags": words, "trials": count, "pruned": pruned}
     reports.files.write(folder / BEST, json.dumps(found, indent=2))
     print(f"{count} trials, {pruned} of them pruned; the best is number {best.number} with {best.value:.6g}:")
-    print(f"  python -m experiments.{config.command} {shlex.join(words)}")
+    print(f"  python -m experiments.{config.command} {shlex.join([*own, *words])}")
     return found
 
 

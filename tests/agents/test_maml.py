@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import networks
+from agents import losses
 from agents.base import Sample, Step, TimeStep
 from agents.common import linear_baseline, optimisers
 from agents.common.linear_baseline import Rollouts
@@ -249,6 +250,49 @@ def test_credit_and_penalty_have_the_values_and_slopes_that_they_have_by_hand(ex
             other[name][place] += change
             moved.append(by_hand(other, old, seen, after, exploration, kl_cost).sum())
         np.testing.assert_allclose(slope[name][place], (moved[1] - moved[0]) / 2e-5, rtol=1e-3, atol=1e-4)
+
+
+def test_an_agents_own_loss_stands_for_both_surrogates():
+    """Cloning: squared errors of a linear policy, whose step and gradient through it are written out."""
+    rng = np.random.default_rng(0)
+    params = {"w": rng.normal(size=(2, 2)), "s": 0.3 * rng.normal(size=2)}
+    seen, after = made_up((1, TASKS), 1), made_up((TASKS,), 2)
+    single = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, None if x.dtype == bool else jnp.float32), tree)  # noqa: E731
+    clone = lambda policy, rows: jnp.sum(jnp.square(policy.mean - rows.action), axis=-1)  # noqa: E731
+    loss = objective(linear(), Inner(RATE, surrogate=clone), Outer(surrogate=clone))
+    value, slope = jax.value_and_grad(lambda x: loss(x, *single((params, seen, after)))[0])(single(params))
+
+    total, total_slope = 0.0, np.zeros((2, 2))
+    for task in range(TASKS):
+        rows, then = jax.tree.map(lambda x, task=task: x[0, task], seen), jax.tree.map(lambda x, t=task: x[t], after)
+        share, share_after = (r.mask / r.mask.sum() for r in (rows, then))
+        curvature = 2 * (rows.observation * share[:, None]).T @ rows.observation
+        w = params["w"] - RATE * (params["w"] @ curvature - 2 * (rows.action * share[:, None]).T @ rows.observation)
+        error = then.observation @ w.T - then.action
+        total += (share_after * (error**2).sum(-1)).sum()
+        total_slope += 2 * (error * share_after[:, None]).T @ then.observation @ (np.eye(2) - RATE * curvature)
+    np.testing.assert_allclose(value, total / TASKS, rtol=1e-5)
+    np.testing.assert_allclose(slope["w"], total_slope / TASKS, rtol=1e-4)
+    np.testing.assert_array_equal(slope["s"], 0.0)
+
+
+def test_the_loss_of_a2c_as_a_tasks_own_is_the_plain_surrogate_where_entropy_costs_nothing():
+    def a2c(cost):
+        each = lambda policy, rows: losses.policy_gradient(policy.log_prob(rows.action), rows.advantage)  # noqa: E731
+        return lambda policy, rows: each(policy, rows) - cost * policy.entropy()
+
+    _, state = begun()
+    rows = jax.tree.map(lambda x: x[0], ROLLOUTS(window(), 0.99, 1.0))
+    of = lambda loss: jax.grad(inner_loss(NETWORK, Inner(surrogate=loss)))(state.params, rows)  # noqa: E731
+    jax.tree.map(np.testing.assert_array_equal, of(a2c(0.0)), of("plain"))
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), of(a2c(0.1)), of("plain"))
+    assert max(jax.tree.leaves(moved)) > 0.05
+    agent, state = begun(Inner(surrogate=a2c(0.1)), Outer(epochs=1))
+    for seed in (1, 2):
+        after, info = jax.jit(agent.update)(state, jax.random.key(0), Sample(window(seed)))
+        state, before = after, state
+    assert np.isfinite(info.metrics["loss"]) and float(info.metrics["gradient_norm"]) > 0
+    assert not np.allclose(*(jax.flatten_util.ravel_pytree(s.params)[0] for s in (before, after)))
 
 
 def test_trpo_keeps_its_bound():

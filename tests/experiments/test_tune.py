@@ -1,6 +1,7 @@
 """The search for hyper-parameters: trials side by side, pruned, resumed."""
 
 import json
+import shlex
 import sys
 
 import numpy as np
@@ -39,7 +40,8 @@ def test_a_study_finds_the_best_of_its_trials(searched):
     best = found[outcome.result["trial"]]
     name, value = outcome.result["flags"]
     assert name == "--agent.learning-rate" and np.isclose(float(value), float(best["learning_rate"]), rtol=1e-4)
-    assert f"python -m experiments.a2c --agent.learning-rate {value}" in outcome.out
+    given = shlex.join(str(word) for word in SMALL)
+    assert f"  python -m experiments.a2c {given} --agent.learning-rate {value}\n" in outcome.out
     assert len({row["learning_rate"] for row in found}) == 5
     assert json.loads((folder / "best.json").read_text()) == outcome.result
 
