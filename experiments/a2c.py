@@ -28,7 +28,7 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Body):
     meta_discount: run.Unit = 0.99
     """Discount γ of the judgement of an update by the next rollout."""
     meta_lambda: run.Unit = 1.0
-    """The λ of that judgement."""
+    """The λ of the returns by which a meta-gradient judges an update."""
     meta_trace: run.Unit = 0.0
     """Decay of the trace of how discount and λ have changed the parameters; with 0 the last update alone counts."""
 

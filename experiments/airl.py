@@ -31,7 +31,7 @@ class Config(gail.Config):
     reward: str = ""
     """Run folder of this command whose reward g is learned from, and neither an expert nor the task's reward."""
     reward_seed: run.Whole = 0
-    """Which of that run's seeds, counted from 0."""
+    """Which seed of the run that `reward` names, counted from 0."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,17 @@
 """AlphaZero: `python -m experiments.alphazero --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import Rules
+
+    class Ruled(run.Counted):
+        """Of a task with known rules."""
+
+        rules: Rules
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.searching.check(config, spec, size, length(config, spec))
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Ruled", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

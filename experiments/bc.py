@@ -6,7 +6,6 @@ from typing import Any, Literal
 from experiments import parts, run
 
 Objective = Literal["likelihood", "squared"]
-Best = Literal["trajectories", "steps"]
 Goals = Literal["given", "future"]
 
 
@@ -38,13 +37,9 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class Config(Learning):
+class Config(parts.offline.Best, Learning):
     """Flags of the agent."""
 
-    top: run.Share = 1.0
-    """Share of the data to imitate, of the episodes with the greatest returns: 0.1 for 10 %BC."""
-    top_by: Best = "trajectories"
-    """What `top` is a share of: episodes, or transitions, of which whole episodes are taken up to that share."""
     normalise_observations: bool = True
     """Bring observations that are not images to mean 0 and variance 1 over the dataset."""
     goals: Goals = "given"
@@ -56,6 +51,7 @@ class Config(Learning):
 class Flags(run.Offline):
     """Imitate recorded episodes by behavioural cloning (Pomerleau, 1989), or the best of them (%BC)."""
 
+    clones = True
     updates: run.Steps = 20_000
     """Updates that each seed trains for."""
     agent: Config = field(default_factory=Config)
@@ -127,7 +123,7 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     agent = agent_of(config, spec)
     if config.normalise_observations:
         agent = wrappers.normalise_by(agent, spec.observation, size.data.mean, size.data.std)
-    among = size.data.top(config.top, config.top_by)
+    among = parts.offline.among(config, size.data)
     memory = replay.recorded(size.per_device(config.batch_size, "agent.batch_size"), among=among)
     if config.goals == "future":
         memory = replay.towards(memory, lambda key, data, start: replay.ahead(key, data, start)[None])

@@ -1,7 +1,7 @@
 """Batch-constrained Q-learning, for continuous and discrete actions: `python -m experiments.bcq --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
 
@@ -26,15 +26,15 @@ class Config(parts.offline.Learning):
     generator_hidden: tuple[run.Count, ...] = (750, 750)
     """Sizes of the layers of the model of continuous actions."""
     generator_learning_rate: run.Positive = 1e-3
-    """Adam's step size for that model."""
+    """Adam's step size for the model of the data's actions."""
     reach: run.Unit = 0.05
     """How far a continuous action may be moved from where the model puts it, in halves of the actions' range."""
     share: run.Unit = 0.75
     """Weight of the least critic beside the greatest in targets of continuous actions."""
     candidates: run.Count = 10
-    """Continuous actions that a target is the best of."""
+    """Number of candidate actions that are drawn for a continuous target; the highest value counts."""
     choices: run.Count = 100
-    """Continuous actions that is acted by the best of."""
+    """Number of candidate actions that are drawn when acting; the one of highest value is taken."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from envs.base import Discrete
 
     return of_discrete(config, spec, size) if isinstance(spec.action, Discrete) else of_continuous(config, spec, size)
 
 
-def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def of_discrete(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """DQN that chooses among what the data does."""
     import jax.numpy as jnp
 

@@ -20,7 +20,7 @@ class Config(parts.offline.Learning):
     generator_hidden: tuple[run.Count, ...] = (750, 750)
     """Sizes of the layers of the model of the data's actions."""
     generator_learning_rate: run.Positive = 1e-3
-    """Adam's step size for that model."""
+    """Adam's step size for the model of the data's actions."""
     multiplier_learning_rate: run.Positive = 1e-3
     """Adam's step size for the logarithm of the weight of the discrepancy."""
     discrepancy: run.Positive = 0.05
@@ -34,7 +34,7 @@ class Config(parts.offline.Learning):
     share: run.Unit = 0.75
     """Weight of the least critic beside the greatest in targets."""
     candidates: run.Count = 10
-    """Actions that a target, and what is done, are the best of."""
+    """Number of the policy's actions that are drawn for a target and for acting; the best one counts."""
     imitated: run.Whole = 0
     """Updates at first in which the policy learns the discrepancy alone; the authors' code has 20,000 of 1 M."""
 

@@ -18,8 +18,8 @@ class Config:
     around: Literal["dqn", "a2c", "ppo"] = "dqn"
     """Agent that is paid, by the name of its command."""
     inner: tuple[str, ...] = ()
-    """Flags of that agent, as name=value, such as learning-rate=1e-3 hidden=64,64; the `--help` of its own command
-    shows them as `--agent.`. DQN has n-step=1."""
+    """Flags of the agent that `around` names, as name=value, such as learning-rate=1e-3 hidden=64,64; the `--help` of
+    its own command shows them as `--agent.`. DQN has n-step=1."""
     sign: str = "sign"
     """Entry of the observation that tells the goal in the other domain."""
     examples: run.Count = 20_000
@@ -37,7 +37,7 @@ class Config:
     labels: Literal["graded", "same"] = "graded"
     """What examples say of a state and a goal: how far apart they are, or whether they are the same."""
     margin: run.Positive = 1.0
-    """By which others are to be apart, with labels that say whether they are the same."""
+    """Distance that embeddings of different states and goals are to keep, where `labels` is `same`."""
     form: Literal["distance", "likeness"] = "distance"
     """Reward: minus the distance of the towers, or e to that power."""
 

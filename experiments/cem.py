@@ -1,7 +1,7 @@
 """The cross-entropy method: `python -m experiments.cem --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
 
@@ -66,7 +66,7 @@ def check_actions(spec: "run.Spec") -> None:
         parts.unit_box(spec, "policy search")
 
 
-def searched(config: Searching, spec: Any) -> "tuple[run.Network, Tree, bool]":
+def searched(config: Searching, spec: "run.Either") -> "tuple[run.Network, Tree, bool]":
     """The policy, its parameters' shapes, and whether its actions are discrete; if not, they are bounded."""
     import jax
 
@@ -83,7 +83,7 @@ def searched(config: Searching, spec: Any) -> "tuple[run.Network, Tree, bool]":
     return policy, jax.eval_shape(policy.init, keys.key(0), blank(spec, 1).observation), discrete
 
 
-def assembled(agent: "run.Agent", spec: Any, config: Searching, discrete: bool) -> run.Parts:
+def assembled(agent: "run.Agent", spec: "run.Either", config: Searching, discrete: bool) -> run.Parts:
     """The parts of one run of a search."""
     import replay
     from agents.common import wrappers
@@ -103,7 +103,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     check_actions(spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.cem import cem
 

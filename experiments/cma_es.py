@@ -40,7 +40,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     cem.check_actions(spec)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from agents.cma_es import cma_es
 

@@ -74,7 +74,7 @@ def collect(config: Config) -> "Dataset":
     from replay import dataset
 
     check(config)
-    before = [run.data.loaded("--mix", name) for name in config.mix]
+    before = [run.data.loaded("--mix", name, thinned=True) for name in config.mix]
     made = [(held if config.replay else recorded)(config)] if config.episodes else []
     sets = [*before, *made]
     whole = dataset.concatenated(sets, [*config.mix, "what was recorded"][: len(sets)])

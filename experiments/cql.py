@@ -1,7 +1,7 @@
 """Conservative Q-learning, for continuous and discrete actions: `python -m experiments.cql --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
 
@@ -20,7 +20,8 @@ class Config(parts.offline.Learning):
     samples: run.Count = 10
     """Actions of each kind (uniform, the policy's, the policy's one step on) that the penalty is estimated from."""
     gap: run.Positive | None = None
-    """What `penalty` times the penalty is kept at, by a multiplier that is learned; with none it is 1."""
+    """Value that `penalty` times the conservative penalty is kept at, by a learned multiplier; None keeps the
+    multiplier at 1."""
     calibrated: bool = False
     """Count values of the policy's actions for no less than what followed in the data, as Cal-QL does; usually to go on
     with `online`."""
@@ -63,14 +64,14 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.offline.check(config, spec, size)
 
 
-def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     from envs.base import Discrete
 
     return of_discrete(config, spec, size) if isinstance(spec.action, Discrete) else of_continuous(config, spec, size)
 
 
-def of_discrete(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def of_discrete(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """DQN with the exact penalty."""
     import jax.numpy as jnp
 

@@ -106,7 +106,23 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     return run.Parts(agent, replay.aggregate(held, batch), run.Schedule(config.unroll, config.updates))
 
 
-experiment = run.Experiment("dagger", Flags, check, make)
+PRESETS: run.Presets = {
+    "cartpole": parts.merge(
+        {
+            "env_options": ("time_limit=200",),
+            "steps": 1_000,
+            "log_every": 200,
+            "eval_every": 200,
+            "eval_episodes": 50,
+        },
+        label_every=10,
+        updates=1_000,
+        batch_size=32,
+    ),
+}
+"""`cartpole` is that of docs/results/dagger.md."""
+
+experiment = run.Experiment("dagger", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

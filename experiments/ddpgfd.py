@@ -49,7 +49,23 @@ def make(config: Config, spec: "run.Spec", size: run.Size) -> run.Parts:
     return run.Parts(parts.demonstrations.pretrained(whole.agent, config, memory), memory, whole.schedule)
 
 
-experiment = run.Experiment("ddpgfd", Flags, check, make)
+PRESETS: run.Presets = {
+    "pendulum": parts.merge(
+        {"env": "bellmax/pendulum", "steps": 10_000},
+        discount=0.95,
+        sigma=0.2,
+        target_rate=0.02,
+        batch_size=64,
+        buffer_size=2_000,
+        pretraining=2_000,
+        updates=16,
+    ),
+    "paper": parts.merge({"num_envs": 1}, updates=40),
+}
+"""`pendulum` is the setting of the reach of docs/results/ddpgfd.md on the task of that page, with four updates for each
+step too; `paper` has the 40 updates for each step of its authors. Demonstrations are to be given."""
+
+experiment = run.Experiment("ddpgfd", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

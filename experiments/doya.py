@@ -14,10 +14,10 @@ class Config:
     around: Literal["dyna_q", "a2c", "ppo", "dqn", "sac"] = "dyna_q"
     """Agent whose meta-parameters adapt, by the name of its command."""
     inner: tuple[str, ...] = ("discount=0.6", "planning=32", "learning-rate=0.5", "epsilon=0.05")
-    """Flags of that agent, as name=value; the `--help` of its own command shows them as `--agent.`."""
+    """Flags of the agent that `around` names, as name=value; its own command's `--help` shows them as `--agent.`."""
     adapt: tuple[str, ...] = ("discount",)
-    """Real-numbered flags of that agent that adapt, such as discount, learning-rate or epsilon, or inverse-temperature
-    of dyna_q with softmax=true."""
+    """Real-numbered flags of the agent within that adapt, such as discount, learning-rate or epsilon, or
+    inverse-temperature of dyna_q with softmax=true."""
     mu: run.NonNegative = 1.0
     """Step size μ by which meta-parameters follow the noise that does good; with 0 they stay."""
     noise: run.NonNegative = 0.7
@@ -27,7 +27,7 @@ class Config:
     mid: run.Positive = 100.0
     """Time constant τ₁ of the running reward, in updates."""
     long: run.Positive = 1000.0
-    """Time constant τ₂ of the running average of that, in updates."""
+    """Time constant τ₂, in updates, of the long running average, which is taken of the running reward."""
     settle: run.Whole = 2_000
     """Updates at first in which the meta-parameters stay, since what is learned then is no merit of the noise."""
     reach: run.Positive = 2.0

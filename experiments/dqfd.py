@@ -98,7 +98,18 @@ def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     return run.Parts(agent, memory, run.Schedule(config.unroll, config.updates, -(-config.warmup // per_iteration)))
 
 
-experiment = run.Experiment("dqfd", Flags, check, make)
+PRESETS: run.Presets = {
+    "deep-sea": parts.merge(
+        {"env": "bellmax/deep-sea", "env_options": ("size=20",), "steps": 6_300, "eval_episodes": 1},
+        hidden=(64, 64),
+        dueling=False,
+        max_grad_norm=parts.presets.UNCLIPPED,
+        buffer_size=1_000,
+    ),
+}
+"""`deep-sea` is the setting of docs/results/dqfd.md, 300 episodes of 21 rows. Its demonstrations are to be given."""
+
+experiment = run.Experiment("dqfd", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

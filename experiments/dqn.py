@@ -110,8 +110,8 @@ class Config:
     epsilon_steps: run.Whole = 0
     """Environment steps over which the probability of a random action decays; 0 for `epsilon_fraction` of all."""
     ladder: run.NonNegative = 0.0
-    """How much less the last environment explores than the first, whose ε is the one above, as in Ape-X; 0 for all
-    alike."""
+    """How much less the last environment explores than the first, as in Ape-X: its probability of a random action is
+    the first one's to the power of 1 + `ladder`; 0 for all alike."""
     hold: run.Count = 1
     """Most steps that a random action is held for, drawn with P(n) ∝ 1/n² (εz-greedy); 1 for ε-greedy."""
     clip_rewards: bool = False

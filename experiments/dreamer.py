@@ -29,7 +29,7 @@ class Config:
     latent: Literal["gaussian", "categorical"] = "categorical"
     """Stochastic state: normal numbers (v1) or groups of classes (v2, v3)."""
     latent_size: run.Count = 8
-    """How many numbers or groups of classes; 30 in v1, 32 in v2 and v3."""
+    """Size of the stochastic state: so many normal numbers, or so many groups of classes; 30 in v1, 32 in v2 and v3."""
     classes: run.Pair = 8
     """Classes in a group of the stochastic state."""
     unimix: bool = True
@@ -212,7 +212,7 @@ def optimiser_of(config: Config) -> "optax.GradientTransformation":
     return optimisers.apart(**each)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import wrappers

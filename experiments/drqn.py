@@ -1,7 +1,7 @@
 """DRQN: `python -m experiments.drqn --help`. The agent is `agents.dqn` with a recurrent network and longer windows."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from experiments import parts, run
 from experiments.parts.recurrent import default_core, recurrent, wrapped
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import flax.linen as nn
+
+    Drqn = TypeVar("Drqn", bound="Config")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
 
 
 def make(
-    config: Config, spec: "run.Counted", size: run.Size, core: "Callable[[Any], nn.Module | None]" = default_core
+    config: "Drqn", spec: "run.Counted", size: run.Size, core: "Callable[[Drqn], nn.Module | None]" = default_core
 ) -> run.Parts:
     """The parts of one run, of flags that `check` accepts.
 

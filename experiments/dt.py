@@ -7,7 +7,7 @@ from experiments import parts, run
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(parts.offline.Best):
     """Flags of the agent."""
 
     target_return: run.Real | None = None
@@ -19,9 +19,9 @@ class Config:
     layers: run.Count = 3
     """Layers of the transformer."""
     heads: run.Count = 1
-    """Heads of its attention."""
+    """Number of attention heads in each layer of the transformer."""
     width: run.Count = 128
-    """Size of its tokens."""
+    """Numbers in a token of the transformer."""
     dropout: run.Unit = 0.1
     """Probability with which parts of the network are left out while learning."""
     pre_norm: bool = True
@@ -40,8 +40,6 @@ class Config:
     """Global norm that gradients are clipped to."""
     batch_size: run.Count = 64
     """Contexts that an update learns from."""
-    top: run.Share = 1.0
-    """Share of the episodes to learn from, those with the greatest returns."""
     normalise_observations: bool = True
     """Bring observations that are not images to mean 0 and variance 1 over the dataset."""
 
@@ -71,7 +69,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     size.per_device(config.batch_size, "agent.batch_size")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import flax.linen as nn
     import jax
@@ -114,7 +112,8 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     if config.normalise_observations:
         agent = wrappers.normalise_by(agent, spec.observation, size.data.mean, size.data.std)
     batch = size.per_device(config.batch_size, "agent.batch_size")
-    return run.Parts(agent, replay.contexts(batch, config.context, size.data.top(config.top)), run.Schedule())
+    memory = replay.contexts(batch, config.context, parts.offline.among(config, size.data))
+    return run.Parts(agent, memory, run.Schedule())
 
 
 PRESETS: run.Presets = {

@@ -247,13 +247,14 @@ def do_page(systems: Positional[tuple[str, ...]] = ()) -> None:
     Args:
       systems: whose pages; all by default.
     """
-    for system in systems or tuple(evidence.pages.systems()):
-        for claim in evidence.claims.everyone():
+    read = evidence.claims.everyone()
+    for system in systems or sorted({claim.system for claim in read}):
+        for claim in read:
             recorded = evidence.records.load(claim) if claim.system == system else {}
             if evidence.figures.drawable(claim, recorded):
                 evidence.figures.draw(claim, recorded)
-        reports.files.write(evidence.pages.page_of(system), evidence.pages.page(system))
-    do_table()
+        reports.files.write(evidence.pages.page_of(system), evidence.pages.page(system, read))
+    reports.files.write(evidence.claims.RESULTS / "README.md", evidence.pages.table(read))
 
 
 def do_table() -> None:

@@ -29,7 +29,7 @@ class Config(parts.experts.Shown, ppo.Config, trpo.Config, sac.Config):
     discriminator_updates: run.Whole = 1
     """Steps of the discriminator per update of the learner; 0 leaves it as it began."""
     discriminator_batch: run.Count = 256
-    """Transitions of the expert, and as many of the learner, in such a step."""
+    """Transitions of the expert, and as many of the learner, in a step of the discriminator."""
     discriminator_entropy: run.NonNegative = 1e-3
     """Weight of the discriminator's entropy, which is kept up."""
     penalty: run.NonNegative = 0.0

@@ -38,7 +38,7 @@ class Config:
     epsilon_end: run.Unit = 0.1
     """Probability of a random choice of what is learned by Q, once it has decayed."""
     epsilon_steps: run.Whole = 20_000
-    """Environment steps over which it decays, linearly."""
+    """Environment steps over which the probability of a random choice decays, linearly."""
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,9 @@ class Config:
     low_epsilon: run.Unit = 0.1
     """Least probability of a random action; it is 1 less the share of late attempts at the goal that succeeded."""
     low_epsilon_fraction: run.Unit = 1.0
-    """Part of all steps over which the most that it can be decays from 1 to the least, linearly."""
+    """Part of all steps over which the upper bound of the controller's ε decays linearly from 1 to `low_epsilon`."""
     success_rate: run.Share = 0.05
-    """Weight of the newest attempt in that share."""
+    """Weight of the newest attempt in the running share of attempts at a goal that succeeded."""
 
 
 @dataclass(frozen=True)

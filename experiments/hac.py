@@ -7,12 +7,20 @@ networks, and in a run without them the values of the lower level came to satura
 """
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from experiments import parts, run
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from envs.base import Goals
+
+    class Reaching(run.Bounded):
+        """Of a task with goals and a time limit."""
+
+        goals: Goals
+        time_limit: int
 
 
 @dataclass(frozen=True)
@@ -22,13 +30,13 @@ class Config:
     levels: run.Count = 2
     """Number k of levels; 1 is DDPG with hindsight goals."""
     horizon: run.Count = 10
-    """Number H of actions of a level for each action of the one above."""
+    """Number H of actions of a level for each action of the level above."""
     testing: run.Unit = 0.3
     """Probability λ that a subgoal is a test."""
     goals: run.Count = 3
     """Hindsight goals that are drawn for each action."""
     hindsight_actions: bool = True
-    """Learn as if what was reached was asked for."""
+    """Learn from attempts as if the subgoals that were reached had been those that were set (hindsight actions)."""
     subgoal_entries: run.Count = 2
     """Number of first entries of the observation that subgoals are about."""
     subgoal_low: tuple[run.Real, ...] = ()
@@ -111,7 +119,7 @@ def bounds(config: Config, spec: "run.Spec") -> "tuple[np.ndarray, np.ndarray]":
     return low, high
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Reaching", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

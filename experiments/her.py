@@ -15,6 +15,11 @@ from experiments import ddpg, parts, run, sac
 if TYPE_CHECKING:
     from envs.base import Goals
 
+    class Reaching(run.Either):
+        """Of a task with goals."""
+
+        goals: Goals
+
 
 @dataclass(frozen=True)
 class Config(ddpg.Config):
@@ -116,7 +121,7 @@ def soft(config: Config) -> sac.Config:
     return sac.Config(**shared | {"target_rate": config.target_rate / config.target_period})
 
 
-def learner(config: Config, spec: Any, size: run.Size) -> "run.Agent":
+def learner(config: Config, spec: "Reaching", size: run.Size) -> "run.Agent":
     """The agent that the flags describe, without normalisation."""
     import networks
     from agents.common import optimisers
@@ -147,7 +152,7 @@ def learner(config: Config, spec: Any, size: run.Size) -> "run.Agent":
     return parts.off_policy.scaled(agent, config)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Reaching", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents import uvfa

@@ -63,7 +63,7 @@ class Config:
     hidden: tuple[run.Count, ...] = (300, 300)
     """Sizes of the dense layers of all networks."""
     batch_size: run.Count = 100
-    """Transitions per critic step of either level."""
+    """Transitions per critic step of each level."""
     buffer_size: run.Count = 200_000
     """Environment steps that the replay keeps."""
     warmup: run.Whole = 2_500

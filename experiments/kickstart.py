@@ -36,7 +36,7 @@ class Config:
     """Part of all steps over which the weight falls linearly to 0. With 0 it is held, as it should be where `--pbt` or
     `--schedule` sets it."""
     shares: tuple[run.NonNegative, ...] = ()
-    """What the weight is multiplied by for each teacher; by default 1."""
+    """Factor of `weight` for each teacher, in the order of `teachers`; by default 1 for each."""
     task: str = ""
     """Entry of the observation, a number, that says which of the teachers is asked; by default all of them are."""
     reward: run.NonNegative = 1.0

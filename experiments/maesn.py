@@ -19,7 +19,7 @@ class Config:
     rate: run.Positive = 1.0
     """Size α of the steps of the latents' means at first; it is learned."""
     spread_rate: run.Positive = 0.3
-    """Size α of the steps of the logarithms of their standard deviations at first; it is learned."""
+    """Step size at first of the logarithms of the latents' standard deviations; it is learned."""
     kl_cost: run.NonNegative = 0.1
     """Weight of the divergence of the tasks' latents before their step from N(0, 1)."""
     hold: bool = True

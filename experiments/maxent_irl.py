@@ -23,7 +23,7 @@ class Config(parts.experts.Shown):
     demonstrations: run.Count = 200
     """Episodes that are shown; of a file, its first ones."""
     horizon: run.Count = 40
-    """Steps of each that are learned from."""
+    """Steps of each demonstration that are learned from."""
     learning_rate: run.Positive = 0.05
     """Adam's step size for the reward."""
     hidden: tuple[run.Count, ...] = (32,)
@@ -102,7 +102,12 @@ def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-experiment = run.Experiment("maxent_irl", Flags, check, make)
+PRESETS: run.Presets = {
+    "grid": {"env_options": ("slip=0.3",), "steps": 19_200, "eval_every": 3_200, "eval_episodes": 400},
+}
+"""`grid` is that of docs/results/maxent_irl.md."""
+
+experiment = run.Experiment("maxent_irl", Flags, check, make, PRESETS)
 main = experiment.main
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Config:
     latent: run.Count = 32
     """Size of the state variable z; 200 in the paper."""
     lstm: tuple[run.Count, ...] = (64,)
-    """Sizes of the layers of either LSTM; two of 256 in the paper."""
+    """Sizes of the layers of each of the two LSTMs; two of 256 in the paper."""
     rows: run.Count = 64
     """Number of rows of the memory; 1350 in the paper."""
     keys: run.Count = 3
@@ -62,7 +62,7 @@ class Config:
     retroactive: bool = True
     """Let earlier rows of the memory learn what came after them."""
     write: bool = True
-    """Write to the memory at all."""
+    """Write to the memory; without, an ablation, it stays empty."""
     remember: bool = True
     """Keep memory and LSTMs from step to step; if not, every step starts from nothing."""
 

@@ -24,7 +24,7 @@ class Config:
     loads: run.Count = 5
     """Loads that are trained with, at least as many as the task has."""
     width: run.Positive = 0.15
-    """Standard deviation of what is predicted, in units of that of the changes of state."""
+    """Standard deviation of what is predicted, in units of the standard deviation of the changes of state."""
     beta: run.NonNegative = 0.1
     """Weight β of the posteriors' divergence from the prior."""
     latent: Literal["inferred", "prior", "wrong", "pooled"] = "inferred"

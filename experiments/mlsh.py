@@ -1,9 +1,17 @@
 """MLSH: `python -m experiments.mlsh --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+
+    class Timed(run.Counted):
+        """Of a task whose episodes are of one length."""
+
+        time_limit: int
+
 
 ALONE = "the lanes of a trial share the steps that were taken for them"
 
@@ -21,9 +29,9 @@ class Config:
     warmup: run.Whole = 60
     """Windows at the beginning of a task in which its master learns alone."""
     joint: run.Count = 2
-    """Windows after those, in which the shared policies learn as well."""
+    """Windows after the warm-up in which the shared policies learn as well."""
     joint_lanes: run.Count = 1
-    """Tasks in their joint windows that the shared policies learn from in an update, if there are as many."""
+    """Most tasks in a joint window that one update of the shared policies learns from."""
     epsilon: run.Unit = 0.1
     """Probability that a choice is random."""
     hidden: tuple[run.Count, ...] = (64, 64)
@@ -98,12 +106,12 @@ def check(config: Config, spec: Any, size: run.Size) -> None:
             raise ValueError(told)
 
 
-def rows(config: Config, spec: Any) -> tuple[int, int]:
+def rows(config: Config, spec: "Timed") -> tuple[int, int]:
     """Rows of a window of steps, and of one of choices."""
     return config.rollouts * (spec.time_limit + 1), config.rollouts * (-(-spec.time_limit // config.period) + 1)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Timed", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers

@@ -19,7 +19,7 @@ class Config(parts.offline.Learning):
     conservatism: run.NonNegative = 0.0
     """Weight of values in imagined states over those of the data in the critics' loss: COMBO's, with `penalty` 0."""
     samples: run.Count = 10
-    """Actions of each kind that this is estimated from."""
+    """Actions of each kind from which COMBO's penalty on values is estimated."""
     starts: run.Count = 49
     """Rollouts that begin in each update."""
     depth: run.Count = 5

@@ -17,7 +17,7 @@ class Config(parts.actor_critics.Descent, parts.actor_critics.Layers):
     deliberation: run.NonNegative = 0.0
     """Deliberation cost η of leaving an option, taken from the reward and added to what an end must gain."""
     margin: run.NonNegative = 0.0
-    """What an end must gain besides, the ξ of both papers."""
+    """Margin ξ by which choosing anew must be worth more than going on with an option before the option ends."""
     epsilon: run.Unit = 0.1
     """Probability that an option is chosen at random."""
     baseline: bool = True

@@ -8,6 +8,11 @@ from experiments import parts, rl2, run
 if TYPE_CHECKING:
     import flax.linen as nn
 
+    class Timed(run.Bounded):
+        """Of a task whose episodes are of one length."""
+
+        time_limit: int
+
 
 @dataclass(frozen=True)
 class Config:
@@ -81,7 +86,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, spec.time_limit + 1)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Timed", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

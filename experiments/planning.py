@@ -130,7 +130,7 @@ def check_learned(config: Config, spec: "run.Spec", size: run.Size) -> None:
         parts.worlds.check_reward(spec)
 
 
-def planner(config: Config, spec: Any, model: "Model", particles: int) -> "Planner":
+def planner(config: Config, spec: "run.Either", model: "Model", particles: int) -> "Planner":
     """The planner that is asked for, of the task's actions."""
     from agents.world import planning, tree_search
 
@@ -152,7 +152,7 @@ def planner(config: Config, spec: Any, model: "Model", particles: int) -> "Plann
     return tree_search.monte_carlo(model, actions, config.horizon, config.population, discount)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers, wrappers

@@ -31,7 +31,7 @@ class Config(parts.actor_critics.Body):
     kl_cost: run.NonNegative | None = None
     """Weight β of KL(old policy ‖ policy); none by default."""
     kl_target: run.Positive | None = None
-    """Divergence per rollout that `kl_cost` is adapted to; by default that stays fixed."""
+    """Divergence per rollout that `kl_cost` is adapted to; by default `kl_cost` stays fixed."""
     value_clip: run.Positive | None = None
     """Bound on how far a value may profit from leaving its old one; none by default."""
     value_cost: run.NonNegative = 0.5

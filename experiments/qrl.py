@@ -16,7 +16,7 @@ class Config(parts.reaching.Learning):
     limit: run.Positive = 500.0
     """Distance beyond which states are hardly pushed apart further."""
     softness: run.Positive = 100.0
-    """Over how many steps about the limit that push fades."""
+    """Number of steps around `limit` over which the push that keeps states apart fades."""
     latent: run.Count = 512
     """Numbers of an embedding."""
     component: run.Count = 8

@@ -1,9 +1,17 @@
 """Scheduled auxiliary control: `python -m experiments.sac_x --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import Auxiliaries
+
+    class Rewarded(run.Either):
+        """Of a task that has the auxiliary rewards that the flags ask for."""
+
+        auxiliaries: Auxiliaries
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,8 @@ class Config:
     slots: run.Count = 8
     """Slots H of an episode; the last goes on to its end."""
     prefix: run.Whole = 1
-    """Slots before one that SAC-Q tells apart; H - 1 is the paper's, of which there are (intentions + 1)^(H - 1)."""
+    """Number of earlier slots by which SAC-Q's table is indexed; the paper has H - 1, for (intentions + 1)^(H - 1)
+    entries."""
     schedule_temperature: run.Positive = 0.1
     """Temperature η of SAC-Q's choice."""
     schedule_episodes: run.Count = 50
@@ -96,7 +105,7 @@ def intentions(config: Config, spec: "run.Spec") -> int:
     return 1 + (len(spec.auxiliaries.names) if config.auxiliaries and spec.auxiliaries else 0)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Rewarded", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

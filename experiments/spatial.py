@@ -1,9 +1,18 @@
 """Instructions about places on a map, by values of all its cells: `python -m experiments.spatial --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import Vocabulary
+
+    class Told(run.Counted):
+        """Of a task that shows a text."""
+
+        vocabulary: Vocabulary
+
 
 OBSERVED = ("here", "instruction", "map")
 
@@ -18,7 +27,7 @@ class Config:
     encoder: Literal["lstm", "bag"] = "lstm"
     """What reads the text: an LSTM, or the mean of its words' embeddings."""
     text_size: run.Count = 30
-    """Numbers that the text is made of by the encoder."""
+    """Size of the vector that the encoder makes of the instruction."""
     embedding: run.Count = 7
     """Numbers for each kind of cell, which kernels are convolved with, and the rank of the dot product."""
     channels: tuple[run.Count, ...] = (6, 12, 18, 24, 18, 12, 6, 3)
@@ -83,7 +92,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, config.length + 1)
 
 
-def network(config: Config, spec: Any) -> "run.Network":
+def network(config: Config, spec: "Told") -> "run.Network":
     """The values of cells and moves that the flags describe."""
     import networks
     from networks import spatial, text
@@ -101,7 +110,7 @@ def network(config: Config, spec: Any) -> "run.Network":
     return networks.q_network(spatial.Mapped(body), spatial.MoveValues())
 
 
-def make(config: Config, spec: "run.Counted", size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Told", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.common import optimisers

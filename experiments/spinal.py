@@ -23,9 +23,9 @@ class Config(parts.actor_critics.Layers):
     low_hidden: tuple[run.Count, ...] = (32, 32)
     """Sizes of the low level's dense layers."""
     practice: run.Whole = 400_000
-    """Environment steps in which the low level is trained before; 0 leaves it untrained."""
+    """Environment steps in which the low level practises before the task; 0 leaves it untrained."""
     practice_options: tuple[str, ...] = ("distance=1", "sparse=false", "time_limit=50")
-    """Options of the task that it is trained on, as name=value; the task is that of --env."""
+    """Options of the task that the low level practises, as name=value; the task is that of --env."""
     practice_discount: run.Unit = 0.95
     """Discount γ of later rewards in practice."""
     flat: bool = False

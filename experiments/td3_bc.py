@@ -19,7 +19,8 @@ class Config(parts.offline.Learning):
     alpha: run.Positive = 2.5
     """Factor of the value, over its mean size, beside the distance from the data's action in the policy's loss."""
     weight: run.NonNegative | None = None
-    """Factor of the squared distance there, summed over dimensions; by default 1 over their number. ReBRAC's β₁."""
+    """Factor of the squared distance between the policy's and the data's action in the policy's loss, summed over
+    dimensions; by default 1 over their number. ReBRAC's β₁."""
     critic_weight: run.NonNegative = 0.0
     """Factor of the squared distance of the next action from that of the data, by which targets fall. ReBRAC's β₂."""
     least: bool = False

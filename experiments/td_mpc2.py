@@ -34,7 +34,7 @@ class Config:
     support: run.Positive = 10.0
     """Rewards and values are distributions over symlog values from minus this to this."""
     atoms: run.Pair = 101
-    """Number of atoms of these distributions."""
+    """Number of atoms of the distributions of rewards and values."""
     planner: Literal["mppi", "none"] = "mppi"
     """How actions are found: by MPPI, or, as an ablation, by the policy alone."""
     horizon: run.Count = 3

@@ -5,9 +5,17 @@ of a batch get a goal that follows in the episode, and targets follow slowly.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from experiments import parts, run
+
+if TYPE_CHECKING:
+    from envs.base import Goals
+
+    class Reaching(run.Either):
+        """Of a task with goals that are vectors."""
+
+        goals: Goals
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Config:
     sigma: run.NonNegative = 0.1
     """Standard deviation of the noise on continuous actions, in halves of their range."""
     theta: run.NonNegative = 0.1
-    """Rate at which that noise returns to 0."""
+    """Rate at which the Ornstein-Uhlenbeck noise on actions returns to 0."""
     epsilon: run.Unit = 0.0
     """Probability of a uniformly random action."""
     batch_size: run.Count = 128
@@ -87,7 +95,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
     parts.check_replay(config, size, 2)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Reaching", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import networks
     import replay

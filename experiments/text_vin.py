@@ -20,7 +20,7 @@ class Config:
     text: Literal["bag", "lstm", "none"] = "bag"
     """What reads the descriptions: the mean of the words' embeddings, an LSTM, or nothing."""
     text_size: run.Count = 16
-    """Numbers that a description is made of."""
+    """Size of the vector that the encoder makes of a description."""
     numbers: run.Whole = 8
     """Length of the vector for the number of an entity, which other games have no use for; 0 for none."""
     iterations: run.Whole = 5

@@ -1,7 +1,7 @@
 """World Models: `python -m experiments.world_models --help`."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from experiments import cem, parts, run
 
@@ -21,7 +21,7 @@ class Config:
     units: run.Count = 64
     """Size of the dense layers of encoder and decoder."""
     layers: run.Count = 2
-    """Dense layers of either, for vectors."""
+    """Number of dense layers of encoder and decoder where observations are vectors."""
     channels: run.Count = 8
     """Channels of the first convolution, for images; each next one has twice as many."""
     memory_size: run.Count = 64
@@ -37,7 +37,7 @@ class Config:
     population: run.Whole = 32
     """Controllers per generation, 64 in the paper; at least 4, or 0 for 4 + 3 ln(number of parameters)."""
     episodes: run.Count = 4
-    """Episodes that each of them plays; 16 in the paper."""
+    """Episodes that each controller plays in a generation; 16 in the paper."""
     sigma: run.Positive = 0.5
     """Standard deviation of the first controllers in every parameter."""
     unroll: run.Count = 16
@@ -107,7 +107,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         parts.dream_networks.world(config, spec)
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "run.Either", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import replay
     from agents.cma_es import cma_es

@@ -1,13 +1,20 @@
 """Zero-shot task generalisation, by analogy and by lists: `python -m experiments.zero_shot --help`."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from experiments import parts, run
 
 if TYPE_CHECKING:
     from agents.base import Array, Key, Tree
+    from envs.base import Subtasks, Vocabulary
     from networks.instructions import Skill, Subtask
+
+    class Listed(run.Counted):
+        """Of a task that is a list of instructions."""
+
+        subtasks: Subtasks
+        vocabulary: Vocabulary
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,11 @@ class Config:
     analogy: run.NonNegative = 1.0
     """Weight ξ of the losses of analogies."""
     dissimilar: run.NonNegative = 1.0
-    """Weight ρ₁ among them of what is no analogy, which is to be told apart."""
+    """Weight ρ₁, in the analogy loss, of keeping apart pairs that are no analogy."""
     different: run.NonNegative = 1.0
-    """Weight ρ₂ among them of two subtasks, which are to be told apart."""
+    """Weight ρ₂, in the analogy loss, of keeping two different subtasks apart."""
     margin: run.NonNegative = 1.0
-    """Distance τ from which on both count as told apart."""
+    """Distance τ between embeddings from which the analogy loss takes them for apart."""
     teacher_updates: run.Whole = 1000
     """Updates of each teacher, before the first step; 0 for no teachers."""
     teacher_envs: run.Count = 16
@@ -98,7 +105,7 @@ def check(config: Config, spec: "run.Spec", size: run.Size) -> None:
         raise ValueError(f"--env {spec.name}: zero_shot needs lists of instructions, such as bellmax/instruction-grid")
 
 
-def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
+def make(config: Config, spec: "Listed", size: run.Size) -> run.Parts:
     """The parts of one run, of flags that `check` accepts."""
     import jax
 
@@ -136,7 +143,7 @@ def make(config: Config, spec: Any, size: run.Size) -> run.Parts:
     return run.Parts(agent, replay.on_policy(config.unroll), run.Schedule(config.unroll))
 
 
-def skilled(config: Config, spec: Any) -> "tuple[run.Agent, Subtask, Skill]":
+def skilled(config: Config, spec: "Listed") -> "tuple[run.Agent, Subtask, Skill]":
     """The agent that learns skills, and the networks of subtasks and of skills."""
     import jax
     import jax.numpy as jnp

@@ -48,6 +48,11 @@ class Dataset(NamedTuple):
         """Of the rows."""
         return sum(x.nbytes for x in jax.tree.leaves(self.rows))
 
+    @property
+    def every(self) -> int:
+        """The number of rows of an episode of which one was kept, see `thinned`; of sets that were joined, the most."""
+        return _every(self.about)
+
     def episode(self, number: int) -> Step:
         """The rows of an episode."""
         begin, end = self.begins[number], self.begins[number + 1]
@@ -202,6 +207,13 @@ def thinned(data: Dataset, every: int) -> Dataset:
         reward=np.add.reduceat(arrived.reward, since), discount=np.minimum.reduceat(arrived.discount, since)
     )
     return of(rows._replace(timestep=timestep), data.env, data.env_options, {**data.about, "every": every})
+
+
+def _every(about: Mapping[str, Any]) -> int:
+    """The same by what is known of a dataset, whose text may come from a file that others wrote."""
+    own, sets = about.get("every", 1), about.get("sets", ())
+    joined = [_every(each) for each in sets if isinstance(each, Mapping)] if isinstance(sets, Sequence) else []
+    return max([own if isinstance(own, int) else 1, *joined])
 
 
 def lanes(rows: Step, cut: bool = False) -> list[Step]:

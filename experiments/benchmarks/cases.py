@@ -18,6 +18,7 @@ Part = Literal[
     "replay",
     "learning",
     "data",
+    "loading",
     "returns",
     "compile",
 ]
@@ -71,6 +72,7 @@ def cases(only: Sequence[Part], scale: float) -> Iterator[Case]:
         "replay": replay_cases,
         "learning": learning_cases,
         "data": data_cases,
+        "loading": loading_cases,
         "returns": returns_cases,
         "compile": compile_cases,
     }
@@ -267,6 +269,17 @@ def data_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
             goals = {"orlax": 3.0} if seeds > 1 else {}
             name = f"{agent}: learning from {transitions:,} recorded transitions"
             yield Case("data", name, seeds, "updates/s", own, peer, goals=goals)
+
+
+def loading_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:
+    """A dataset of HalfCheetah's shapes, from its file to the device."""
+    transitions = scaled(1_000_000, 2_000)
+    for name, unit, held, limit in (
+        (f"loading {transitions:,} recorded transitions", "s", False, 5.0),
+        (f"bytes on the device over those of {transitions:,} recorded transitions", "x", True, 1.2),
+    ):
+        own = {"from its file to the device": Work("loading", {"transitions": transitions, "held": held})}
+        yield Case("loading", name, 1, unit, own, rate=False, limit=limit)
 
 
 def returns_cases(scaled: Callable[[float, int], int]) -> Iterator[Case]:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     from agents.base import Key, Tree
     from envs.base import Environment, HostEnvironment
+    from experiments.drivers.contract import Make
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(
     experiment: str, config: Mapping[str, Any], env: "Environment | HostEnvironment", num_envs: int, steps: int
-) -> Callable[[Any], Any]:
+) -> "Make":
     """What drivers take: hyper-parameters -> parts, for an experiment's own agent."""
     module = import_module(f"experiments.{experiment}")
     return lambda hypers: module.make(module.Config(**components.tupled(config)), env.spec, Size(num_envs, 1, steps))
@@ -57,7 +58,7 @@ def in_graph(
     per_iteration = schedule.unroll * num_envs
     iterations = max(1, steps // per_iteration - schedule.warmup)
     chunks = min(iterations, 4)
-    numbers = {"num_envs": num_envs, "iterations": iterations // chunks, "eval_episodes": 1}
+    numbers: dict[str, Any] = {"num_envs": num_envs, "iterations": iterations // chunks, "eval_episodes": 1}
     loop = in_graph.driver(task, make, {"run": np.arange(seeds)}, devices.layout(seeds), **numbers).loop
     roots = keys.key(np.arange(seeds))
     loop.step(loop.init(roots))
@@ -248,6 +249,6 @@ def first_chunk(experiment: str, env: str) -> Run:
 PIECES: tuple[Any, ...] = (
     in_graph, trials, population, environment, on_host, compilation, command, first_chunk,
     components.replay_of, components.learning, components.critics, components.returns, from_data.offline_updates,
-    apart.steps_apart, apart.samples_apart, apart.memory_apart,
+    from_data.loading, apart.steps_apart, apart.samples_apart, apart.memory_apart,
 )  # fmt: skip
 WORK: dict[str, Callable[..., Run]] = {piece.__name__: piece for piece in PIECES}

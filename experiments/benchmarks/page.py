@@ -76,6 +76,7 @@ TITLES: Mapping[str, str] = {
     "replay": "Replay",
     "learning": "Learning steps, and what a part of one costs",
     "data": "Learning from recorded transitions",
+    "loading": "Loading recorded transitions",
     "returns": "Returns",
     "compile": "Compilation and start",
 }

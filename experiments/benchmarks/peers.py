@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from experiments.benchmarks.worker import Calls, Run, priorities, replay_calls
 
 if TYPE_CHECKING:
+    from gymnax.environments.environment import Environment, EnvParams
     from jax import Array
+
+    from envs.base import Tree
 
 
 class FiveTuple:
     """A task of gymnax >= 1.0 whose `step` returns the five values of gymnax 0.0.9, which rejax expects."""
 
-    def __init__(self, env: Any):
+    def __init__(self, env: "Environment"):
         self.env = env
 
     def __getattr__(self, name: str) -> Any:
@@ -28,13 +31,13 @@ class FiveTuple:
     def __deepcopy__(self, memo: object) -> "FiveTuple":
         return self  # rejax copies its configuration; a task has no state
 
-    def step(self, key: "Array", state: Any, action: "Array", params: Any = None) -> tuple:
+    def step(self, key: "Array", state: "Tree", action: "Array", params: "EnvParams | None" = None) -> tuple:
         """Ends an episode where gymnax terminates or truncates it."""
         observation, state, reward, terminated, truncated, info = self.env.step(key, state, action, params)
         return observation, state, reward, terminated | truncated, info
 
 
-def gymnax_task() -> tuple[Any, Any]:
+def gymnax_task() -> "tuple[Environment | FiveTuple, EnvParams]":
     """CartPole as gymnax has it, with the old signature, and its parameters."""
     import gymnax
 
@@ -150,7 +153,7 @@ def flashbax(operations: str, scan: bool, capacity: int, lanes: int, batch: int,
     buffer = flashbax.make_flat_buffer(capacity, batch, batch, add_batch_size=lanes)
     row = flashbax_row(lanes)
 
-    def init() -> Any:
+    def init() -> "Tree":
         return buffer.init(jax.tree.map(lambda x: x[0], row)).replace(is_full=jnp.bool_(True))
 
     calls_of = Calls(init, lambda s: buffer.add(s, row), buffer.sample)
@@ -170,11 +173,11 @@ def flashbax_prioritised(
     buffer = flashbax.make_prioritised_flat_buffer(**sizes, **device)
     row = jax.tree.map(lambda x: x[:, None], flashbax_row(lanes))
 
-    def init() -> Any:
+    def init() -> "Tree":
         full = jax.tree.map(lambda x: jnp.repeat(x, capacity // lanes, axis=1), row)
         return buffer.add(buffer.init(jax.tree.map(lambda x: x[0, 0], row)), full)
 
-    def update(state: Any, drawn: Any) -> Any:
+    def update(state: "Tree", drawn: "Tree") -> "Tree":
         return buffer.set_priorities(state, drawn.indices, priorities(batch))
 
     calls_of = Calls(init, lambda s: buffer.add(s, row), buffer.sample, update)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from jax import Array
 
+    from envs.base import Tree
+
 Run = Callable[[], Any]
 """Does a piece of work and returns how many units it did, or what it measured itself and the units of that."""
 PACKAGES = {
@@ -100,7 +102,7 @@ def replay_calls(replay: Calls, key: "Array", operations: str, scan: bool, seeds
     def over_seeds(fn: Callable) -> Callable:
         return jax.vmap(fn) if several else fn
 
-    def once(state: Any, drawn: Any, key: "Array") -> tuple[Any, Any]:
+    def once(state: "Tree", drawn: "Tree", key: "Array") -> "tuple[Tree, Tree]":
         if "add" in operations:
             state = replay.add(state)
         if "sample" in operations:
@@ -110,7 +112,7 @@ def replay_calls(replay: Calls, key: "Array", operations: str, scan: bool, seeds
             state = replay.update(state, drawn)
         return state, drawn if "sample" in operations else None
 
-    def scanned(state: Any, drawn: Any, keys: "Array") -> tuple:
+    def scanned(state: "Tree", drawn: "Tree", keys: "Array") -> tuple:
         def body(carry: tuple, key: "Array") -> tuple[tuple, None]:
             state, now = once(carry[0], drawn, key)
             return (state, carry[1] + sum(jnp.sum(x, dtype=jnp.float32) for x in jax.tree.leaves(now))), None

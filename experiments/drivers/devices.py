@@ -141,7 +141,7 @@ def lanes_in(lay: Layout, tree: Tree) -> Tree:
 def lanes_out(lay: Layout, tree: Tree) -> Tree:
     """The inverse of `lanes_in`, as numpy."""
 
-    def unfold(x: Any) -> np.ndarray:
+    def unfold(x: Array | np.ndarray) -> np.ndarray:
         x = np.asarray(x)
         x = x.swapaxes(0, 1) if lay.shared else x
         return x.reshape(-1, *x.shape[3:])

@@ -95,7 +95,7 @@ def threads(build: Build) -> Engine:
 
         return thread.submit(call)
 
-    def wait(tickets: Sequence[Any], seconds: float) -> list[Any]:
+    def wait(tickets: Sequence[futures.Future[Any]], seconds: float) -> list[futures.Future[Any]]:
         done = futures.wait(tickets, seconds, futures.FIRST_COMPLETED).done
         return [ticket for ticket in tickets if ticket in done]
 

@@ -125,16 +125,16 @@ def on_ray(build: Build) -> Engine:
         process = remote.remote(kept, actor, generation)
         crew[actor] = process, process.place.remote()
 
-    def submit(actor: int, method: str, *arguments: object) -> Any:
+    def submit(actor: int, method: str, *arguments: object) -> "ray.ObjectRef":
         return crew[actor][0].call.remote(method, *arguments)
 
-    def wait(tickets: Sequence[Any], seconds: float) -> list[Any]:
+    def wait(tickets: Sequence["ray.ObjectRef"], seconds: float) -> list["ray.ObjectRef"]:
         done, _ = ray.wait(list(tickets), num_returns=1, timeout=seconds, fetch_local=True)
         if done and len(tickets) > 1:
             done, _ = ray.wait(list(tickets), num_returns=len(tickets), timeout=0, fetch_local=True)
         return done
 
-    def result(ticket: Any) -> Any:
+    def result(ticket: "ray.ObjectRef") -> Any:
         try:
             return ray.get(ticket)
         except exceptions.RayTaskError:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -11,6 +11,10 @@ from agents.base import Array, Key, Tree
 from experiments.drivers.crew import Crew
 from experiments.drivers.engines import Engine
 from experiments.drivers.lanes import key_words
+
+if TYPE_CHECKING:
+    from experiments.drivers.collecting import Message
+    from experiments.drivers.grading import Gradient
 
 Order = Literal["fixed", "arrival"]
 Ratio = Literal["exact", "free"]
@@ -57,7 +61,7 @@ def evaluate_by(
     return {name: np.concatenate([each[name] for each in found], axis=1) for name in found[0]}
 
 
-def finished(messages: Sequence[Any]) -> np.ndarray:
+def finished(messages: Sequence["Message | Gradient"]) -> np.ndarray:
     """Of the episodes that ended: their number and the sums of their returns and lengths, `[3]`."""
     return np.sum([message.finished for message in messages], axis=0)
 
@@ -76,17 +80,17 @@ def episodes_of(sums: np.ndarray) -> dict[str, float]:
 class Feed:
     """What goes with each round, counted from where the process began: of a warm-up, then chunk after chunk."""
 
-    def __init__(self, chunk: Callable[[Any], tuple[Any, Sequence[Any]]]):
+    def __init__(self, chunk: Callable[[Any], tuple[Any, Sequence[Tree]]]):
         """`chunk` gives, of a run's key, that after a chunk and what goes with each of its rounds."""
         self._chunk, self.begun = chunk, False
         self._held: deque[Any] = deque()
         self._first, self._key = 0, None
 
-    def begin(self, key: Any, before: Sequence[Any] = ()) -> None:
+    def begin(self, key: Any, before: Sequence[Tree] = ()) -> None:
         """From a run's key on, after the rounds `before`."""
         self._held, self._first, self._key, self.begun = deque(before), 0, key, True
 
-    def words(self, number: int) -> Any:
+    def words(self, number: int) -> Tree:
         """What goes with a round that is not forgotten."""
         while number >= self._first + len(self._held):
             self._key, more = self._chunk(self._key)

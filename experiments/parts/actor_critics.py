@@ -1,7 +1,7 @@
 """Flags that the actor-critics share, and what is built of them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from experiments import run
 from experiments.parts import builders, checks, learning
@@ -10,6 +10,42 @@ if TYPE_CHECKING:
     import optax
 
     from replay.base import Replay
+
+    class _Wrapped(Protocol):
+        """Flags of an agent that learns from whole rollouts, behind wrappers."""
+
+        @property
+        def unroll(self) -> int: ...
+
+        @property
+        def discount(self) -> float: ...
+
+        @property
+        def normalise_observations(self) -> bool: ...
+
+        @property
+        def normalise_rewards(self) -> bool: ...
+
+        @property
+        def clip_rewards(self) -> bool: ...
+
+    class _Replaying(Protocol):
+        """Flags of an agent that learns from what it played lately, and again from what it played before."""
+
+        @property
+        def buffer_size(self) -> int: ...
+
+        @property
+        def replayed(self) -> int: ...
+
+        @property
+        def unroll(self) -> int: ...
+
+    class _Playing(Protocol):
+        """Flags of an agent that plays whole rollouts."""
+
+        @property
+        def unroll(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -103,7 +139,7 @@ def check_actions(spec: "run.Spec") -> None:
         learning.check_bounds(spec)
 
 
-def check_replayed(config: Any, size: run.Size) -> None:
+def check_replayed(config: "_Replaying", size: run.Size) -> None:
     """Refuses a buffer, or a number of replayed windows, that the devices or the windows do not fit.
 
     Args:
@@ -118,7 +154,7 @@ def check_replayed(config: Any, size: run.Size) -> None:
     checks.check_buffer(kept, size.num_envs, config.unroll + 1)
 
 
-def replayed(config: Any, size: run.Size) -> "tuple[Replay, int]":
+def replayed(config: "_Replaying", size: run.Size) -> "tuple[Replay, int]":
     """The replay of fresh windows and of past ones, and how many of the past a device draws; arguments as above."""
     import replay
 
@@ -144,7 +180,7 @@ def critic_of_actions(body: Layers, spec: "run.Counted") -> "run.Network":
     return networks.actor_critic(torso(), policy, networks.QValues(actions), core, None if body.shared else torso())
 
 
-def iterations(body: Any, size: run.Size) -> int:
+def iterations(body: "_Playing", size: run.Size) -> int:
     """Rollouts of the whole run."""
     return max(1, size.steps // (body.unroll * size.num_envs * size.devices))
 
@@ -162,7 +198,7 @@ def optimiser(descent: Descent, updates: int) -> "optax.GradientTransformation":
     return getattr(optimisers, descent.optimiser)(rate, descent.max_grad_norm, eps=descent.optimiser_eps)
 
 
-def parts(agent: "run.Agent", body: Any, spec: "run.Spec") -> run.Parts:
+def parts(agent: "run.Agent", body: "_Wrapped", spec: "run.Spec") -> run.Parts:
     """The run of an agent that learns from whole rollouts, behind the normalisers or the clipping asked for.
 
     A Gaussian policy acts in units of the task's bounds (`learning.centred`).

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_type_hints
 
 from experiments import run
 
@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     import optax
 
     from agents.common.curiosity import Module
+
+    class _Within(Protocol):
+        """Flags of an agent within another."""
+
+        @property
+        def around(self) -> str: ...
+
+        @property
+        def inner(self) -> tuple[str, ...]: ...
+
 
 Around = Literal["ppo", "a2c", "trpo", "dqn", "sac", "r2d2"]
 TWO_VALUES = ("ppo", "a2c")
@@ -27,12 +37,12 @@ class Bonus:
     around: Around = "ppo"
     """Agent that the bonus is paid to, by the name of its command."""
     inner: tuple[str, ...] = ()
-    """Flags of that agent, as name=value, such as learning-rate=1e-3 hidden=64,64; the `--help` of its own command
-    shows them as `--agent.`. DQN and SAC have n-step=1 here unless told otherwise."""
+    """Flags of the agent that `around` names, as name=value, such as learning-rate=1e-3 hidden=64,64; the `--help` of
+    its own command shows them as `--agent.`. DQN and SAC have n-step=1 here unless told otherwise."""
     apart: bool = False
     """Learn from bonuses as a second stream of rewards with a value of its own, of which ppo and a2c are capable."""
     ends: bool = False
-    """Let the ends of episodes end that second stream too."""
+    """Let the stream of bonuses end where an episode ends."""
     coefficient: run.NonNegative = 1.0
     """Factor of the bonus in the reward, or of the second stream's advantages."""
     extrinsic: run.NonNegative = 1.0
@@ -40,7 +50,7 @@ class Bonus:
     normalise_bonus: bool = True
     """Divide the bonus by the standard deviation of its discounted sums."""
     bonus_discount: run.Unit = 0.99
-    """Discount γ of those sums, and of the second stream."""
+    """Discount γ of bonuses, in the sums that normalise them and in the stream of bonuses."""
     bonus_learning_rate: run.Positive = 1e-4
     """Step size of the bonus's networks."""
     bonus_hidden: tuple[run.Count, ...] = (64, 64)
@@ -55,7 +65,7 @@ class Bonus:
     bonus are of random play; with a replay, of what was drawn from it."""
 
 
-def inner(config: Any) -> tuple[run.Experiment, Any]:
+def inner(config: "_Within") -> tuple[run.Experiment, Any]:
     """The experiment of the agent within, and that agent's flags, by `around` and `inner` of a command's.
 
     Raises:
@@ -81,7 +91,7 @@ def inner(config: Any) -> tuple[run.Experiment, Any]:
     return experiment, replace(own, **values)
 
 
-def check_inner(config: Any, spec: "run.Spec", size: run.Size) -> tuple[run.Experiment, Any]:
+def check_inner(config: "_Within", spec: "run.Spec", size: run.Size) -> tuple[run.Experiment, Any]:
     """What `inner` gives, after refusing what the agent within refuses.
 
     Raises:
@@ -158,14 +168,14 @@ def optimiser(config: Bonus) -> "optax.GradientTransformation":
     return optimisers.adam(config.bonus_learning_rate)
 
 
-def _read(kind: Any, text: str) -> Any:
+def _read(kind: object, text: str) -> Any:
     """A flag's value as `name=value` has it: numbers, true and false, null, words, and lists with commas.
 
     Raises:
       ValueError: it is of another type; the text says what is allowed.
     """
 
-    def word(text: str) -> Any:
+    def word(text: str) -> object:
         if text == "inf":
             return None  # as in JSON, where a limit may be infinite
         try:

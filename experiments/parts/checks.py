@@ -1,11 +1,41 @@
 """Refusals that several experiments share. Numeric ranges are no part of them: the types of the flags declare those."""
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from envs.base import Spec
     from experiments.run.plans import Size
+
+    class _Replaying(Protocol):
+        """Flags of an agent with a replay."""
+
+        @property
+        def batch_size(self) -> int: ...
+
+        @property
+        def buffer_size(self) -> int: ...
+
+    class _Atoms(Protocol):
+        """Flags of an agent that learns the chances of returns."""
+
+        @property
+        def v_min(self) -> float: ...
+
+        @property
+        def v_max(self) -> float: ...
+
+    class _Passes(Protocol):
+        """Flags of an agent that passes over rollouts."""
+
+        @property
+        def unroll(self) -> int: ...
+
+        @property
+        def minibatches(self) -> int: ...
+
+        @property
+        def memory(self) -> str: ...
 
 
 Convolutions = Literal["auto", "nature", "impala", "small"]
@@ -96,7 +126,7 @@ def check_frames(spec: "Spec", frames: int) -> None:
         )
 
 
-def shares(config: Any, size: "Size") -> tuple[int, int]:
+def shares(config: "_Replaying", size: "Size") -> tuple[int, int]:
     """What each device has of a replay: steps that it holds, `buffer_size`, and windows of a batch, `batch_size`.
 
     Raises:
@@ -106,7 +136,7 @@ def shares(config: Any, size: "Size") -> tuple[int, int]:
     return buffer, size.per_device(config.batch_size, "agent.batch_size")
 
 
-def check_replay(config: Any, size: "Size", rows: int) -> None:
+def check_replay(config: "_Replaying", size: "Size", rows: int) -> None:
     """Refuses a replay that cannot be shared out over the devices, or has no room for one window of each lane.
 
     Args:
@@ -133,7 +163,7 @@ def check_memory(kind: str, hidden: tuple[int, ...]) -> None:
         )
 
 
-def check_atoms(config: Any) -> None:
+def check_atoms(config: "_Atoms") -> None:
     """Refuses atoms whose lowest, `v_min`, is not below the highest, `v_max`.
 
     Raises:
@@ -143,7 +173,7 @@ def check_atoms(config: Any) -> None:
         raise ValueError(f"--agent.v-min {config.v_min}: must be below --agent.v-max {config.v_max}")
 
 
-def check_passes(config: Any, size: "Size") -> None:
+def check_passes(config: "_Passes", size: "Size") -> None:
     """Refuses rollouts that cannot be dealt into minibatches.
 
     Args:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agents.base import Array, Step
     from agents.common.demonstrations import Demonstrations
     from envs.base import Key
+    from experiments import ddpgfd, dqfd
     from replay.base import Replay
     from replay.dataset import Dataset
 
@@ -59,11 +60,12 @@ def check(config: Learning, spec: "run.Spec") -> None:
     import replay.dataset
 
     if config.demonstrations:
+        found = dataset(config.demonstrations)
         with run.data.naming("--agent.demonstrations"):
-            replay.dataset.fits(dataset(config.demonstrations), spec, config.demonstrations)
+            replay.dataset.fits(found, spec, config.demonstrations)
 
 
-def weighed(config: Any, **more: float) -> "Demonstrations":
+def weighed(config: "dqfd.Config | ddpgfd.Config", **more: float) -> "Demonstrations":
     """The losses' weights that the flags describe."""
     from agents.common.demonstrations import Demonstrations
 
@@ -87,7 +89,7 @@ def adam(
     return optimisers.chain(steps, max_norm, learning_rate)
 
 
-def memory(config: Any, buffer: int, batch: int, beta: "optax.ScalarOrSchedule") -> "Replay":
+def memory(config: "dqfd.Config | ddpgfd.Config", buffer: int, batch: int, beta: "optax.ScalarOrSchedule") -> "Replay":
     """The replay of windows of `n_step` transitions.
 
     Args:

@@ -46,7 +46,7 @@ def played(config: "Flags") -> "Step":
     return rows
 
 
-def inner_actions(spec: Any, action: "Array") -> "Array":
+def inner_actions(spec: "run.Either", action: "Array") -> "Array":
     """The task's actions as an agent in [-1, 1] took them."""
     import numpy as np
 

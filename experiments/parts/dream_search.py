@@ -17,7 +17,7 @@ GENERATIONS = 10
 """Of a chunk, after which the search is saved."""
 
 
-def controller(config: "Config", spec: Any) -> "tuple[run.Network, Tree, bool]":
+def controller(config: "Config", spec: "run.Either") -> "tuple[run.Network, Tree, bool]":
     """The linear policy, its parameters' shapes, and whether actions are discrete."""
     import jax
 
@@ -35,7 +35,7 @@ def controller(config: "Config", spec: Any) -> "tuple[run.Network, Tree, bool]":
     return policy, jax.eval_shape(policy.init, keys.key(0), example), discrete
 
 
-def dream(config: Any, folder: Path) -> dict[str, Any]:
+def dream(config: "Flags", folder: Path) -> dict[str, Any]:
     """CMA-ES in dreams for as many generations as the flags say, saved in `folder / "dream"` as it goes.
 
     Returns:
@@ -67,7 +67,7 @@ def dream(config: Any, folder: Path) -> dict[str, Any]:
 
     def returns(key: "Key", candidates: "Array", number: int) -> "Array":
         k_start, k_dream = jax.random.split(key)
-        settings = {"steps": steps, "temperature": config.temperature, "blind": agent.reads == "vision"}
+        settings: dict[str, Any] = {"steps": steps, "temperature": config.temperature, "blind": agent.reads == "vision"}
         begun = starts(k_start, number)
         return world_models.dreamt(parts, policy, unravel, actions, k_dream, begun, candidates, **settings)
 

@@ -9,8 +9,14 @@ from experiments import run
 
 if TYPE_CHECKING:
     from agents.base import Array, Step, Tree
-    from envs.base import Key
+    from envs.base import Key, Rules
     from replay.dataset import Dataset
+
+    class Tabled(run.Counted):
+        """Of a task that is a table with known rules."""
+
+        rules: Rules
+
 
 PLANNERS = ("optimal", "soft")
 KNOWN = ("analytic", *PLANNERS)
@@ -155,7 +161,7 @@ def analytic(config: Shown, spec: "run.Spec", key: "Key", steps: int) -> "Step":
     return jax.vmap(one, out_axes=1)(jax.random.split(key, config.demonstrations))
 
 
-def planned(config: Shown, spec: Any, key: "Key", steps: int, discount: "float | Array") -> "Step":
+def planned(config: Shown, spec: "Tabled", key: "Key", steps: int, discount: "float | Array") -> "Step":
     """Rows `[steps + 1, N]` of an expert who plans with the task's rules, from states that are drawn."""
     import jax
 

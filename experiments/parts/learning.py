@@ -1,13 +1,19 @@
 """What agents learn from, and how fast."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:  # experiments import this module for `--help`, which must not wait for JAX
     from jax.typing import ArrayLike
 
     from agents.base import Agent, Array
     from envs.base import Spec
+
+    class _Clipping(Protocol):
+        """Flags of an agent that can clip rewards."""
+
+        @property
+        def clip_rewards(self) -> bool: ...
 
 
 def linear(start: "float | Array", end: "float | Array", over: "float | Array") -> "Callable[[ArrayLike], Array]":
@@ -30,7 +36,7 @@ def cosine(start: "float | Array", over: "float | Array") -> "Callable[[ArrayLik
     return lambda updates: start * 0.5 * (1 + jnp.cos(part(updates)))
 
 
-def clipped(agent: "Agent", config: Any) -> "Agent":
+def clipped(agent: "Agent", config: "_Clipping") -> "Agent":
     """The agent, which learns from clipped rewards if the flags say so; not for rewards that are summed before."""
     from agents.common import wrappers
 

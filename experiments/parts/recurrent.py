@@ -1,7 +1,7 @@
 """What the experiments of agents with a recurrent Q-network share: flags, refusals, the network and the wrappers."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from experiments import run
 from experiments.parts import builders, checks, learning
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import flax.linen as nn
+
+    Recurring = TypeVar("Recurring", bound="Learning")
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def default_core(config: Learning) -> "nn.Module | None":
 
 
 def recurrent(
-    config: Learning, spec: "run.Counted", core: "Callable[[Any], nn.Module | None]" = default_core
+    config: "Recurring", spec: "run.Counted", core: "Callable[[Recurring], nn.Module | None]" = default_core
 ) -> "run.Network":
     """A network of torso, memory and head from flags as above.
 

@@ -2,13 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from experiments import run
 from experiments.parts import worlds
 
 if TYPE_CHECKING:
     from experiments.i2a import Flags
+    from experiments.world_models import Flags as Dreaming
+
+    Staged = TypeVar("Staged", Flags, Dreaming)
 
 SHORT = 100_000
 """Steps of a run below which evaluations are made smaller and fewer."""
@@ -107,7 +110,7 @@ def scaled(config: "Flags") -> "Flags":
     )
 
 
-def stage(config: Any, folder: Path, **agent: Any) -> Any:
+def stage(config: "Staged", folder: Path, **agent: Any) -> "Staged":
     """The flags of one agent's training in a folder of its own, taken up if it was begun."""
     begun = (folder / "config.json").exists()
     return dataclasses.replace(

@@ -51,7 +51,7 @@ def check_reward(spec: "Spec") -> None:
         raise ValueError(f"--agent.reward known: that of {spec.name} is not; allowed: learned")
 
 
-def reward(spec: "Spec") -> "Callable[[Any], Array]":
+def reward(spec: "Spec") -> "Callable[[Tree], Array]":
     """The reward of a task, which is known as one, as a function of the observation that a step arrives at."""
     rules: Any = spec.rules
     return rules.paid

@@ -1,6 +1,6 @@
 """What a command is made of: its flags, their ranges, and what it builds."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.drivers.contract import Parts, Schedule
 from experiments.run import data, flags, folders, population, prepare, ranges, recording, records
@@ -27,6 +27,11 @@ if TYPE_CHECKING:  # commands name them in signatures, and their `--help` must n
         """Of a task that `check` has found to have a vector of bounded actions."""
 
         action: Box
+
+    class Either(Spec):
+        """Of a task that `check` has found to have discrete or bounded actions; which of them, `make` asks."""
+
+        action: Any
 
 
 __all__ = [

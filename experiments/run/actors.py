@@ -3,13 +3,18 @@
 import dataclasses
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 from experiments.run import ranges
 
 if TYPE_CHECKING:
     from experiments.drivers.contract import Hypers, Make, Parts
     from experiments.run.flags import Common
+
+    class Apart(Common):
+        """Flags of a run whose actors play apart from the learner."""
+
+        actors: int
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,12 @@ CHANGEABLE = ("engine", "ray", "patience", "learner", "coordinator")
 """Flags of actors that may change when a run is resumed."""
 
 
-def apart(config: "Common") -> bool:
+def apart(config: "Common") -> "TypeGuard[Apart]":
     """Whether actors play apart from the learner."""
     return getattr(config, "actors", None) is not None
 
 
-def check(config: Any) -> None:
+def check(config: "Common") -> None:
     """Refuses flags of actors that do not go together.
 
     Raises:
@@ -173,12 +178,12 @@ def connect(config: "Common") -> None:
             raise ValueError(f"{typed(config, 'coordinator')}: {error}") from None
 
 
-def lanes(config: Any) -> int:
+def lanes(config: "Common") -> int:
     """Environments that an agent's parts are built for: those of the run, or of one actor that learns."""
     return config.num_envs // (config.actors if apart(config) and config.send == "gradients" else 1)
 
 
-def scheduled(config: Any, make: "Make") -> "Make":
+def scheduled(config: "Common", make: "Make") -> "Make":
     """`make` with the schedule of longer messages, as many updates for each row as before, or of actors that learn.
 
     Raises:

@@ -200,13 +200,13 @@ def _grid(region: Region, sizes: tuple[int, ...]) -> Iterator[Region]:
     return itertools.product(*axes)
 
 
-def _blocks(store: Any, region: Region, ahead: int = 1) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+def _blocks(store: "ts.TensorStore", region: Region, ahead: int = 1) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
     """Reads a region piece by piece, some in advance: `(start within the region, values)`.
 
     Raises:
       StoreError: a piece cannot be read.
     """
-    sizes = store.chunk_layout.read_chunk.shape or ()  # None for scalars
+    sizes: Any = store.chunk_layout.read_chunk.shape or ()  # None for scalars
     pending: deque = deque()
     try:
         for block in _grid(region, sizes):

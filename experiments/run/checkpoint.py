@@ -27,6 +27,8 @@ from experiments import reports
 from experiments.run import arrays, manifests
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from agents.base import Array, Tree
 
 ASYNC_LIMIT = 128 * 2**20
@@ -292,7 +294,7 @@ def _is_key(leaf: "Tree") -> bool:
     return not manifests.is_value(leaf) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _key_impl(leaf: "Tree") -> Any:
+def _key_impl(leaf: "Tree") -> "Hashable":
     """The implementation of a key, or of the shape of one: only while tracing has a shape one."""
     import jax
 

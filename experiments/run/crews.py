@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from experiments.drivers.devices import Layout
     from experiments.drivers.engines import Engine
     from experiments.drivers.grading import Grader
+    from experiments.run.actors import Apart
     from experiments.run.experiment import Experiment
-    from experiments.run.flags import Common
 
 
 def driver(
     experiment: "Experiment",
-    config: "Common",
+    config: "Apart",
     env: "Environment | HostEnvironment",
     make: "Make",
     judged: "Environment | HostEnvironment",
@@ -66,7 +66,7 @@ def driver(
 
 def one(
     experiment: "Experiment",
-    config: Any,
+    config: "Apart",
     *,
     env: "Environment | HostEnvironment",
     make: "Make",
@@ -94,7 +94,7 @@ def one(
     return gradients.driver(run_by, env.spec, make, hypers, lay, how, **numbers, most_age=age)
 
 
-def check_store(config: Any, spec: "Spec", make: "Make") -> None:
+def check_store(config: "Apart", spec: "Spec", make: "Make") -> None:
     """Refuses more messages under way than Ray keeps in memory.
 
     Raises:
@@ -115,7 +115,7 @@ def check_store(config: Any, spec: "Spec", make: "Make") -> None:
 
 def engine(
     experiment: "Experiment",
-    config: "Common",
+    config: "Apart",
     env: "Environment | HostEnvironment",
     make: "Make",
     judged: "Environment | HostEnvironment",
@@ -134,7 +134,7 @@ def engine(
 
 
 def remote(
-    anew: Callable, config: "Common", build: "Callable[..., Parts]", sharers: int, actor: int, generation: int
+    anew: Callable, config: "Apart", build: "Callable[..., Parts]", sharers: int, actor: int, generation: int
 ) -> "Collector | Grader":
     """An actor in a process of its own, which makes the task anew."""
     env, make, judged = anew(config, build)
@@ -142,7 +142,7 @@ def remote(
 
 
 def local(
-    config: Any,
+    config: "Apart",
     env: "Environment | HostEnvironment",
     make: "Make",
     judged: "Environment | HostEnvironment",

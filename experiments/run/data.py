@@ -87,7 +87,7 @@ def held(config: "Common", spec: "Spec") -> Held:
     flag, name = named(config)
     if not name:
         return NOTHING
-    dataset = loaded(flag, name)
+    dataset = loaded(flag, name, thinned=config.clones)
     with naming(flag):
         replay.dataset.fits(dataset, spec, name)
     return Held(replay.dataset.facts(dataset), replay.arrays(dataset))
@@ -167,14 +167,26 @@ def format_of(name: str) -> ModuleType:
     return minari_sets if name.startswith(MINARI) else files
 
 
-def loaded(flag: str, name: str) -> "Dataset":
+def loaded(flag: str, name: str, thinned: bool = False) -> "Dataset":
     """The dataset of a name.
 
+    Args:
+      flag: that names it.
+      name: of the file, of a set of Minari or of a recipe.
+      thinned: whether rows may be missing between those of an episode. What follows a row is then not what its action
+        led to, so that neither values nor models nor sequences can be learned from it.
+
     Raises:
-      ValueError: it cannot be read, or is damaged.
+      ValueError: it cannot be read, is damaged, or has rows missing and must not.
     """
     with naming(flag):
-        return format_of(name).load(name)
+        found: Dataset = format_of(name).load(name)
+        if found.every > 1 and not thinned:
+            raise ValueError(
+                f"{name}: has one row in {found.every} of its episodes (collect --every {found.every}), from which "
+                "experiments.bc alone can learn; must have all (--every 1)"
+            )
+        return found
 
 
 def check_place(flag: str, name: str) -> None:

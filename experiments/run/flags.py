@@ -18,6 +18,8 @@ from experiments import reports
 from experiments.run import actors, population, ranges
 
 Config = TypeVar("Config")
+if TYPE_CHECKING:
+    Chosen = TypeVar("Chosen", bound="Common | Offline")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Task:
 
     factorises = False
     """Whether updates call LAPACK; see `experiments.run.cores.runs_inline`."""
+    clones = False
+    """Whether recorded actions are imitated row by row, so that rows may have been left out between them."""
 
     preset: str = ""
     """Take the defaults of this preset; flags given beside it win."""
@@ -200,8 +204,8 @@ Presets = Mapping[str, Mapping[str, Any]]
 
 
 def parse(
-    kind: type[Config], argv: list[str], prog: str, presets: Presets = MappingProxyType({}), name: str = ""
-) -> Config:
+    kind: "type[Chosen]", argv: list[str], prog: str, presets: Presets = MappingProxyType({}), name: str = ""
+) -> "Chosen":
     """Reads `kind` from the command line.
 
     With `--preset NAME`, on top of that preset; with `--resume RUN`, on top of the flags that RUN was started with, a
@@ -226,7 +230,7 @@ def parse(
     return resumable(stored, tyro.cli(kind, args=argv, prog=prog, default=stored), folder)
 
 
-def for_task(default: Any, env: str) -> Any:
+def for_task(default: "Chosen", env: str) -> "Chosen":
     """Defaults without the options of their task where another one is asked for, which may not have them.
 
     A preset's stay, since they may be of a suite, as those of Atari's games are.

@@ -4,7 +4,7 @@ import datetime
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from experiments.run import records
 
@@ -12,8 +12,20 @@ if TYPE_CHECKING:
     from experiments.run.experiment import Experiment
     from experiments.run.flags import Common
 
+    class _Placed(Protocol):
+        """Flags of what has a folder."""
 
-def folder_of(experiment: str, config: Any) -> Path:
+        @property
+        def env(self) -> str: ...
+
+        @property
+        def out(self) -> str: ...
+
+        @property
+        def resume(self) -> str: ...
+
+
+def folder_of(experiment: str, config: "_Placed") -> Path:
     """The run folder, which need not exist yet.
 
     Raises:

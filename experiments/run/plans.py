@@ -81,7 +81,7 @@ def planned(config: "Common", parts: "Parts") -> "tuple[Common, Plan]":
     return intervals(config, warmup_steps, per_iteration)
 
 
-def intervals(config: Any, warmup_steps: int, per_iteration: int) -> "tuple[Common, Plan]":
+def intervals(config: "Common", warmup_steps: int, per_iteration: int) -> "tuple[Common, Plan]":
     """The plan of a run whose iterations take so many steps after a warm-up, and the flags as it rounds them.
 
     Raises:
@@ -99,6 +99,6 @@ def intervals(config: Any, warmup_steps: int, per_iteration: int) -> "tuple[Comm
     turn_every = turn_every if config.population else 0
     chunks = math.ceil(iterations / per_chunk)
     plan = Plan(warmup_steps, chunk_steps, per_chunk, chunks, eval_every, save_every, turn_every)
-    turns = {"pbt_every": turn_every * chunk_steps}
+    turns: dict[str, Any] = {"pbt_every": turn_every * chunk_steps}
     rounded = dataclasses.replace(config, log_every=chunk_steps, eval_every=eval_every * chunk_steps, **turns)
     return rounded, plan

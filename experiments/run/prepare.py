@@ -175,7 +175,9 @@ def check_code(env: str, folder: Path) -> None:
         raise ValueError(f"{folder}: its task {env} is a function of {where}; --trust calls it")
 
 
-def evaluation_task(config: "Common", env: "Environment | HostEnvironment", options: Sequence[str] = ()) -> Any:
+def evaluation_task(
+    config: "Common", env: "Environment | HostEnvironment", options: Sequence[str] = ()
+) -> "Environment | HostEnvironment":
     """The task that policies are evaluated on: `env` of the flags, with `eval_env_options`, and with `options` on top.
 
     Raises:

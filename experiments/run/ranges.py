@@ -59,7 +59,7 @@ Steps = Annotated[int, Range(1, 10**12)]
 """Environment steps, which the host counts."""
 
 
-def declared(kind: Any) -> tuple[type | None, Range | None]:
+def declared(kind: object) -> tuple[type | None, Range | None]:
     """What a flag's type says: the kind of number, None for a flag that is none, and its range, if one is declared.
 
     A type such as `Positive | None` or `tuple[Count, ...]` is what its numbers are.
@@ -120,7 +120,7 @@ def check(config: object) -> None:
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
 
 
-def fitted(kind: Any, value: object) -> Any:
+def fitted(kind: object, value: object) -> Any:
     """A value of the type `kind`: a list becomes a tuple, a whole number a real one where that is meant.
 
     Numbers that are not finite are null in JSON; where a flag can be infinite, null is infinity.

@@ -52,7 +52,7 @@ def sampler_of(sampler: str, seed: int, held: int) -> optuna.samplers.BaseSample
         return optuna.samplers.TPESampler(seed=drawn, constant_liar=True)
 
 
-def ended(study: optuna.Study) -> list[Any]:
+def ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """The trials that had an end of their own: complete, pruned, or dead for a number that was not finite."""
     return [trial for trial in study.trials if "score" in trial.user_attrs]
 
@@ -74,9 +74,9 @@ def told(study: optuna.Study, trial: optuna.Trial, steps: int, score: float, las
     return False
 
 
-def best(study: optuna.Study) -> Any:
+def best(study: optuna.Study) -> optuna.trial.FrozenTrial | None:
     """The complete trial with the highest score; None without any."""
-    complete = [trial for trial in ended(study) if trial.state == TrialState.COMPLETE]
+    complete: list[Any] = [trial for trial in ended(study) if trial.state == TrialState.COMPLETE]
     return max(complete, key=lambda trial: trial.value, default=None)
 
 

@@ -16,6 +16,7 @@ from experiments.run import prepare
 
 if TYPE_CHECKING:
     from experiments.run.experiment import Experiment
+    from experiments.run.flags import Common
 
 Ask = Callable[[], tuple[Any, Mapping[str, float]] | None]
 """`() -> (trial, its values by the agent's field)`, or None if there is none to begin."""
@@ -24,7 +25,7 @@ Tell = Callable[[Any, int, float, bool], bool]
 
 
 def prepared(
-    experiment: "Experiment", config: Any, searched: tuple[str, ...], together: int, folder: Path
+    experiment: "Experiment", config: "Common", searched: tuple[str, ...], together: int, folder: Path
 ) -> prepare.Prepared:
     """So many trials side by side, each of `config.seeds` seeds, that carry the numbers to be searched.
 
@@ -41,7 +42,14 @@ def prepared(
     if not isinstance(prepare.environment(config), Environment):
         raise ValueError(f"--env {config.env}: is around a simulator; trials are trained side by side in graph")
     runs = together * config.seeds
-    own = {"seeds": runs, "population": runs, "pbt": searched, "pbt_rule": "none", "resume": str(folder), "quiet": True}
+    own: dict[str, Any] = {
+        "seeds": runs,
+        "population": runs,
+        "pbt": searched,
+        "pbt_rule": "none",
+        "resume": str(folder),
+        "quiet": True,
+    }
     try:
         return prepare.prepare(experiment, dataclasses.replace(config, **own))
     except ValueError as error:

@@ -34,6 +34,16 @@ class Clock:
         return {"value": None if request["prepare"] else [self.seconds[name], 10.0]}
 
 
+class Told:
+    """A worker whose work measured itself."""
+
+    def __init__(self, *value: float):
+        self.value = list(value)
+
+    def ask(self, **request):
+        return {"value": self.value}
+
+
 def test_own_parts_are_measured(tmp_path: Path) -> None:
     (tmp_path / "benchmark.md").write_text("# Old\n\n| old |\n\n## Notes\n\nKept.\n")
     flags = ["--only", "env", "--peers", "--repeats", "1", "--scale", "1e-4"]
@@ -106,6 +116,20 @@ def test_updates_from_recorded_transitions_are_counted_over_seeds_and_critic_ste
     config = {**settings.FROM_DATA["td3_bc"], "hidden": (8,), "batch_size": 4}
     run = ours.WORK["offline_updates"](agent="td3_bc", config=config, seeds=2, transitions=2_000, calls=6)
     assert run() == 2 * 6
+
+
+def test_loading_is_timed_and_its_bytes_are_counted() -> None:
+    loading = ours.WORK["loading"]
+    assert loading(transitions=2_000, held=False)() == 1
+    held, asked = loading(transitions=2_000, held=True)()
+    # A row has 17 + 6 numbers, its reward and discount and the byte of its kind.
+    assert asked == 2 * 1_001 * (4 * 25 + 1)
+    # The device also has the row's episode and what is paid after it, where transitions begin, and where episodes do.
+    assert held == asked + 4 * (2 * 2 * 1_001 + 2 * 1_000 + 3)
+    seconds, size = benchmark_cases.cases(("loading",), 1.0)
+    assert (seconds.limit, size.limit) == (5.0, 1.2)
+    row = benchmark.measure(size, {"ours": Told(held, asked)}, Config(repeats=1))[0]
+    assert row.ours == held / asked and row.unit == "x" and row.met is True
 
 
 def test_updates_and_returns_are_counted() -> None:

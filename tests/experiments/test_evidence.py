@@ -1,5 +1,6 @@
 """Claims, records and pages: what is read, what verdicts come of it, and that no edit of one goes unnoticed."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,9 @@ def edit(path: Path, old: str, new: str) -> None:
         ("claims/walking.toml", 'over = "every"', 'over = "seeds"\nseeds = 3', "gate.seeds: is 3"),
         ("claims/walking.toml", "tuned_on = [0]", "tuned_on = [1001]", "[1001] are in tuned_on"),
         ("claims/walking.toml", 'title = "Walking"', 'titel = "Walking"', "titel: there is no such key"),
+        ("claims/walking.toml", "[gate]", "older = true\n[gate]", "no figure is older than the code"),
+        ("claims/walking.toml", "[gate]", 'older = "yes"\n[gate]', "older: is 'yes'; must be bool"),
+        ("claims/walking.toml", "seeds = [1000, 1001]", "seeds = true", "seeds: is True; must be list"),
         ("claims/walking.toml", "[variants.lame]", "[variants.blind]", "lame: the claim has no such variant"),
         ("claims/walking.toml", "agents/walker.py", "agents/runner.py", "agents/runner.py is not there"),
         ("walker.md", "| **walker** |  | 300 | 12, 11 |", "| **walker** |  | 300 | 13, 11 |", "walker.md: differs"),
@@ -195,10 +199,15 @@ def test_what_is_missing_is_noticed(house: Path) -> None:
 
 def test_figures_of_changed_code_are_kept_with_a_reason_or_marked(house: Path) -> None:
     edit(house.parents[1] / "agents" / "walker.py", "RATE", "SPEED")
-    edit(house / "claims" / "walking.toml", "[gate]", 'note = "The figures are older than the code."\n[gate]')
+    edit(house / "claims" / "walking.toml", "[gate]", 'note = "These figures are older than the code."\n[gate]')
     command.do_page()
+    assert any("agents/walker.py changed after it was recorded" in line for line in problems())
+    edit(house / "claims" / "walking.toml", "[gate]", "older = true\n[gate]")
     assert problems() == [] and "met, older than its code" in (house / "README.md").read_text()
     command.main(["keep", "walking", "--why", "Only a name changed."])
+    (told,) = problems()
+    assert told.startswith("walking.toml: older: is true, but no figure is older than the code")
+    edit(house / "claims" / "walking.toml", "older = true\n", "")
     assert problems() == [] and "older than its code" not in (house / "README.md").read_text()
     assert "the figures hold: Only a name changed." in (house / "walker.md").read_text()
     edit(house.parents[1] / "agents" / "walker.py", "SPEED", "PACE")
@@ -214,8 +223,10 @@ def test_figures_from_before_evidence_was_kept_carry_a_mark(house: Path) -> None
     assert "12.5 (IQM) | 11 to 13 | every seed ≥ 10 | met, before evidence was kept" in page
     assert "| on one leg |" in page and "not run" in page
     assert verdicts.overall(verdicts.results(claims.load("walking"), records.load(claims.load("walking")))) == (
-        "not run, before evidence was kept"
+        "whole met; a variant not run, before evidence was kept"
     )
+    assert "Figures marked as from before evidence was kept were written down by hand" in page
+    assert "Settings were chosen on seed 0; a new run would be judged on seeds 1000, 1001." in page
 
 
 def test_records_are_read_as_they_were_written(house: Path) -> None:
@@ -268,6 +279,17 @@ def test_a_gate_is_met_or_missed(gate: Gate, met: bool) -> None:
     claim = claim_of(gate=gate, variants={"half": Variant("half")})
     found = {"whole": record([[5, 7, 3], [2, 4, 9]]), "half": record([[0, 0, 2], [0, 0, 4]])}
     assert verdicts.results(claim, found)["whole"].verdict == ("met" if met else "missed")
+
+
+def test_a_whole_that_a_mean_is_compared_with_is_shown_as_a_mean() -> None:
+    gate = Gate(at_most=-1, minus="whole", over="mean")
+    found = {"whole": record([[5], [10]]), "half": record([[2], [4]])}
+    claim = replace(claim_of(variants={"half": Variant("half", gate=gate)}), seeds=(1000, 1001))
+    aggregate = verdicts.aggregate(claim, claim.gate)
+    assert aggregate == gate and pages.head(aggregate) == "mean"
+    assert verdicts.results(claim, found)["whole"].figure == 7.5
+    bounded = replace(gate, minus="", at_most=4)
+    assert verdicts.aggregate(replace(claim, variants={"half": Variant("half", gate=bounded)}), None) is None
 
 
 def test_a_seed_that_died_meets_no_gate() -> None:
@@ -341,6 +363,68 @@ def test_runs_are_recorded_and_reproduced_to_the_digit(
     with pytest.raises(SystemExit):
         command.main(["reproduce"])
     assert "reproduce: name systems or claims; there are walker" in capfd.readouterr().err
+
+
+SOURCE = re.compile(r"\]\(\.\./\.\./(agents|envs|experiments|networks|replay)/")
+PAPER = re.compile(
+    r"\b(papers?|published|publishes|benchmark|authors|OGBench|zoo|CleanRL|Sutton and Barto|pycma|released code|"
+    r"reference implementation)\b"
+)
+
+
+@pytest.mark.parametrize("system", [path.stem for path in sorted(claims.RESULTS.glob("*.md"))])
+def test_a_page_begins_with_what_it_is_what_it_does_what_the_paper_has_and_a_command(system: str) -> None:
+    if system in checks.NO_CLAIMS:
+        return
+    screen, _, rest = (claims.RESULTS / f"{system}.md").read_text().partition("\n## Evidence\n")
+    assert rest, "there is no part that is headed Evidence"
+    words, fence, commands = screen.partition("\n```bash\n")
+    assert fence and re.search(r"^(python -m experiments\.|make )", commands, re.M), "there is no command"
+    assert words.startswith("# ") and SOURCE.search(words), "does not say where the code is"
+    assert PAPER.search(words), "does not say how it stands beside its paper or another library"
+    done = re.search(r"\d|not (been )?(run|measured)|\b(one|two|three|four|five|all|every|both|hardly|joins)\b", words)
+    assert done, "does not say what it does here"
+    sentences = re.split(r"(?<=[.!?])\s", words.partition("\n\n")[2].strip())
+    assert len(sentences) >= 3 and words.rstrip().endswith((".", ")", ":")), "is not in whole sentences"
+
+
+def test_every_row_over_all_systems_has_a_date_or_a_mark_or_was_not_run() -> None:
+    lines = (claims.RESULTS / "README.md").read_text().splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| [")]
+    assert {len(row) for row in rows} == {8}
+    for system, title, _, figure, interval, _, verdict, date in rows:
+        if verdict == verdicts.NOT_RUN:
+            assert (figure, interval, date) == ("-", "", ""), (system, title)
+        else:
+            assert date or verdicts.BEFORE in verdict, (system, title)
+        assert verdict.partition(",")[0] in ("met", "missed", verdicts.IN_PART, "not run", "no gate"), (system, title)
+
+
+def test_a_plot_has_five_curves_at_most_and_comes_in_three_forms(house: Path) -> None:
+    rows = [[1, 2, 3], [2, 3, 4]]
+    variants = {f"arm{i}": Variant(f"arm {i}") for i in range(6)}
+    claim = replace(claims.load("walking"), name="many", variants=variants, draw=())
+    found = {arm: record(rows) for arm in claim.arms}
+    assert list(figures.curves(claim, found)) == ["walker", "arm 0", "arm 1", "arm 2", "arm 3"]
+    figures.draw(claim, found)
+    assert {path.suffix for path in (house / "plots").glob("many.*")} == {".png", ".pdf", ".svg"}
+
+
+@pytest.mark.parametrize("form", figures.FORMS)
+def test_a_plot_that_lacks_a_form_is_noticed(house: Path, form: str) -> None:
+    figures.path_of(claims.load("walking"), form).unlink()
+    assert any("plots/walking.png: is" in line for line in problems())
+
+
+def test_a_ratio_of_figures_below_zero_is_called_one(house: Path) -> None:
+    claim = claims.load("walking")
+    gate = Gate(at_most=0.25, times="lame")
+    claim = replace(claim, gate=gate)
+    below = {"whole": record([[-1], [-1]]), "lame": record([[-8], [-8]])}
+    above = {arm: record([[1], [1]]) for arm in below}
+    assert verdicts.results(claim, below)["whole"].verdict == "met"
+    assert pages.judged_by(claim, "whole", below) == "ratio to *on one leg*: ≤ 0.25"
+    assert pages.judged_by(claim, "whole", above) == "≤ 0.25 × that of *on one leg*"
 
 
 def test_the_repository_has_a_claim_for_every_system_and_all_agree() -> None:

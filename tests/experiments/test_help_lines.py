@@ -23,6 +23,11 @@ KINDS |= {
 }
 LEANS = re.compile(r"(Its?|Their|The (same|highest|lowest|first|last)|Likewise|Of|These|Those|That|This|With(out)?) ")
 """How a line begins that leans on the line before it."""
+WITHIN = re.compile(
+    r"\b(that (model|noise|agent|run|push)|those sums|these distributions|each of them|of either|the one above|"
+    r"such a step)\b"
+)
+"""What within a line points at the line before it."""
 LEAST = 4
 """Words of a line."""
 
@@ -37,6 +42,7 @@ def test_every_line_of_help_stands_alone(name: str) -> None:
         assert line.endswith("."), (field, line)
         assert len(line.split()) >= LEAST, (field, line)
         assert not LEANS.match(line), (field, line)
+        assert not WITHIN.search(line), (field, line)
 
 
 def test_no_flag_is_switched_off_by_a_double_negation() -> None:

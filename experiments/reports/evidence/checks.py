@@ -94,11 +94,13 @@ def _records(claim: Claim) -> list[str]:
         elif not (record.commit or record.versions) or not record.date:
             found.append(f"{where}: does not say when and by which code it was made")
     stale = [arm for arm, result in verdicts.results(claim, recorded).items() if result.mark == verdicts.OLDER]
-    if stale and "older" not in claim.note:
+    if claim.older and not stale:
+        found.append(f"{claim.name}.toml: older: is true, but no figure is older than the code; take the line out")
+    if stale and not claim.older:
         found.append(
             f"{claim.name}.json: {', '.join(stale)}: {', '.join(claim.code)} changed after it was recorded; {again}, "
-            f"say why its figures hold (python -m experiments.evidence keep {claim.name} --why ...), or say in the "
-            "claim's note that they are older than the code"
+            f"say why its figures hold (python -m experiments.evidence keep {claim.name} --why ...), or write "
+            "older = true into the claim, which marks them as older than the code, and what changed into its note"
         )
     return found
 

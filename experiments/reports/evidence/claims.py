@@ -129,6 +129,9 @@ class Claim:
     """What the whole's figure is held to."""
     order: int = 0
     """Where it stands on its page: lower numbers first, then by name."""
+    older: bool = False
+    """Whether figures that are older than the code stay, with a mark; else the claim has to be run again. The note says
+    what changed."""
     note: str = ""
     """What was tried where a gate is missed, and other things that the table does not show."""
 
@@ -241,11 +244,12 @@ def _built(kind: Any, table: Mapping[str, Any], where: str) -> Any:
             continue
         text = str(hints[key])
         allowed: tuple[type, ...] = (str,)
-        for word, types in (("tuple", (list,)), ("Mapping", (dict,)), ("float", (int, float)), ("int", (int,))):
+        kinds = {"tuple": (list,), "Mapping": (dict,), "float": (int, float), "int": (int,), "bool": (bool,)}
+        for word, types in kinds.items():
             if word in text:
                 allowed = types
                 break
-        if not isinstance(value, allowed) or isinstance(value, bool):
+        if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise ValueError(f"{where}{key}: is {value!r}; must be {' or '.join(t.__name__ for t in allowed)}")
         values[key] = tuple(value) if isinstance(value, list) else value
     return kind(**values)

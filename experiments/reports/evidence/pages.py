@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,18 @@ def gate_text(claim: Claim, gate: Gate | None, seeds: int) -> str:
         words = f"{sign} that of *{_name(claim, gate.minus)}*{apart}"
     who = {"seeds": f"{gate.seeds} of {seeds} seeds ", "every": "every seed ", "median": "median ", "mean": "mean "}
     return who.get(gate.over, "") + words
+
+
+def judged_by(claim: Claim, arm: str, found: dict[str, Record]) -> str:
+    """The gate of an arm in words. Where figures below zero are divided, the words are of the ratio: -1 is no more than
+    0.25 × -8, though the ratio of the two, 0.125, is."""
+    gate, record = claim.arms[arm].gate, found.get(arm)
+    text = gate_text(claim, gate, len(record.seeds) or record.count if record else len(claim.seeds))
+    results = verdicts.results(claim, found) if gate and gate.times else {}
+    if gate and results and results[gate.times].figure < 0:
+        words = gate_text(claim, replace(gate, times=""), len(claim.seeds))
+        return f"ratio to *{_name(claim, gate.times)}*: {words}"
+    return text
 
 
 def _name(claim: Claim, arm: str) -> str:
@@ -106,7 +119,6 @@ def _table(claim: Claim, found: dict[str, Record]) -> list[str]:
     rows = [["", "changed by", "steps", *numbers]]
     for arm, variant in claim.arms.items():
         result, record = results[arm], found.get(arm)
-        count = len(record.seeds) or record.count if record else len(claim.seeds)
         value = number(shown(result, variant.gate))
         rows.append([
             f"**{claim.system_name}**" if arm == WHOLE else variant.title,
@@ -115,7 +127,7 @@ def _table(claim: Claim, found: dict[str, Record]) -> list[str]:
             per_seed(result.scores),
             f"{value} ({head(verdicts.aggregate(claim, variant.gate))})" if value != "-" else "",
             span(result.ends),
-            gate_text(claim, variant.gate, count),
+            judged_by(claim, arm, found),
             ", ".join(filter(None, (result.verdict, result.mark))),
         ])  # fmt: skip
     for each in claim.published:
@@ -157,11 +169,18 @@ def _origin(claim: Claim, found: dict[str, Record]) -> list[str]:
         commits = ", ".join(sorted({record.commit[:10] + "+" * record.commit.endswith("+") for record in made}))
         machine = ", ".join(sorted({record.machine for record in made}))
         parts.append(f"Recorded {when} at {commits} on {machine}, {seconds:,.0f} s in all.")
+    judged = f"judged are {_seeds(claim.seeds)}" if made else f"a new run would be judged on {_seeds(claim.seeds)}"
     if claim.tuned_on:
-        parts.append(f"Settings were chosen on {_seeds(claim.tuned_on)}; judged are {_seeds(claim.seeds)}.")
+        parts.append(f"Settings were chosen on {_seeds(claim.tuned_on)}; {judged}.")
     parts += [f"The code changed since, but the figures hold: {record.kept}" for record in made if record.kept][:1]
-    if any(record.before for record in found.values()):
-        parts.append("Figures marked so were written down by hand and cannot be traced to a recorded run.")
+    before = [record for record in found.values() if record.before]
+    if before:
+        known = sorted({seed for record in before for seed in record.seeds})
+        of = f"are of {_seeds(tuple(known))}, " if known and all(record.seeds for record in before) else ""
+        parts.append(
+            f"Figures marked as from before evidence was kept {of}were written down by hand and cannot be traced to a "
+            "recorded run."
+        )
     return [*lines, "", " ".join(parts)] if parts else lines
 
 
@@ -230,7 +249,7 @@ def table(read: Sequence[Claim] | None = None) -> str:
         "| system | claim | gate | figure | 95 % interval | published or peer | verdict | date |",
         "|" + "---|" * 8,
     ]
-    count = {"met": 0, "missed": 0, "not run": 0, "no gate": 0}
+    count = {verdicts.MET: 0, verdicts.MISSED: 0, verdicts.IN_PART: 0, verdicts.NOT_RUN: 0, "no gate": 0}
     marked = 0
     for claim in claims.everyone() if read is None else read:
         found = records.load(claim)
@@ -239,20 +258,22 @@ def table(read: Sequence[Claim] | None = None) -> str:
         verdict = verdicts.overall(results)
         count[verdict.partition(",")[0]] += 1
         marked += "," in verdict
-        peers = "; ".join(f"{each.who}: {each.figure}" for each in claim.published[:2])
+        peers = "; ".join(f"{each.who}: {each.figure}" for each in claim.published)
         date = max((record.date for record in found.values()), default="")
-        seeds = len(found[WHOLE].seeds) or found[WHOLE].count if WHOLE in found else len(claim.seeds)
         cells = [
-            f"[{claim.system}]({claim.system}.md)", claim.title, gate_text(claim, claim.gate, seeds),
+            f"[{claim.system}]({claim.system}.md)", claim.title, judged_by(claim, WHOLE, found),
             number(shown(whole, claim.gate)), span(whole.ends), peers, verdict, date,
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
-    told = ", ".join(f"{n} {name}" for name, n in count.items() if n)
+    told = ", ".join(f"{n} ({name})" if name == verdicts.IN_PART else f"{n} {name}" for name, n in count.items() if n)
     lines += ["", f"{sum(count.values())} claims: {told}; {marked} of them rest on figures that carry a mark."]
     return between(RESULTS / "README.md", "\n".join(lines))
 
 
 def stale_plot(claim: Claim) -> bool:
-    """Whether a claim's plot is missing or was drawn from other data."""
+    """Whether a claim's plot is missing in one of its forms or was drawn from other data."""
     found = records.load(claim)
-    return figures.drawable(claim, found) and figures.stored_digest(claim) != figures.digest(claim, found)
+    if not figures.drawable(claim, found):
+        return False
+    missing = any(not figures.path_of(claim, form).is_file() for form in figures.FORMS)
+    return missing or figures.stored_digest(claim) != figures.digest(claim, found)

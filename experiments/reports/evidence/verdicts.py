@@ -10,6 +10,8 @@ from experiments.reports.evidence.claims import WHOLE, Claim, Gate
 from experiments.reports.evidence.records import Record
 
 MET, MISSED, NOT_RUN = "met", "missed", "not run"
+IN_PART = "whole met; a variant not run"
+"""The verdict on a claim whose whole meets its gate while some of its variants have no record."""
 BEFORE = "before evidence was kept"
 OLDER = "older than its code"
 
@@ -64,9 +66,13 @@ def over(values: np.ndarray, gate: Gate | None) -> float:
 
 
 def aggregate(claim: Claim, gate: Gate | None) -> Gate | None:
-    """The gate whose `over` says what is made of an arm's seeds: its own, or the claim's mean or median."""
-    shared = claim.gate if claim.gate and claim.gate.over in ("mean", "median") else None
-    return gate or shared
+    """The gate whose `over` says what is made of an arm's seeds: its own, or the claim's mean or median.
+
+    A claim that has no gate on the whole takes that of the first variant that is compared with the whole.
+    """
+    gates = [variant.gate for variant in claim.variants.values() if variant.gate]
+    shared = claim.gate or next((each for each in gates if WHOLE in (each.times, each.minus)), None)
+    return gate or (shared if shared and shared.over in ("mean", "median") else None)
 
 
 def _value(claim: Claim, record: Record, gate: Gate | None) -> float:
@@ -111,9 +117,14 @@ def _verdict(claim: Claim, found: dict[str, Record], figure: float, gate: Gate |
 
 
 def overall(found: dict[str, Result]) -> str:
-    """The verdict on a claim with the marks of its records: missed if a gate is, not run if an arm was not."""
+    """The verdict on a claim with the marks of its records.
+
+    It is "missed" if a gate is, else "not run" or `IN_PART` if an arm was not run.
+    """
     judged = [result.verdict for result in found.values() if result.verdict]
     verdict = next((word for word in (MISSED, NOT_RUN) if word in judged), MET if judged else "no gate")
+    if verdict == NOT_RUN and found[WHOLE].verdict == MET:
+        verdict = IN_PART
     if found[WHOLE].verdict == NOT_RUN:
         verdict = NOT_RUN
     marks = sorted({result.mark for result in found.values() if result.mark})

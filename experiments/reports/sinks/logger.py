@@ -2,9 +2,12 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Kind = Literal["train", "eval"]
 Metrics = Mapping[str, np.ndarray]
@@ -27,7 +30,7 @@ class Logger:
         """A logger of `runs` runs to `sinks`."""
         self._runs, self._sinks = runs, sinks
 
-    def log(self, kind: Kind, env_steps: int, wall_seconds: float, metrics: Mapping[str, Any]) -> None:
+    def log(self, kind: Kind, env_steps: int, wall_seconds: float, metrics: Mapping[str, "ArrayLike"]) -> None:
         """Logs one point.
 
         Args:
