@@ -13,6 +13,7 @@ from experiments.run import evaluation, flags, policies, prepare
 
 if TYPE_CHECKING:
     from agents.base import Agent, Key, Step, TimeStep, Tree
+    from envs.base import Environment, HostEnvironment
     from experiments.run.experiment import Experiment
 
 
@@ -78,7 +79,7 @@ class Run(NamedTuple):
     """Whether code that lies in the folder, or is only named there, may be run."""
 
     @property
-    def env(self) -> Any:
+    def env(self) -> "Environment | HostEnvironment":
         """The task that policies are evaluated on."""
         return prepare.evaluation_task(self.flags, prepare.environment(self.flags, self.folder, self.trust))
 

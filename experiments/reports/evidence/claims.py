@@ -10,9 +10,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from experiments import ROOT
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Built = TypeVar("Built", bound=DataclassInstance)
 
 RESULTS = ROOT / "docs" / "results"
 WHOLE = "whole"
@@ -217,7 +222,7 @@ def in_order(read: Iterable[Claim]) -> list[Claim]:
 NESTED = {"gate": Gate, "published": Published, "variants": Variant}
 
 
-def _built(kind: Any, table: Mapping[str, Any], where: str) -> Any:
+def _built(kind: "type[Built]", table: Mapping[str, Any], where: str) -> "Built":
     """A dataclass of a TOML table.
 
     Raises:
