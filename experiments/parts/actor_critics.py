@@ -11,11 +11,14 @@ if TYPE_CHECKING:
 
     from replay.base import Replay
 
-    class _Wrapped(Protocol):
-        """Flags of an agent that learns from whole rollouts, behind wrappers."""
+    class _Playing(Protocol):
+        """Flags of an agent that plays whole rollouts."""
 
         @property
         def unroll(self) -> int: ...
+
+    class _Wrapped(_Playing, Protocol):
+        """Flags of an agent that learns from whole rollouts, behind wrappers."""
 
         @property
         def discount(self) -> float: ...
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
         @property
         def clip_rewards(self) -> bool: ...
 
-    class _Replaying(Protocol):
+    class _Replaying(_Playing, Protocol):
         """Flags of an agent that learns from what it played lately, and again from what it played before."""
 
         @property
@@ -37,15 +40,6 @@ if TYPE_CHECKING:
 
         @property
         def replayed(self) -> int: ...
-
-        @property
-        def unroll(self) -> int: ...
-
-    class _Playing(Protocol):
-        """Flags of an agent that plays whole rollouts."""
-
-        @property
-        def unroll(self) -> int: ...
 
 
 @dataclass(frozen=True)
